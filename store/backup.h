@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* A source tree, or a stream, into a new snapshot. */
+#ifndef VOUCH_STORE_BACKUP_H
+#define VOUCH_STORE_BACKUP_H
+
+#include <stdatomic.h>
+
+#include "store/snapshot.h"
+#include "store/store.h"
+
+/** A stream that becomes one file of the snapshot (a dump's output). */
+struct backup_stream {
+	const char *name;	/* path below the root: "db.sql", "postgres/app.dump" */
+	/** Up to len bytes into buf; *n 0 is the end.  ERR_FAILED (or other) drops the snapshot. */
+	enum err_code (*read)(void *ctx, void *buf, size_t len, size_t *n, struct err *e);
+	/** After the end: whether what was read is whole (exit status 0).  An error here means: no snapshot. */
+	enum err_code (*end)(void *ctx, struct err *e);
+	void *ctx;
+};
+
+struct backup_options {
+	const char *const *sources;	/* paths; kept whole, or relative to base */
+	size_t nr_sources;
+	const char *base;		/* -C: sources are below it, and so are their names; NULL: as with tar -P */
+	const struct backup_stream *streams;
+	size_t nr_streams;
+	const char *const *excludes;	/* patterns, see vouch-backup(1); later ones win, '!' takes back */
+	size_t nr_excludes;
+	bool exclude_caches;		/* folders with a valid CACHEDIR.TAG: the tag is kept, the rest is not */
+	bool one_file_system;		/* -x: mount points are kept as empty folders */
+	const char *const *tags;
+	size_t nr_tags;
+	const char *host;		/* NULL: this one's */
+	unsigned jobs;			/* worker threads; 0: one a processor */
+	bool force;			/* read every file, changed or not */
+	bool dry_run;			/* walk and count, store nothing */
+	const atomic_bool *cancel;	/* set by a signal handler; may be NULL */
+};
+
+struct backup_result {
+	struct snapshot snapshot;	/* as published; the caller releases it.  Empty after dry_run. */
+	uint64_t files, dirs, others, bytes;	/* seen */
+	uint64_t unchanged_files, changed_files;
+	uint64_t new_bytes, stored_bytes;
+	uint64_t errors;		/* source files not read, or unstable; each was a WARNING event */
+	uint64_t skipped;		/* sockets, pseudo file systems, the repository itself: each a NOTE event */
+};
+
+/**
+ * The snapshot is published when this returns ERR_OK (with errors > 0 the tool exits 3).
+ * ERR_CANCELED: stopped; what was sealed is found again by the next run.
+ * ERR_NOT_FOUND: a source named by the user is not there (nothing is published).
+ */
+MUST_CHECK enum err_code backup_run(struct store *s, const struct backup_options *o,
+				    struct backup_result *out, struct err *e);
+
+/** gitignore-like matching as backup's excludes do it; path relative, without leading '/'. For restore's --include/--exclude too. */
+struct patterns;
+MUST_CHECK enum err_code patterns_open(const char *const *list, size_t nr, struct patterns **out,
+				       struct err *e);
+void patterns_close(struct patterns *p);
+enum pattern_answer { PATTERN_NONE, PATTERN_MATCH, PATTERN_TAKEN_BACK };
+enum pattern_answer patterns_match(const struct patterns *p, const char *path, bool is_dir);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* SHA-256 (FIPS 180-4, OpenSSL's EVP) vouches; XXH3-64 (xxHash) finds damage at the speed of the disk. */
+#ifndef VOUCH_BASE_DIGEST_H
+#define VOUCH_BASE_DIGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/err.h"
+#include "store/id.h"
+
+/** One shot; any thread (contexts are kept a thread).  Out of memory or a broken libcrypto ends the process: no digest, no store. */
+void digest_sha256(const void *buf, size_t len, struct object_id *out);
+
+/** Running SHA-256. */
+struct digest;
+MUST_CHECK enum err_code digest_open(struct digest **out, struct err *e);
+void digest_close(struct digest *d);
+void digest_add(struct digest *d, const void *buf, size_t len);
+void digest_finish(struct digest *d, struct object_id *out);	/* and begins anew */
+
+uint64_t digest_xxh3(const void *buf, size_t len);
+uint64_t digest_xxh3_seed(const void *buf, size_t len, uint64_t seed);
+
+/** n random bytes from the system. */
+MUST_CHECK enum err_code digest_random(void *out, size_t n, struct err *e);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index.db: which pack and block a chunk may lie in.  A hint, and disposable: whoever gets an answer asks the
+ * pack's own table before believing it, and whoever gets none may rebuild.  All SQL of vouch is in catalog.c.
+ *
+ * Schema 1 (PRAGMA user_version 1, application_id 0x76636831), compared word by word with sqlite_master at open:
+ *   meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID       'repository' = id in hex
+ *   packs(no INTEGER PRIMARY KEY, id BLOB UNIQUE, kind, len, chunks)
+ *   chunks(key INTEGER, pack INTEGER, block INTEGER, PRIMARY KEY (key, pack, block)) WITHOUT ROWID
+ *   recent(the same): new rows; moved into chunks in key order when it has grown to an eighth of it (and past 100,000)
+ * key is id_key() of the chunk as a signed 64-bit integer.  No row holds more than these 64 bits: the table decides.
+ *
+ * Any thread may call; a mutex inside covers each call, none is held between calls.  Other processes may use the
+ * same file: calls wait up to 10 s for them, then say ERR_BUSY.
+ */
+#ifndef VOUCH_ENGINE_CATALOG_H
+#define VOUCH_ENGINE_CATALOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/format/packtable.h"
+
+struct catalog;
+
+/**
+ * Open or create.  read_only: never written, not even a journal rolled back (opened immutable; a journal beside
+ * it makes it ERR_CORRUPT).  ERR_CORRUPT: garbage, foreign (another repo_id), or another schema: the
+ * caller deletes the file and opens anew.  Opened defensively: no trusted schema, cell checks, no mmap.
+ */
+MUST_CHECK enum err_code catalog_open(const char *path, const uint8_t repo_id[16], bool read_only,
+				      struct catalog **out, struct err *e);
+void catalog_close(struct catalog *c);		/* NULL is allowed */
+
+struct catalog_pack {
+	uint32_t no;			/* stable while the row lives; from 1 */
+	struct object_id id;
+	enum pack_kind kind;
+	uint64_t len;
+	uint32_t nr_chunks;
+};
+
+/** All packs in order of no. *out is malloc'ed, the caller frees it. */
+MUST_CHECK enum err_code catalog_packs(struct catalog *c, struct catalog_pack **out, size_t *nr,
+				       struct err *e);
+
+/** In one transaction: the pack's row and one row a chunk, sorted by key first. Already there: nothing, *no is its number. */
+MUST_CHECK enum err_code catalog_add_pack(struct catalog *c, const struct object_id *id,
+					  const struct packtable *t, uint32_t *no, struct err *e);
+MUST_CHECK enum err_code catalog_drop_pack(struct catalog *c, const struct object_id *id,
+					   struct err *e);
+
+/** begin/end: many adds in one transaction (a rebuild). */
+MUST_CHECK enum err_code catalog_begin(struct catalog *c, struct err *e);
+MUST_CHECK enum err_code catalog_end(struct catalog *c, struct err *e);
+
+struct catalog_hit {
+	uint32_t pack;			/* catalog_pack.no */
+	uint32_t block;			/* ordinal in the pack's table */
+};
+
+/** Up to max places where a chunk with this key may lie; *nr may be 0. */
+MUST_CHECK enum err_code catalog_find(struct catalog *c, uint64_t key, struct catalog_hit *hits,
+				      unsigned max, unsigned *nr, struct err *e);
+
+/** Rows in chunks and recent. */
+MUST_CHECK enum err_code catalog_count(struct catalog *c, uint64_t *chunks, uint64_t *packs,
+				       struct err *e);
+
+#endif

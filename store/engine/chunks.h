@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chunks by id: finding, verified reading, and which packs there are.  The index is asked first; the pack's own table
+ * decides; where the index is silent, wrong or busy, the tables are searched and the index mended.
+ * Any thread may call anything here.
+ */
+#ifndef VOUCH_ENGINE_CHUNKS_H
+#define VOUCH_ENGINE_CHUNKS_H
+
+#include "store/backend/backend.h"
+#include "store/engine/cache.h"
+#include "store/engine/catalog.h"
+
+struct chunks;
+
+/** What a damaged or missing chunk is reported with. */
+struct chunk_damage {
+	struct object_id chunk, pack;	/* pack zero where unknown */
+	uint64_t off;			/* of the block in the pack */
+	const char *what;
+	bool missing;
+};
+
+struct chunks_events {
+	void *ctx;
+	void (*damage)(void *ctx, const struct chunk_damage *d);	/* may be NULL; any thread */
+	/** A rebuild's progress (packs done of all); may be NULL. */
+	void (*rebuild)(void *ctx, uint64_t done, uint64_t all);
+};
+
+struct chunks_config {
+	struct backend *backend;
+	const char *index_path;		/* where index.db lies or shall lie */
+	bool index_read_only;
+	uint8_t repo_id[16];
+	size_t cache_bytes;		/* of verified blocks; 0 for 32 MiB */
+	struct chunks_events events;
+};
+
+/** Opens the index (rebuilding what is garbage) and reconciles it with the packs that are there. */
+MUST_CHECK enum err_code chunks_open(const struct chunks_config *cfg, struct chunks **out,
+				     struct err *e);
+void chunks_close(struct chunks *c);
+
+/** List the packs again; new ones are indexed, vanished ones forgotten. */
+MUST_CHECK enum err_code chunks_refresh(struct chunks *c, struct err *e);
+
+/** A checked chunk, pinned in memory. */
+struct chunk_ref {
+	const uint8_t *data;
+	size_t len;
+	struct cache_block *pin;
+};
+
+/**
+ * Get a chunk; its SHA-256 has been checked against id since it left the medium.
+ * ERR_NOT_FOUND: in no pack that is here.  ERR_CORRUPT: damaged everywhere it lies
+ * (reported through events.damage, once a chunk).  Other copies are tried first.
+ */
+MUST_CHECK enum err_code chunks_get(struct chunks *c, const struct object_id *id,
+				    struct chunk_ref *out, struct err *e);
+void chunk_ref_release(struct chunks *c, struct chunk_ref *r);
+
+/** Whether a table that is here names the chunk (nothing of it is read); len may be NULL. */
+MUST_CHECK enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *have,
+				     uint32_t *len, struct err *e);
+
+/** Tell of a pack just sealed: indexed, and found from now on. */
+MUST_CHECK enum err_code chunks_add_pack(struct chunks *c, const struct object_id *id,
+					 const struct packtable *t, struct err *e);
+
+/** Every pack that is here, for verify: calls fn in order of id; stops at its first error. */
+typedef enum err_code chunks_pack_fn(void *ctx, const struct object_id *id, struct err *e);
+MUST_CHECK enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx,
+					  struct err *e);
+
+struct chunks_stats {
+	uint64_t packs, chunks;			/* known to the index */
+	uint64_t blocks_read, bytes_read;	/* from the medium since open (stored bytes) */
+	uint64_t bytes_checked;			/* plain bytes whose SHA-256 was checked since open */
+	uint64_t damaged;			/* damage events */
+};
+void chunks_stats(struct chunks *c, struct chunks_stats *out);
+
+#endif

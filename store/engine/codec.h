@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* One block's bytes to one zstd frame and back. A codec belongs to one thread at a time; reuse it. */
+#ifndef VOUCH_ENGINE_CODEC_H
+#define VOUCH_ENGINE_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/format/block.h"
+
+struct codec;
+MUST_CHECK enum err_code codec_open(int level, struct codec **out, struct err *e);
+void codec_close(struct codec *c);		/* NULL is allowed */
+
+/** Room that codec_compress may need for len bytes. */
+size_t codec_bound(size_t len);
+
+/**
+ * Write one frame, its content size declared, no checksum: compressed
+ * (CODEC_ZSTD), or of raw blocks (CODEC_RAW) where a cheap look or the result says
+ * that compressing does not pay.  *out_len is the frame's length.
+ */
+MUST_CHECK enum err_code codec_compress(struct codec *c, const uint8_t *src, size_t len,
+					uint8_t *dst, size_t cap, size_t *out_len,
+					enum block_codec *codec, struct err *e);
+
+/**
+ * Undo it.  dst has room for exactly plain_len bytes, which the frame must declare and
+ * fill; ERR_CORRUPT otherwise.  Any legal zstd frame is accepted, whatever codec says.
+ */
+MUST_CHECK enum err_code codec_decompress(struct codec *c, const uint8_t *src, size_t len,
+					  uint8_t *dst, size_t plain_len, struct err *e);
+
+#endif

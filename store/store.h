@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A repository: create, open, close.  Everything else in store/ takes a struct store, which any number of threads
+ * may use at once.  Nothing here prints or exits: news goes through the callbacks below, errors through struct err.
+ *
+ * Lock order (a thread that holds one may take only later ones):
+ *   store.mutex, tree cache shard, chunks.mutex, cache shard, catalog.mutex, backend.
+ */
+#ifndef VOUCH_STORE_STORE_H
+#define VOUCH_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/err.h"
+#include "store/id.h"
+
+struct store;
+
+/** Something a person or a log should hear of.  Strings are views, good during the call only. */
+enum event_kind {
+	EVENT_NOTE,		/* "skipped /proc (proc)" */
+	EVENT_WARNING,		/* a source file could not be read, ... */
+	EVENT_DAMAGE,		/* a chunk, node, pack or snapshot is damaged or missing */
+	EVENT_PROGRESS
+};
+
+struct event {
+	enum event_kind kind;
+	const char *text;		/* one line; for PROGRESS what is being done: "backup", "index", "verify", "restore" */
+	const char *path;		/* what it is about, or NULL; raw bytes: escape before printing */
+	const struct err *err;		/* the cause, or NULL */
+	/* PROGRESS: 0 where unknown */
+	uint64_t files, files_total, bytes, bytes_total, errors;
+};
+
+/** Called from any thread, several at once; must not call back into the store. */
+struct store_events {
+	void (*fn)(void *ctx, const struct event *ev);	/* may be NULL */
+	void *ctx;
+};
+
+enum store_mode {
+	STORE_READ,		/* nothing on the medium is written but index.db (in a cache folder where the medium is read-only) */
+	STORE_WRITE
+};
+
+struct store_create_params {
+	uint32_t chunk_min, chunk_avg, chunk_max, block_len, pack_len;	/* bytes; 0: the default */
+	int zstd_level;							/* 0: the default */
+};
+
+/**
+ * Make a repository at path (a folder that is empty, or not there yet; its parent must be).
+ * ERR_EXISTS: there is one, or the folder is not empty.  ERR_USAGE: bad parameters.
+ * What an interrupted create left is finished by the next.
+ */
+MUST_CHECK enum err_code store_create(const char *path, const struct store_create_params *p,
+				      struct err *e);
+
+/**
+ * Open.  ERR_ABSENT: path is not there (drive not plugged in).  ERR_NOT_FOUND: there, but no
+ * repository.  ERR_UNSUPPORTED: newer format.  ERR_CORRUPT: vouch.json and its copy are both damaged.
+ * A repository with a damaged vouch.json and a whole copy opens, with a DAMAGE event.
+ * ev is copied; it may be NULL.
+ */
+MUST_CHECK enum err_code store_open(const char *path, enum store_mode mode,
+				    const struct store_events *ev, struct store **out,
+				    struct err *e);
+void store_close(struct store *s);		/* NULL is allowed */
+
+const char *store_path(const struct store *s);
+const char *store_id_text(const struct store *s);	/* 32 hex digits */
+bool store_is_read_only(const struct store *s);		/* the medium, or a feature, forbids writing */
+
+/** Look for packs that came or went since (another process's backup, an rsync). */
+MUST_CHECK enum err_code store_refresh(struct store *s, struct err *e);
+
+struct store_stats {
+	uint64_t packs, chunks;			/* known to the index */
+	uint64_t blocks_read, bytes_read;	/* from the medium since open */
+	uint64_t bytes_checked;			/* plain bytes whose SHA-256 was checked since open */
+	uint64_t damaged;			/* damaged or missing chunks met since open */
+	uint64_t free_bytes, total_bytes;	/* of the medium; 0 where unknown */
+};
+void store_stats(struct store *s, struct store_stats *out);
+
+/** "0.1.0" */
+const char *store_version(void);
+
+#endif
