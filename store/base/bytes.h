@@ -58,7 +58,9 @@ static inline uint16_t rd_le16(struct rd *r)
 {
 	const uint8_t *b = rd_take(r, 2);
 
-	return !b ? 0 : (uint16_t)(b[0] | b[1] << 8);
+	if (!b)
+		return 0;
+	return (uint16_t)(b[0] | b[1] << 8);
 }
 
 static inline uint32_t rd_le32(struct rd *r)
