@@ -12,6 +12,10 @@
 /** One shot; any thread (contexts are kept a thread).  Out of memory or a broken libcrypto ends the process: no digest, no store. */
 void digest_sha256(const void *buf, size_t len, struct object_id *out);
 
+/** HMAC-SHA-256 (FIPS 198-1) under a secret; any thread, the same end where libcrypto is broken. */
+void digest_hmac(const void *secret, size_t secret_len, const void *buf, size_t len,
+		 struct object_id *out);
+
 /** Running SHA-256. */
 struct digest;
 MUST_CHECK enum err_code digest_open(struct digest **out, struct err *e);
