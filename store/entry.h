@@ -68,6 +68,7 @@ struct entry {
 	uint64_t dev, inode;	/* on the source; identify hard links and unchanged files */
 	uint64_t nlink;		/* on the source; 1 unless ENTRY_HARDLINK */
 	uint64_t size;		/* bytes of a regular file; length of a link's target */
+	uint64_t hole_bytes;	/* regular files: how many of size lie in holes (st_blocks is told from it) */
 	uint32_t rdev_major, rdev_minor;
 	uint32_t inode_flags;	/* FS_IOC_GETFLAGS bits that are kept: FS_IMMUTABLE_FL, FS_APPEND_FL, FS_NODUMP_FL, FS_NOCOW_FL */
 	const char *target;	/* symbolic link */

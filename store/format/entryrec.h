@@ -22,6 +22,7 @@
  *    9 CONTENT    32-byte id of a content node (its level is in it)
  *   10 DIR        id[32], le64 entries, le64 subdirs, then the totals: le64 files, dirs, others, bytes, sums_len, sums_escaped
  *   11 DEV        le64 device number on the source; left out where 0
+ *   12 HOLES      le64 bytes of the size that lie in holes; only with CONTENT, left out where 0 (a LIST says it itself)
  *
  * A segment: u8 kind; kind 0 is a chunk: le32 len, id[32]; kind 1 is a hole: le64 len.  The segments' lengths
  * add up to the file's size.
