@@ -12,6 +12,7 @@
 #include "store/store.h"
 
 struct node_cache;
+struct snapshot_cache;
 
 struct store {
 	struct backend *backend;
@@ -21,8 +22,16 @@ struct store {
 	enum store_mode mode;
 	struct chunks *chunks;
 	struct node_cache *nodes;
+	struct snapshot_cache *snapshots;
 	struct store_events events;
+	pthread_mutex_t mutex;
+	uint8_t writer[16];		/* mutex; valid where has_writer */
+	bool has_writer;		/* mutex */
 };
+
+/** "2026-11-21T02:00:00.123456789Z": this moment. */
+#define TIME_TEXT_LEN 30
+void store_now(char out[TIME_TEXT_LEN + 1]);
 
 /** Tell the caller's callback; any thread. */
 void store_event(struct store *s, enum event_kind kind, const char *path, const struct err *err,
@@ -35,8 +44,20 @@ void node_cache_close(struct node_cache *c);
 MUST_CHECK enum err_code node_cache_get(struct store *s, const struct object_id *id,
 					const struct node **out, void **pin, struct err *e);
 void node_cache_put(struct store *s, void *pin);
+/** What stands before entry i (i <= nr) of the leaf behind pin, within that leaf. */
+MUST_CHECK enum err_code node_cache_before(void *pin, uint32_t i, struct totals *out,
+					   struct err *e);
+
+/* snapshot.c: what was read once is not read again; names are digests. */
+MUST_CHECK enum err_code snapshot_cache_open(struct snapshot_cache **out, struct err *e);
+void snapshot_cache_close(struct snapshot_cache *c);	/* NULL is allowed */
 
 /* records.c: the small files. */
+
+/** Append the whole object to out; ERR_CORRUPT where it is longer than max. */
+MUST_CHECK enum err_code record_get(struct backend *b, const char *name, size_t max,
+				    struct buf *out, struct err *e);
+MUST_CHECK enum err_code record_put_readme(struct backend *b, struct err *e);
 
 /** Write copies/NAME after NAME. */
 MUST_CHECK enum err_code record_put(struct store *s, const char *name, const void *buf, size_t len,
@@ -52,8 +73,21 @@ MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap
 MUST_CHECK enum err_code runlog_append(struct store *s, const char *event, const char *json_members,
 				       struct err *e);
 
-/** This host's writer id for the repository (made and kept in $XDG_STATE_HOME/vouch or /var/lib/vouch). */
+/**
+ * This host's writer id for the repository (made and kept in $XDG_STATE_HOME/vouch or /var/lib/vouch).  With
+ * lock_fd the caller gets the identity's lock and closes it to let go; -1 where there is no place for a lock.
+ * Where nothing can be kept, a random id for this run, with a WARNING event.
+ */
 MUST_CHECK enum err_code writer_identity(struct store *s, uint8_t id[16], int *lock_fd,
 					 struct err *e);
+
+/**
+ * A folder of this user for vouch: $ENV_NAME/vouch, else as_root (may be NULL) for root, else ~/BELOW_HOME/vouch;
+ * made (0700) with its parents.  *out is malloc'ed.
+ */
+MUST_CHECK enum err_code user_dir(const char *env_name, const char *as_root,
+				  const char *below_home, char **out, struct err *e);
+/** mkdir -p, 0700. */
+MUST_CHECK enum err_code make_dirs(const char *path, struct err *e);
 
 #endif

@@ -58,6 +58,9 @@ void snapshot_list_release(struct snapshot_list *l);
 MUST_CHECK enum err_code snapshot_list_read(struct store *s, struct snapshot_list *out,
 					    struct err *e);
 
+/** A number that changes when the names of the snapshots that are there do: a cheap look before a listing. */
+MUST_CHECK enum err_code snapshot_list_stamp(struct store *s, uint64_t *stamp, struct err *e);
+
 struct snapshot_filter {
 	const char *host, *tag, *path;	/* NULL: any */
 };

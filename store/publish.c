@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A snapshot becomes part of the repository: all it refers to is sealed already (the caller's part), so the
+ * put of snapshots/NAME.json is the commit point.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "store/base/buf.h"
+#include "store/base/digest.h"
+#include "store/format/limits.h"
+#include "store/format/snaprec.h"
+#include "store/internal.h"
+#include "store/snapshot.h"
+
+/** Take the place after this writer's newest. */
+static enum err_code chain(struct store *s, struct snapshot *snap, struct err *e)
+{
+	const struct snapshot *newest = NULL;
+	struct snapshot_list l = { 0 };
+	enum err_code rc;
+
+	rc = snapshot_list_read(s, &l, e);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < l.nr; i++)
+		if (memcmp(l.all[i].writer, snap->writer, sizeof(snap->writer)) == 0 &&
+		    (!newest || l.all[i].seq > newest->seq))
+			newest = &l.all[i];
+	snap->has_previous = newest != NULL;
+	snap->seq = newest ? newest->seq + 1 : 1;
+	if (newest)
+		snap->previous = newest->id;
+	if (snap->seq == 0)
+		rc = err_set(e, ERR_LIMIT, "this writer's snapshots cannot be counted any more");
+	snapshot_list_release(&l);
+	return rc;
+}
+
+static enum err_code put_snapshot(struct store *s, const char *name, const struct buf *b,
+				  struct err *e)
+{
+	char path[64 + SNAPSHOT_NAME_LEN], copy[64 + SNAPSHOT_NAME_LEN];
+	struct backend *be = s->backend;
+	enum err_code rc;
+
+	(void)snprintf(path, sizeof(path), "snapshots/%s.json", name);
+	(void)snprintf(copy, sizeof(copy), "copies/snapshots/%s.json", name);
+	rc = be->ops->put(be, path, b->p, b->len, e);
+	if (rc)
+		return rc;
+	/* Committed.  Saying "failed" now would have the caller report a backup that is listed as not made. */
+	if (be->ops->put(be, copy, b->p, b->len, e)) {
+		store_event(s, EVENT_WARNING, copy, e, "the snapshot has no second copy");
+		err_clear(e);
+	}
+	return ERR_OK;
+}
+
+enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e)
+{
+	char name[SNAPSHOT_NAME_LEN + 1];
+	struct buf b = BUF_INIT;
+	struct object_id id;
+	char *own = NULL;
+	int lock_fd = -1;
+	enum err_code rc;
+
+	rc = writer_identity(s, snap->writer, &lock_fd, e);
+	if (rc)
+		return rc;
+	rc = chain(s, snap, e);
+	if (rc)
+		goto out;
+	snaprec_encode(snap, &b);
+	if (b.bad || b.len > SNAPSHOT_JSON_MAX) {
+		rc = b.bad ? err_set(e, ERR_NOMEM, "a snapshot's record")
+			   : err_set(e, ERR_LIMIT, "a snapshot's record of %zu bytes; %u are allowed",
+				     b.len, SNAPSHOT_JSON_MAX);
+		goto out;
+	}
+	digest_sha256(b.p, b.len, &id);
+	snaprec_name(&snap->time, &id, name);
+	own = strdup(name);
+	if (!own) {
+		rc = err_set(e, ERR_NOMEM, "a snapshot's name");
+		goto out;
+	}
+	rc = put_snapshot(s, name, &b, e);
+	if (rc)
+		goto out;
+	snap->id = id;
+	free(snap->name);
+	snap->name = own;
+	own = NULL;
+out:
+	if (lock_fd >= 0)
+		(void)close(lock_fd);
+	free(own);
+	buf_release(&b);
+	if (rc)
+		err_prefix(e, "publish the snapshot");
+	return rc;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/* A repository made, opened and closed: where backend and engine are joined. */
+#include "store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "store/base/buf.h"
+#include "store/base/digest.h"
+#include "store/base/hex.h"
+#include "store/format/limits.h"
+#include "store/internal.h"
+
+#define BLOCK_CACHE_BYTES	((size_t)32 << 20)
+#define NODE_CACHE_BYTES	((size_t)16 << 20)
+#define SUPER_NAME		"vouch.json"
+#define SUPER_COPY		"copies/vouch.json"
+
+static void must(int rc)
+{
+	if (rc != 0)
+		abort();
+}
+
+const char *store_version(void)
+{
+	return VOUCH_VERSION;
+}
+
+void store_now(char out[TIME_TEXT_LEN + 1])
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	must(clock_gettime(CLOCK_REALTIME, &now));
+	if (!gmtime_r(&now.tv_sec, &tm) || tm.tm_year > 9999 - 1900) {
+		/* a clock that no calendar knows must not stop a backup */
+		(void)snprintf(out, TIME_TEXT_LEN + 1, "1970-01-01T00:00:00.000000000Z");
+		return;
+	}
+	n = strftime(out, TIME_TEXT_LEN + 1, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(out + n, TIME_TEXT_LEN + 1 - n, ".%09ldZ", now.tv_nsec);
+}
+
+void store_event(struct store *s, enum event_kind kind, const char *path, const struct err *err,
+		 const char *fmt, ...)
+{
+	struct event ev = { .kind = kind, .path = path, .err = err };
+	char text[1024];
+	va_list ap;
+
+	if (!s->events.fn)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	ev.text = text;
+	s->events.fn(s->events.ctx, &ev);
+}
+
+static void on_damage(void *ctx, const struct chunk_damage *d)
+{
+	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1];
+	static const struct object_id none;
+
+	id_hex(&d->chunk, chunk);
+	if (id_eq(&d->pack, &none))
+		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: %s", chunk,
+			    d->missing ? "is missing" : "is damaged", d->what ? d->what : "");
+	else
+		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: pack %s at %llu: %s", chunk,
+			    d->missing ? "is missing" : "is damaged", id_hex(&d->pack, pack),
+			    (unsigned long long)d->off, d->what ? d->what : "");
+}
+
+static void on_rebuild(void *ctx, uint64_t done, uint64_t all)
+{
+	struct event ev = { .kind = EVENT_PROGRESS, .text = "index", .files = done,
+			    .files_total = all };
+	struct store *s = ctx;
+
+	if (s->events.fn)
+		s->events.fn(s->events.ctx, &ev);
+}
+
+static void set_params(const struct store_create_params *p, struct store_params *out)
+{
+	store_params_default(out);
+	if (!p)
+		return;
+	if (p->chunk_min)
+		out->chunk_min = p->chunk_min;
+	if (p->chunk_avg)
+		out->chunk_avg = p->chunk_avg;
+	if (p->chunk_max)
+		out->chunk_max = p->chunk_max;
+	if (p->block_len)
+		out->block_len = p->block_len;
+	if (p->pack_len)
+		out->pack_len = p->pack_len;
+	if (p->zstd_level)
+		out->zstd_level = p->zstd_level;
+}
+
+enum err_code store_create(const char *path, const struct store_create_params *p, struct err *e)
+{
+	struct superblock super = { .read_only = false };
+	struct backend *b = NULL;
+	struct buf text = BUF_INIT;
+	char now[TIME_TEXT_LEN + 1];
+	enum err_code rc;
+
+	set_params(p, &super.params);
+	rc = store_params_check(&super.params, e);
+	if (!rc)
+		rc = digest_random(super.id, sizeof(super.id), e);
+	if (rc)
+		return rc;
+	store_now(now);
+	(void)snprintf(super.created, sizeof(super.created), "%s", now);
+	rc = file_backend_open(path, true, true, &io_system, &b, e);
+	if (rc)
+		return rc;
+	superblock_encode(&super, &text);
+	if (text.bad)
+		rc = err_set(e, ERR_NOMEM, "vouch.json");
+	if (!rc)
+		rc = record_put_readme(b, e);
+	/*
+	 * Commit point: before it the next create begins anew, after it this is a repository, and
+	 * the next opening for writing makes a copy that is missing.
+	 */
+	if (!rc)
+		rc = b->ops->put(b, SUPER_NAME, text.p, text.len, e);
+	if (!rc)
+		rc = b->ops->put(b, SUPER_COPY, text.p, text.len, e);
+	b->ops->close(b);
+	buf_release(&text);
+	return rc;
+}
+
+static enum err_code read_super(struct backend *b, const char *name, struct buf *text,
+				struct superblock *out, struct err *e)
+{
+	enum err_code rc = record_get(b, name, RECORD_JSON_MAX, text, e);
+
+	if (rc)
+		return rc;
+	rc = superblock_decode(text->p, text->len, out, e);
+	if (rc)
+		err_prefix(e, "%s", name);
+	return rc;
+}
+
+/** Where vouch.json itself is whole and we may write, its copy is made where it is missing: an interrupted create's end. */
+static void check_copy(struct store *s, const struct buf *text)
+{
+	struct err e = ERR_INIT;
+	struct superblock super;
+	struct buf copy = BUF_INIT;
+	enum err_code rc;
+
+	rc = read_super(s->backend, SUPER_COPY, &copy, &super, &e);
+	if (rc == ERR_NOT_FOUND && s->mode == STORE_WRITE) {
+		err_clear(&e);
+		if (s->backend->ops->put(s->backend, SUPER_COPY, text->p, text->len, &e))
+			store_event(s, EVENT_WARNING, SUPER_COPY, &e, "vouch.json has no second copy");
+	} else if (rc || memcmp(super.id, s->super.id, sizeof(super.id)) != 0) {
+		store_event(s, EVENT_DAMAGE, SUPER_COPY, rc ? &e : NULL,
+			    rc ? "the second copy of vouch.json cannot be read"
+			       : "the second copy of vouch.json is another repository's");
+	}
+	buf_release(&copy);
+}
+
+static enum err_code load_super(struct store *s, struct err *e)
+{
+	struct buf text = BUF_INIT, copy = BUF_INIT;
+	struct err main = ERR_INIT, second = ERR_INIT;
+	enum err_code rc;
+
+	rc = read_super(s->backend, SUPER_NAME, &text, &s->super, &main);
+	if (!rc)
+		check_copy(s, &text);
+	if (!rc || rc == ERR_UNSUPPORTED || rc == ERR_ABSENT || rc == ERR_NOMEM)
+		goto out;
+	rc = read_super(s->backend, SUPER_COPY, &copy, &s->super, &second);
+	if (!rc) {
+		store_event(s, EVENT_DAMAGE, SUPER_NAME, &main,
+			    "vouch.json is damaged or missing; its second copy is used");
+		err_clear(&main);
+	} else if (rc == ERR_UNSUPPORTED || rc == ERR_ABSENT || rc == ERR_NOMEM) {
+		main = second;
+	} else if (main.code == ERR_NOT_FOUND && rc == ERR_NOT_FOUND) {
+		rc = err_set(&main, ERR_NOT_FOUND, "no repository: there is no vouch.json in it");
+	} else if (main.code == ERR_IO && rc == ERR_IO) {
+		rc = ERR_IO;
+	} else {
+		err_prefix(&main, "vouch.json and its second copy are both damaged");
+		rc = main.code = ERR_CORRUPT;
+	}
+out:
+	if (rc && e)
+		*e = main;
+	buf_release(&text);
+	buf_release(&copy);
+	return rc;
+}
+
+/** Where the index lies when the medium cannot hold it; malloc'ed. */
+static enum err_code cache_index_path(const struct store *s, char **out, struct err *e)
+{
+	char *base = NULL, *dir = NULL;
+	enum err_code rc;
+
+	rc = user_dir("XDG_CACHE_HOME", NULL, ".cache", &base, e);
+	if (!rc && asprintf(&dir, "%s/%s", base, s->id_text) < 0) {
+		dir = NULL;
+		rc = err_set(e, ERR_NOMEM, "a path");
+	}
+	if (!rc)
+		rc = make_dirs(dir, e);
+	if (!rc && asprintf(out, "%s/index.db", dir) < 0) {
+		*out = NULL;
+		rc = err_set(e, ERR_NOMEM, "a path");
+	}
+	free(base);
+	free(dir);
+	return rc;
+}
+
+static enum err_code open_chunks_at(struct store *s, const char *index_path, struct err *e)
+{
+	struct chunks_config cfg = {
+		.backend = s->backend,
+		.index_path = index_path,
+		.cache_bytes = BLOCK_CACHE_BYTES,
+		.events = { .ctx = s, .damage = on_damage, .rebuild = on_rebuild },
+	};
+
+	memcpy(cfg.repo_id, s->super.id, sizeof(cfg.repo_id));
+	return chunks_open(&cfg, &s->chunks, e);
+}
+
+/** A place that failed leads to the next: the index is a cache, and no reason not to open. */
+static bool try_next(enum err_code rc)
+{
+	return rc && rc != ERR_NOMEM && rc != ERR_ABSENT && rc != ERR_CANCELED;
+}
+
+static enum err_code open_chunks(struct store *s, struct err *e)
+{
+	enum err_code rc = ERR_IO;
+	char *path = NULL;
+
+	if (!s->backend->read_only) {
+		if (asprintf(&path, "%s/index.db", s->path) < 0)
+			return err_set(e, ERR_NOMEM, "a path");
+		rc = open_chunks_at(s, path, e);
+		if (try_next(rc))
+			store_event(s, EVENT_WARNING, path, e, "the index cannot be kept there");
+		free(path);
+		path = NULL;
+	}
+	if (try_next(rc)) {
+		err_clear(e);
+		rc = cache_index_path(s, &path, e);
+		if (!rc)
+			rc = open_chunks_at(s, path, e);
+		if (try_next(rc))
+			store_event(s, EVENT_WARNING, path, e,
+				    "no place for the index; it is held in memory");
+		free(path);
+	}
+	if (try_next(rc)) {
+		err_clear(e);
+		rc = open_chunks_at(s, ":memory:", e);
+	}
+	return rc;
+}
+
+static enum err_code open_parts(struct store *s, const char *path, struct err *e)
+{
+	enum err_code rc;
+
+	rc = file_backend_open(path, false, s->mode == STORE_WRITE, &io_system, &s->backend, e);
+	if (rc)
+		return rc;
+	s->path = realpath(path, NULL);
+	if (!s->path)
+		return err_sys(e, "find the absolute path of %s", path);
+	rc = load_super(s, e);
+	if (rc)
+		return rc;
+	hex_encode(s->super.id, REPO_ID_LEN, s->id_text);
+	if (s->super.read_only && s->mode == STORE_WRITE)
+		return err_set(e, ERR_UNSUPPORTED, "the repository has the feature \"%s\", which this "
+			       "vouch does not know: it can be read, but not written",
+			       s->super.read_only_why);
+	if (s->mode == STORE_WRITE) {
+		struct err swept = ERR_INIT;
+
+		if (s->backend->ops->sweep(s->backend, &swept))
+			store_event(s, EVENT_WARNING, "tmp", &swept,
+				    "what dead writers left cannot be deleted");
+	}
+	rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
+	if (!rc)
+		rc = snapshot_cache_open(&s->snapshots, e);
+	if (!rc)
+		rc = open_chunks(s, e);
+	return rc;
+}
+
+enum err_code store_open(const char *path, enum store_mode mode, const struct store_events *ev,
+			 struct store **out, struct err *e)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	enum err_code rc;
+
+	if (!s)
+		return err_set(e, ERR_NOMEM, "a repository");
+	must(pthread_mutex_init(&s->mutex, NULL));
+	s->mode = mode;
+	if (ev)
+		s->events = *ev;
+	rc = open_parts(s, path, e);
+	if (rc) {
+		store_close(s);
+		return rc;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	node_cache_close(s->nodes);
+	snapshot_cache_close(s->snapshots);
+	if (s->chunks)
+		chunks_close(s->chunks);
+	if (s->backend)
+		s->backend->ops->close(s->backend);
+	must(pthread_mutex_destroy(&s->mutex));
+	free(s->path);
+	free(s);
+}
+
+const char *store_path(const struct store *s)
+{
+	return s->path;
+}
+
+const char *store_id_text(const struct store *s)
+{
+	return s->id_text;
+}
+
+bool store_is_read_only(const struct store *s)
+{
+	return s->backend->read_only || s->super.read_only;
+}
+
+enum err_code store_refresh(struct store *s, struct err *e)
+{
+	return chunks_refresh(s->chunks, e);
+}
+
+void store_stats(struct store *s, struct store_stats *out)
+{
+	struct chunks_stats c;
+
+	*out = (struct store_stats){ 0 };
+	chunks_stats(s->chunks, &c);
+	out->packs = c.packs;
+	out->chunks = c.chunks;
+	out->blocks_read = c.blocks_read;
+	out->bytes_read = c.bytes_read;
+	out->bytes_checked = c.bytes_checked;
+	out->damaged = c.damaged;
+	if (s->backend->ops->space(s->backend, &out->free_bytes, &out->total_bytes, NULL))
+		out->free_bytes = out->total_bytes = 0;
+}
