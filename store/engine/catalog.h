@@ -63,7 +63,21 @@ struct catalog_hit {
 MUST_CHECK enum err_code catalog_find(struct catalog *c, uint64_t key, struct catalog_hit *hits,
 				      unsigned max, unsigned *nr, struct err *e);
 
-/** Rows in chunks and recent. */
+/** Where a scan of all keys stands; zero to begin. */
+struct catalog_scan {
+	int table;
+	bool began;
+	int64_t from;
+};
+
+/**
+ * The next keys, up to max (at least 1); *nr 0 at the end.  Rows added since the
+ * scan began may be missing.  No lock is held between calls.
+ */
+MUST_CHECK enum err_code catalog_keys(struct catalog *c, struct catalog_scan *at, uint64_t *keys,
+				      size_t max, size_t *nr, struct err *e);
+
+/** Packs, and the chunks their rows tell of. */
 MUST_CHECK enum err_code catalog_count(struct catalog *c, uint64_t *chunks, uint64_t *packs,
 				       struct err *e);
 

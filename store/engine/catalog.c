@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/engine/catalog_impl.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base/checked.h"
+#include "store/format/limits.h"
+
+#define STEP_UNIT 1000000 /* virtual machine steps between looks at the budget */
+
+/*
+ * Everything is done row by row in the virtual machine (no bare count(*)), so
+ * that the step budget also ends a walk through a tree that was made endless.
+ */
+const char *const catalog_sql[ST_NR] = {
+    [ST_BEGIN] = "BEGIN IMMEDIATE",
+    [ST_COMMIT] = "COMMIT",
+    [ST_PACKS] = "SELECT no, id, kind, len, chunks FROM packs ORDER BY no",
+    [ST_PACK_NO] = "SELECT no FROM packs WHERE id = ?1",
+    [ST_ADD_PACK] = "INSERT INTO packs(id, kind, len, chunks) VALUES(?1, ?2, ?3, ?4)",
+    [ST_DROP_PACK] = "DELETE FROM packs WHERE id = ?1",
+    [ST_ADD_CHUNK] = "INSERT OR IGNORE INTO chunks VALUES(?1, ?2, ?3)",
+    [ST_ADD_RECENT] = "INSERT OR IGNORE INTO recent VALUES(?1, ?2, ?3)",
+    [ST_MERGE] = "INSERT OR IGNORE INTO chunks "
+		 "SELECT key, pack, block FROM recent ORDER BY key, pack, block",
+    [ST_CLEAR_RECENT] = "DELETE FROM recent",
+    [ST_SWEEP_CHUNKS] = "DELETE FROM chunks WHERE pack NOT IN (SELECT no FROM packs)",
+    [ST_SWEEP_RECENT] = "DELETE FROM recent WHERE pack NOT IN (SELECT no FROM packs)",
+    [ST_FIND] = "SELECT pack, block FROM recent WHERE key = ?1 UNION ALL "
+		"SELECT pack, block FROM chunks WHERE key = ?1 LIMIT ?2",
+    [ST_SUMS] = "SELECT count(no), total(chunks) FROM packs WHERE no > 0",
+    [ST_COUNT_RECENT] = "SELECT count(*) FROM recent WHERE pack > 0",
+    [ST_KEYS_RECENT] = "SELECT key FROM recent WHERE key >= ?1 ORDER BY key LIMIT ?2",
+    [ST_KEYS_CHUNKS] = "SELECT key FROM chunks WHERE key >= ?1 ORDER BY key LIMIT ?2",
+    [ST_PAGES] = "PRAGMA page_count",
+};
+
+/* pthread calls on a sound mutex do not fail; going on without it could. */
+void catalog_lock(struct catalog *c)
+{
+	if (pthread_mutex_lock(&c->mutex) != 0)
+		abort();
+}
+
+void catalog_unlock(struct catalog *c)
+{
+	if (pthread_mutex_unlock(&c->mutex) != 0)
+		abort();
+}
+
+static int on_progress(void *arg)
+{
+	struct catalog *c = arg;
+
+	return ++c->steps > c->steps_max;
+}
+
+enum err_code catalog_get(struct catalog *c, enum catalog_st which, sqlite3_stmt **out,
+			  struct err *e)
+{
+	if (!c->stmts[which] &&
+	    sqlite3_prepare_v3(c->db, catalog_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+			       &c->stmts[which], NULL) != SQLITE_OK)
+		return catalog_db_err(c->db, catalog_sql[which], e);
+	c->steps = 0;
+	*out = c->stmts[which];
+	return ERR_OK;
+}
+
+/* Step a statement that answers no rows, and reset it. */
+enum err_code catalog_finish(struct catalog *c, enum catalog_st which, struct err *e)
+{
+	sqlite3_stmt *st = c->stmts[which];
+	enum err_code rc = ERR_OK;
+
+	if (sqlite3_step(st) != SQLITE_DONE)
+		rc = catalog_db_err(c->db, catalog_sql[which], e);
+	(void)sqlite3_reset(st); /* repeats the step's error */
+	(void)sqlite3_clear_bindings(st);
+	return rc;
+}
+
+enum err_code catalog_run(struct catalog *c, enum catalog_st which, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, which, &st, e);
+
+	return rc ? rc : catalog_finish(c, which, e);
+}
+
+/* One row of numbers; columns that are not there stay as they are. */
+enum err_code catalog_numbers(struct catalog *c, enum catalog_st which, int64_t *out, int nr,
+			      struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, which, &st, e);
+
+	if (rc)
+		return rc;
+	if (sqlite3_step(st) == SQLITE_ROW)
+		for (int i = 0; i < nr; i++)
+			out[i] = sqlite3_column_int64(st, i);
+	else
+		rc = catalog_db_err(c->db, catalog_sql[which], e);
+	(void)sqlite3_reset(st);
+	return rc;
+}
+
+/*
+ * A page has at most some 600 cells, a row costs some 30 steps: a statement that
+ * takes more than every page allows walks in circles.
+ */
+enum err_code catalog_budget(struct catalog *c, struct err *e)
+{
+	int64_t pages = 0;
+	enum err_code rc;
+
+	c->steps_max = UINT64_MAX;
+	rc = catalog_numbers(c, ST_PAGES, &pages, 1, e);
+	c->steps_max = 64 + (pages > 0 ? (uint64_t)pages / 25 : 0);
+	return rc;
+}
+
+enum err_code catalog_open(const char *path, const uint8_t repo_id[16], bool read_only,
+			   struct catalog **out, struct err *e)
+{
+	struct catalog *c = calloc(1, sizeof(*c));
+	enum err_code rc;
+
+	if (!c)
+		return err_set(e, ERR_NOMEM, "index");
+	if (pthread_mutex_init(&c->mutex, NULL) != 0)
+		abort();
+	c->read_only = read_only;
+	rc = catalog_db_open(path, repo_id, read_only, &c->db, e);
+	if (rc)
+		goto fail;
+	sqlite3_progress_handler(c->db, STEP_UNIT, on_progress, c);
+	rc = catalog_budget(c, e);
+	if (rc)
+		goto fail;
+	*out = c;
+	return ERR_OK;
+fail:
+	catalog_close(c);
+	return rc;
+}
+
+void catalog_close(struct catalog *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < ST_NR; i++)
+		(void)sqlite3_finalize(c->stmts[i]);
+	(void)sqlite3_close(c->db); /* rolls back what begin left open */
+	if (pthread_mutex_destroy(&c->mutex) != 0)
+		abort();
+	free(c->rows);
+	free(c);
+}
+
+/* False where a field is not what we write. */
+static bool read_pack(sqlite3_stmt *st, struct catalog_pack *p)
+{
+	int64_t no = sqlite3_column_int64(st, 0), kind = sqlite3_column_int64(st, 2);
+	int64_t len = sqlite3_column_int64(st, 3), nr = sqlite3_column_int64(st, 4);
+
+	if (no < 1 || no > UINT32_MAX || (kind != PACK_DATA && kind != PACK_TREE) || len < 0 ||
+	    len > PACK_LEN_MAX || nr < 0 || nr > PACK_CHUNKS_MAX)
+		return false;
+	if (sqlite3_column_type(st, 1) != SQLITE_BLOB || sqlite3_column_bytes(st, 1) != ID_LEN)
+		return false;
+	memcpy(p->id.b, sqlite3_column_blob(st, 1), ID_LEN);
+	p->no = (uint32_t)no;
+	p->kind = (enum pack_kind)kind;
+	p->len = (uint64_t)len;
+	p->nr_chunks = (uint32_t)nr;
+	return true;
+}
+
+static enum err_code packs_locked(struct catalog *c, struct catalog_pack **out, size_t *nr,
+				  struct err *e)
+{
+	struct catalog_pack *list = NULL;
+	size_t n = 0, cap = 0;
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, ST_PACKS, &st, e);
+	int step;
+
+	if (rc)
+		return rc;
+	while ((step = sqlite3_step(st)) == SQLITE_ROW) {
+		if (n == cap) {
+			struct catalog_pack *more;
+
+			cap = cap ? 2 * cap : 64;
+			more = reallocarray(list, cap, sizeof(*list));
+			if (!more) {
+				rc = err_set(e, ERR_NOMEM, "index: %zu packs", n);
+				goto out;
+			}
+			list = more;
+		}
+		/* Ascending numbers also end a walk that a hostile file made circular. */
+		if (!read_pack(st, &list[n]) || (n > 0 && list[n].no <= list[n - 1].no)) {
+			rc = err_set(e, ERR_CORRUPT, "index: row %zu of packs makes no sense", n);
+			goto out;
+		}
+		n++;
+	}
+	if (step != SQLITE_DONE) {
+		rc = catalog_db_err(c->db, "packs", e);
+		goto out;
+	}
+	*out = list;
+	*nr = n;
+	list = NULL;
+out:
+	(void)sqlite3_reset(st);
+	free(list);
+	return rc;
+}
+
+enum err_code catalog_packs(struct catalog *c, struct catalog_pack **out, size_t *nr, struct err *e)
+{
+	enum err_code rc;
+
+	catalog_lock(c);
+	rc = packs_locked(c, out, nr, e);
+	catalog_unlock(c);
+	return rc;
+}
+
+static enum err_code find_locked(struct catalog *c, uint64_t key, struct catalog_hit *hits,
+				 unsigned max, unsigned *nr, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, ST_FIND, &st, e);
+	unsigned n = 0;
+	int step;
+
+	if (rc)
+		return rc;
+	if (sqlite3_bind_int64(st, 1, (int64_t)key) || sqlite3_bind_int64(st, 2, max)) {
+		rc = catalog_db_err(c->db, "find", e);
+		goto out;
+	}
+	while ((step = sqlite3_step(st)) == SQLITE_ROW && n < max) {
+		int64_t pack = sqlite3_column_int64(st, 0), block = sqlite3_column_int64(st, 1);
+
+		if (pack >= 1 && pack <= UINT32_MAX && block >= 0 && block < PACK_BLOCKS_MAX)
+			hits[n++] = (struct catalog_hit){(uint32_t)pack, (uint32_t)block};
+	}
+	if (step != SQLITE_DONE && step != SQLITE_ROW)
+		rc = catalog_db_err(c->db, "find", e);
+	else
+		*nr = n;
+out:
+	(void)sqlite3_reset(st);
+	return rc;
+}
+
+enum err_code catalog_find(struct catalog *c, uint64_t key, struct catalog_hit *hits, unsigned max,
+			   unsigned *nr, struct err *e)
+{
+	enum err_code rc;
+
+	catalog_lock(c);
+	rc = find_locked(c, key, hits, max, nr, e);
+	catalog_unlock(c);
+	return rc;
+}
+
+enum err_code catalog_sums(struct catalog *c, uint64_t *packs, uint64_t *chunks, struct err *e)
+{
+	int64_t got[2] = {0, 0};
+	enum err_code rc = catalog_numbers(c, ST_SUMS, got, 2, e);
+
+	*packs = got[0] > 0 ? (uint64_t)got[0] : 0;
+	*chunks = got[1] > 0 ? (uint64_t)got[1] : 0;
+	return rc;
+}
+
+enum err_code catalog_count(struct catalog *c, uint64_t *chunks, uint64_t *packs, struct err *e)
+{
+	uint64_t nr_packs, nr_chunks;
+	enum err_code rc;
+
+	catalog_lock(c);
+	rc = catalog_sums(c, &nr_packs, &nr_chunks, e);
+	catalog_unlock(c);
+	if (rc)
+		return rc;
+	*chunks = nr_chunks;
+	*packs = nr_packs;
+	return ERR_OK;
+}
+
+static enum err_code keys_locked(struct catalog *c, enum catalog_st which, int64_t from,
+				 uint64_t *keys, size_t max, size_t *nr, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, which, &st, e);
+	int64_t last = from;
+	size_t n = 0;
+	int step;
+
+	if (rc)
+		return rc;
+	if (sqlite3_bind_int64(st, 1, from) || sqlite3_bind_int64(st, 2, (int64_t)max)) {
+		rc = catalog_db_err(c->db, "keys", e);
+		goto out;
+	}
+	while ((step = sqlite3_step(st)) == SQLITE_ROW && n < max) {
+		int64_t key = sqlite3_column_int64(st, 0);
+
+		if (key < last) {
+			rc = err_set(e, ERR_CORRUPT, "index: keys out of order");
+			goto out;
+		}
+		last = key;
+		keys[n++] = (uint64_t)key;
+	}
+	if (step != SQLITE_DONE && step != SQLITE_ROW)
+		rc = catalog_db_err(c->db, "keys", e);
+	else
+		*nr = n;
+out:
+	(void)sqlite3_reset(st);
+	return rc;
+}
+
+enum err_code catalog_keys(struct catalog *c, struct catalog_scan *at, uint64_t *keys, size_t max,
+			   size_t *nr, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	size_t n = 0;
+
+	assert(max > 0);
+	catalog_lock(c);
+	while (at->table < 2 && n == 0 && !rc) {
+		rc = keys_locked(c, at->table == 0 ? ST_KEYS_RECENT : ST_KEYS_CHUNKS,
+				 at->began ? at->from : INT64_MIN, keys, max, &n, e);
+		if (rc)
+			break;
+		at->began = n == max && keys[n - 1] != (uint64_t)INT64_MAX;
+		if (at->began) /* places of one key beyond the cut: the key has been told */
+			at->from = (int64_t)keys[n - 1] + 1;
+		else
+			at->table++;
+	}
+	catalog_unlock(c);
+	if (!rc)
+		*nr = n;
+	return rc;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside the catalog: what catalog.c, catalog_write.c and catalog_schema.c share. Only they include
+ * this. */
+#ifndef VOUCH_ENGINE_CATALOG_IMPL_H
+#define VOUCH_ENGINE_CATALOG_IMPL_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "store/engine/catalog.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+/* catalog_schema.c: what somebody else wrote into the file can do no harm. */
+
+/** Open or create; ERR_NOT_FOUND only where read_only and there is none.  *out is sqlite3_close'd
+ * by the caller. */
+MUST_CHECK enum err_code catalog_db_open(const char *path, const uint8_t repo_id[16],
+					 bool read_only, struct sqlite3 **out, struct err *e);
+
+/** Record what db's last call failed with (never ERR_OK): see catalog.h for which code means what.
+ */
+enum err_code catalog_db_err(struct sqlite3 *db, const char *what, struct err *e);
+
+/* catalog.c: prepared statements. The mutex is held in all of these. */
+
+enum catalog_st {
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_PACKS,
+	ST_PACK_NO,
+	ST_ADD_PACK,
+	ST_DROP_PACK,
+	ST_ADD_CHUNK,
+	ST_ADD_RECENT,
+	ST_MERGE,
+	ST_CLEAR_RECENT,
+	ST_SWEEP_CHUNKS,
+	ST_SWEEP_RECENT,
+	ST_FIND,
+	ST_SUMS,
+	ST_COUNT_RECENT,
+	ST_KEYS_RECENT,
+	ST_KEYS_CHUNKS,
+	ST_PAGES,
+	ST_NR
+};
+
+extern const char *const catalog_sql[ST_NR];
+
+struct catalog_row {
+	int64_t key;
+	uint32_t pack, block;
+};
+
+struct catalog {
+	struct sqlite3 *db;
+	bool read_only;
+	pthread_mutex_t mutex;		   /* over everything below, and db */
+	struct sqlite3_stmt *stmts[ST_NR]; /* reset between calls, so that no lock is held */
+	struct catalog_row *rows;	   /* gathered, not yet written */
+	size_t nr_rows, cap_rows;
+	bool bulk;	 /* between begin and end */
+	bool must_sweep; /* a pack's row was deleted, its chunks' not yet */
+	bool recent_known;
+	uint64_t nr_recent;	   /* about: others may add too */
+	uint64_t steps, steps_max; /* in STEP_UNITs, of one statement */
+};
+
+void catalog_lock(struct catalog *c);
+void catalog_unlock(struct catalog *c);
+
+/** The statement, prepared, its step budget full.  Whoever steps it resets it. */
+MUST_CHECK enum err_code catalog_get(struct catalog *c, enum catalog_st which,
+				     struct sqlite3_stmt **out, struct err *e);
+/** Step a bound statement that answers no rows; reset it. */
+MUST_CHECK enum err_code catalog_finish(struct catalog *c, enum catalog_st which, struct err *e);
+MUST_CHECK enum err_code catalog_run(struct catalog *c, enum catalog_st which, struct err *e);
+/** One row of nr numbers. */
+MUST_CHECK enum err_code catalog_numbers(struct catalog *c, enum catalog_st which, int64_t *out,
+					 int nr, struct err *e);
+/** How long a statement may walk, by the file's present size. */
+MUST_CHECK enum err_code catalog_budget(struct catalog *c, struct err *e);
+MUST_CHECK enum err_code catalog_sums(struct catalog *c, uint64_t *packs, uint64_t *chunks,
+				      struct err *e);
+
+#endif
