@@ -20,7 +20,8 @@ static inline struct rd rd_init(const void *buf, size_t len)
 {
 	const uint8_t *p = buf;
 
-	return (struct rd){ .p = p, .end = p + len, .bad = false };
+	/* NULL and 0 are an empty record; adding even 0 to NULL is undefined */
+	return (struct rd){ .p = p, .end = len ? p + len : p, .bad = false };
 }
 
 static inline size_t rd_left(const struct rd *r)
