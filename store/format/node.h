@@ -86,7 +86,11 @@ MUST_CHECK enum err_code totals_add(struct totals *t, const struct totals *a, st
 typedef enum err_code node_emit_fn(void *ctx, const uint8_t *buf, size_t len,
 				   struct object_id *id, struct err *e);
 
-/** Entries in, names strictly ascending; nodes out. Memory: one node a level. */
+/**
+ * Entries in, names strictly ascending; nodes out. Memory: one node a level.
+ * An entry that no reader would accept (its name, a length) is ERR_LIMIT, a name out
+ * of order or there twice ERR_USAGE; both leave the builder as it was.
+ */
 struct dir_builder;
 MUST_CHECK enum err_code dir_builder_open(node_emit_fn *emit, void *ctx, struct dir_builder **out,
 					  struct err *e);
@@ -106,7 +110,7 @@ MUST_CHECK enum err_code content_builder_add(struct content_builder *b, const st
 					     struct err *e);
 /**
  * Ends the file: sets file->content, content_p, content_len (a view into the
- * builder, good until its next use), node, and size.  Up to 16 segments stay a
+ * builder, good until its next use), node, size, and hole_bytes.  Up to 16 segments stay a
  * LIST.  The builder is empty and ready again.
  */
 MUST_CHECK enum err_code content_builder_finish(struct content_builder *b, struct entry *file,
