@@ -18,7 +18,7 @@
 #define NAME_LEN_MAX		255u		/* bytes of a file name */
 #define TARGET_LEN_MAX		4095u		/* bytes of a link's target */
 #define OWNER_LEN_MAX		255u		/* bytes of a user's or group's name */
-#define XATTR_NAME_MAX		255u
+#define XATTR_NAME_MAX		255		/* spelled as in <linux/limits.h>, which may be included too */
 #define XATTR_VALUE_MAX		(64u << 10)
 #define XATTR_INLINE_MAX	4096u		/* longer values are chunks of their own */
 #define XATTRS_LEN_MAX		(128u << 10)	/* an entry's encoded xattrs */
