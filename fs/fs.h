@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* A mounted file system: what every operation has at hand. */
+#ifndef VOUCH_FS_FS_H
+#define VOUCH_FS_FS_H
+
+#include <sys/types.h>
+
+#include "fs/log.h"
+#include "fs/nodes.h"
+#include "fs/snaps.h"
+
+struct handles;
+struct refresher;
+
+struct fs {
+	struct store *store;
+	struct log *log;
+	struct snaps *snaps;
+	struct nodes *nodes;
+	struct handles *handles;
+	struct refresher *refresher;
+	uid_t uid;		/* the mounter's: who owns the root */
+	gid_t gid;
+	void (*up)(void *ctx);	/* called once, when the kernel has been answered for the first time */
+	void *up_ctx;
+};
+
+#endif

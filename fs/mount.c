@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Start-up and shutdown, in this order: check what was asked, fork (before any thread is), open the repository, read
+ * the list of snapshots, mount, refresh, serve.  The parent waits on a pipe for the child's word: one struct err,
+ * written when the kernel has been answered for the first time, or when it has failed.
+ */
+#include "fs/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/mountpoint.h"
+#include "fs/ops.h"
+#include "fs/options.h"
+#include "fs/refresh.h"
+#include "store/base/checked.h"
+#include "store/base/pool.h"
+
+#define FUSE_CONF	"/etc/fuse.conf"
+#define THREADS_MIN	8u	/* readers that wait for a slow medium must not hold up those who do not */
+#define THREADS_MAX	32u
+
+/* What libfuse complained of last: it has no way to return it. */
+static struct {
+	struct log *to;		/* set once serving */
+	char last[512];
+} fuse_words;
+
+static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+
+	if (level > FUSE_LOG_WARNING)
+		return;
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	if (fuse_words.to)
+		log_say(fuse_words.to, EVENT_WARNING, "%s", line);
+	else
+		memcpy(fuse_words.last, line, sizeof(line));
+}
+
+struct server {
+	struct fs fs;
+	const char *mountpoint;
+	const struct options *options;
+	struct fuse_session *se;
+	int report_fd;		/* background: where the parent waits; -1 in the foreground, and once it has its word */
+	bool detached;		/* in the background and up: the log is all there is */
+};
+
+static void report(struct server *sv, const struct err *e)
+{
+	if (sv->report_fd < 0)
+		return;
+	/* Less than PIPE_BUF: whole or not at all.  A parent that is gone needs no word. */
+	if (write(sv->report_fd, e, sizeof(*e)) < 0)
+		(void)e;
+	(void)close(sv->report_fd);
+	sv->report_fd = -1;
+}
+
+/* The mount answers: leave the terminal, and let the parent go. */
+static void on_up(void *ctx)
+{
+	struct server *sv = ctx;
+	struct err ok = ERR_INIT;
+	int null;
+
+	log_serving(sv->fs.log);
+	if (sv->report_fd < 0)
+		return;
+	log_to_syslog(sv->fs.log);
+	(void)setsid();		/* fails only for a group's leader, which a forked child is not */
+	if (chdir("/") < 0)
+		log_say(sv->fs.log, EVENT_WARNING, "chdir /: error %d", errno);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; fd < 3 && null >= 0; fd++)
+		if (dup2(null, fd) < 0)
+			log_say(sv->fs.log, EVENT_WARNING, "dup2: error %d", errno);
+	if (null > 2)
+		(void)close(null);
+	sv->detached = true;
+	report(sv, &ok);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fs *fs = userdata;
+
+	/* The kernel judges by the ACLs that were stored, and keeps links' targets: they never change. */
+	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS |
+				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
+				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
+	fs->up(fs->up_ctx);
+}
+
+static const struct fuse_lowlevel_ops *operations(void)
+{
+	static struct fuse_lowlevel_ops ops = {
+		.init = op_init,
+		.lookup = op_lookup,
+		.forget = op_forget,
+		.forget_multi = op_forget_multi,
+		.getattr = op_getattr,
+		.readlink = op_readlink,
+		.statfs = op_statfs,
+		.getxattr = op_getxattr,
+		.listxattr = op_listxattr,
+		.opendir = op_opendir,
+		.readdir = op_readdir,
+		.readdirplus = op_readdirplus,
+		.releasedir = op_releasedir,
+		.open = op_open,
+		.read = op_read,
+		.lseek = op_lseek,
+		.release = op_release,
+	};
+
+	ops_refuse_writes(&ops);
+	return &ops;
+}
+
+/* Options of a mount are separated by commas: those in the path are escaped. */
+static enum err_code session_args(const struct server *sv, struct fuse_args *args, struct err *e)
+{
+	char *opts = NULL, *source = NULL;
+	enum err_code rc = ERR_OK;
+
+	if (asprintf(&source, "fsname=%s", store_path(sv->fs.store)) < 0)
+		source = NULL;
+	if (!source || fuse_opt_add_opt(&opts, "ro,nosuid,nodev,noatime,default_permissions") ||
+	    fuse_opt_add_opt(&opts, "subtype=vouch") || fuse_opt_add_opt_escaped(&opts, source) ||
+	    (sv->options->allow_other && fuse_opt_add_opt(&opts, "allow_other")) ||
+	    (sv->options->noexec && fuse_opt_add_opt(&opts, "noexec")) ||
+	    fuse_opt_add_arg(args, "vouch") || fuse_opt_add_arg(args, "-o") ||
+	    fuse_opt_add_arg(args, opts))
+		rc = err_set(e, ERR_NOMEM, "mount options");
+	free(source);
+	free(opts);
+	return rc;
+}
+
+static enum err_code mount_failed(const struct server *sv, struct err *e)
+{
+	if (access("/dev/fuse", F_OK) < 0)
+		return err_set(e, ERR_FAILED, "mount on %s: there is no /dev/fuse here (modprobe fuse; "
+			       "a container must be given the device)", sv->mountpoint);
+	return err_set(e, ERR_FAILED, "mount on %s failed%s%s", sv->mountpoint,
+		       fuse_words.last[0] ? ": " : "", fuse_words.last);
+}
+
+static enum err_code loop(struct server *sv, struct err *e)
+{
+	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
+	unsigned nr = 2 * pool_nr_cpus();
+	int sys;
+
+	if (!cfg)
+		return err_set(e, ERR_NOMEM, "loop configuration");
+	nr = nr < THREADS_MIN ? THREADS_MIN : nr > THREADS_MAX ? THREADS_MAX : nr;
+	fuse_loop_cfg_set_clone_fd(cfg, 1);
+	fuse_loop_cfg_set_max_threads(cfg, nr);
+	fuse_loop_cfg_set_idle_threads(cfg, nr);
+	/* A signal (positive) and an unmount (0) are the two good ends. */
+	sys = fuse_session_loop_mt(sv->se, cfg);
+	fuse_loop_cfg_destroy(cfg);
+	if (sys < 0)
+		return err_set(e, ERR_FAILED, "serving %s: %s", sv->mountpoint, strerror(-sys));
+	return ERR_OK;
+}
+
+/* libfuse takes over only signals at their default; a caller's handlers know nothing of a mount. */
+static void reset_handlers(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+	struct sigaction now;
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			(void)signal(signals[i], SIG_DFL);	/* they are signals: cannot fail */
+	}
+}
+
+/* Signals that end the mount go to the main thread alone: the store's and our own threads are made without them. */
+static void end_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	if (pthread_sigmask(how, &set, NULL) != 0)
+		abort();
+}
+
+static enum err_code serve_session(struct server *sv, struct err *e)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	bool mounted = false, handlers = false;
+	enum err_code rc;
+
+	rc = session_args(sv, &args, e);
+	if (rc)
+		goto out;
+	sv->se = fuse_session_new(&args, operations(), sizeof(struct fuse_lowlevel_ops), &sv->fs);
+	if (!sv->se) {
+		rc = err_set(e, ERR_FAILED, "fuse session: %s", fuse_words.last);
+		goto out;
+	}
+	if (fuse_set_signal_handlers(sv->se) != 0) {
+		rc = err_sys(e, "signal handlers");
+		goto out;
+	}
+	handlers = true;
+	if (fuse_session_mount(sv->se, sv->mountpoint) != 0) {
+		rc = mount_failed(sv, e);
+		goto out;
+	}
+	mounted = true;
+	fuse_words.to = sv->fs.log;
+	rc = refresher_open(&sv->fs, sv->se, &sv->fs.refresher, e);
+	if (!rc) {
+		end_signals(SIG_UNBLOCK);
+		rc = loop(sv, e);
+	}
+out:
+	refresher_close(sv->fs.refresher);	/* it tells the kernel things: not of a session that is gone */
+	if (mounted)
+		fuse_session_unmount(sv->se);
+	if (handlers)
+		fuse_remove_signal_handlers(sv->se);
+	if (sv->se)
+		fuse_session_destroy(sv->se);
+	fuse_words.to = NULL;
+	fuse_opt_free_args(&args);
+	return rc;
+}
+
+static enum err_code serve(struct server *sv, const char *repository,
+			   const struct store_events *ev, struct err *e)
+{
+	struct fs *fs = &sv->fs;
+	struct store_events store_ev;
+	enum err_code rc;
+
+	fuse_set_log_func(on_fuse_log);
+	reset_handlers();
+	end_signals(SIG_BLOCK);
+	fs->uid = geteuid();
+	fs->gid = getegid();
+	fs->up = on_up;
+	fs->up_ctx = sv;
+	rc = log_open(ev, &fs->log, e);
+	if (rc)
+		goto out;
+	store_ev = log_store_events(fs->log);
+	/* A signal while an index is rebuilt must still end this: nothing is mounted yet, the default action does. */
+	end_signals(SIG_UNBLOCK);
+	rc = store_open(repository, STORE_READ, &store_ev, &fs->store, e);
+	end_signals(SIG_BLOCK);
+	if (!rc)
+		rc = nodes_open(&fs->nodes, e);
+	if (!rc)
+		rc = handles_open(&fs->handles, e);
+	if (!rc)
+		rc = snaps_open(fs->store, fs->log, &fs->snaps, e);
+	if (!rc)
+		rc = serve_session(sv, e);
+out:
+	if (rc && sv->detached)
+		log_say(fs->log, EVENT_WARNING, "the mount on %s ends: %s", sv->mountpoint,
+			e ? e->msg : err_name(rc));
+	handles_close(fs->handles);
+	snaps_close(fs->snaps);
+	nodes_close(fs->nodes);
+	store_close(fs->store);
+	log_close(fs->log);
+	end_signals(SIG_UNBLOCK);
+	return rc;
+}
+
+static void child(struct server *sv, const struct mount_options *o, const struct store_events *ev,
+		  int report_fd)
+{
+	struct err e = ERR_INIT;
+	enum err_code rc;
+
+	/*
+	 * A daemon keeps nobody's files open: a test's or a shell's pipe would
+	 * never see its end.
+	 */
+	sv->report_fd = 3;
+	if (report_fd != 3 && dup3(report_fd, 3, O_CLOEXEC) < 0)
+		_exit(1);
+	if (close_range(4, ~0u, 0) < 0)
+		_exit(1);
+	rc = serve(sv, o->repository, ev, &e);
+	report(sv, &e);		/* nothing where the parent has its word: then the log has this */
+	_exit(rc ? 1 : 0);
+}
+
+static enum err_code in_background(struct server *sv, const struct mount_options *o,
+				   const struct store_events *ev, struct err *e)
+{
+	int pipe_fd[2], status;
+	struct err said = ERR_INIT;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe");
+	pid = fork();
+	if (pid < 0) {
+		(void)err_sys(e, "fork");
+		(void)close(pipe_fd[0]);
+		(void)close(pipe_fd[1]);
+		return e ? e->code : ERR_IO;
+	}
+	if (pid == 0)
+		child(sv, o, ev, pipe_fd[1]);
+	(void)close(pipe_fd[1]);
+	do {
+		n = read(pipe_fd[0], &said, sizeof(said));
+	} while (n < 0 && errno == EINTR);
+	(void)close(pipe_fd[0]);
+	if (n != (ssize_t)sizeof(said)) {
+		(void)waitpid(pid, &status, 0);
+		return err_set(e, ERR_FAILED, "the mounting process ended without a word");
+	}
+	if (said.code) {
+		(void)waitpid(pid, &status, 0);
+		if (e)
+			*e = said;
+	}
+	return said.code;
+}
+
+enum err_code mount_run(const struct mount_options *o, const struct store_events *ev,
+			struct err *e)
+{
+	struct options options;
+	struct server sv = { .options = &options, .report_fd = -1 };
+	char *mountpoint = NULL;
+	enum err_code rc;
+
+	rc = options_parse(o->fuse_options, &options, e);
+	if (!rc && options.allow_other)
+		rc = options_check_allow_other(FUSE_CONF, geteuid() == 0, e);
+	if (!rc)
+		rc = mountpoint_check(o->mountpoint, o->repository, &mountpoint, e);
+	if (rc)
+		return rc;
+	sv.mountpoint = mountpoint;
+	if (o->foreground)
+		rc = serve(&sv, o->repository, ev, e);
+	else
+		rc = in_background(&sv, o, ev, e);
+	free(mountpoint);
+	return rc;
+}

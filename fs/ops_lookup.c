@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fs/attr.h"
+#include "fs/ops.h"
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct entry_ref r = { 0 };
+	struct fuse_entry_param p;
+	struct err e = ERR_INIT;
+	struct facts dir, f;
+	enum err_code rc;
+	bool none = false;
+
+	if (parent == NODEID_ROOT) {
+		root_lookup(req, name);
+		return;
+	}
+	rc = node_dir(fs, parent, &dir, &e);
+	if (!rc) {
+		rc = tree_lookup(fs->store, &dir.dir, name, strlen(name), &r, &e);
+		none = rc == ERR_NOT_FOUND;
+	}
+	if (!rc)
+		rc = facts_of(&dir, &r, &f, &e);
+	if (none) {
+		/* Will never be there: an inode of 0 has the kernel remember that. */
+		memset(&p, 0, sizeof(p));
+		p.entry_timeout = TIMEOUT_FOREVER;
+		(void)fuse_reply_entry(req, &p);
+	} else if (rc) {
+		reply_err(req, "lookup", parent, &e);
+	} else {
+		nodes_put(fs->nodes, &f);
+		attr_param(&r.e, f.nodeid, &p);
+		(void)fuse_reply_entry(req, &p);
+	}
+	entry_ref_release(fs->store, &r);
+}
+
+/* Ids are computed: there is nothing to be forgotten. */
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	(void)ino;
+	(void)nlookup;
+	fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	(void)count;
+	(void)forgets;
+	fuse_reply_none(req);
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct entry_ref r = { 0 };
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	(void)fi;
+	if (root_has(ino)) {
+		root_getattr(req, ino);
+		return;
+	}
+	if (node_entry_of(fs, ino, &r, NULL, &e)) {
+		reply_err(req, "stat", ino, &e);
+		return;
+	}
+	attr_of(&r.e, ino, &st);
+	(void)fuse_reply_attr(req, &st, TIMEOUT_FOREVER);
+	entry_ref_release(fs->store, &r);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = fs_of(req);
+	struct entry_ref r = { 0 };
+	struct err e = ERR_INIT;
+
+	if (root_has(ino)) {
+		root_readlink(req, ino);
+		return;
+	}
+	if (node_entry_of(fs, ino, &r, NULL, &e)) {
+		reply_err(req, "readlink", ino, &e);
+		return;
+	}
+	if (r.e.type == ENTRY_SYMLINK)	/* not fuse_reply_readlink: the target ends with no NUL */
+		(void)fuse_reply_buf(req, r.e.target, r.e.target_len);
+	else
+		(void)fuse_reply_err(req, EINVAL);
+	entry_ref_release(fs->store, &r);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct store_stats stats;
+	struct statvfs v = {
+		.f_bsize = 4096,
+		.f_frsize = 4096,
+		.f_namemax = 255,
+		.f_flag = ST_RDONLY | ST_NOSUID,
+	};
+
+	(void)ino;
+	store_stats(fs_of(req)->store, &stats);
+	/* The medium's size, and nothing of it free: nothing can be written here. */
+	v.f_blocks = stats.total_bytes / v.f_frsize;
+	(void)fuse_reply_statfs(req, &v);
+}

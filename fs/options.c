@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/base/checked.h"
+
+/*
+ * The mount is read-only, nosuid, nodev and noatime whatever is asked, so the
+ * words for that are taken in silence and their opposites refused: a person who
+ * typed "suid" and got nosuid would find out at the worst time.
+ */
+static const char *const granted[] = {
+	"ro", "nosuid", "nodev", "noatime", "default_permissions", "exec",
+	/* what an /etc/fstab line has for others than us */
+	"defaults", "auto", "noauto", "user", "nouser", "users", "_netdev", "nofail",
+};
+
+static const struct refusal {
+	const char *name, *why;
+} refused[] = {
+	{ "rw", "a mounted backup is read-only" },
+	{ "suid", "set-user-id programs are never honoured in a backup" },
+	{ "dev", "device files are never honoured in a backup" },
+	{ "atime", "a backup keeps no access times" },
+};
+
+static bool is(const char *opt, size_t len, const char *name)
+{
+	return strlen(name) == len && memcmp(opt, name, len) == 0;
+}
+
+static bool begins(const char *opt, size_t len, const char *with)
+{
+	size_t n = strlen(with);
+
+	return len >= n && memcmp(opt, with, n) == 0;
+}
+
+static enum err_code option(const char *opt, size_t len, struct options *o, struct err *e)
+{
+	if (len == 0 || begins(opt, len, "x-") || begins(opt, len, "fsname=") ||
+	    begins(opt, len, "subtype="))
+		return ERR_OK;
+	for (size_t i = 0; i < ARRAY_LEN(granted); i++)
+		if (is(opt, len, granted[i]))
+			return ERR_OK;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		if (is(opt, len, refused[i].name))
+			return err_set(e, ERR_USAGE, "-o %s: %s", refused[i].name, refused[i].why);
+	if (is(opt, len, "allow_other"))
+		o->allow_other = true;
+	else if (is(opt, len, "noexec"))
+		o->noexec = true;
+	else
+		return err_set(e, ERR_USAGE, "-o %.*s: no such mount option",
+			       (int)(len > 200 ? 200 : len), opt);
+	return ERR_OK;
+}
+
+enum err_code options_parse(const char *text, struct options *out, struct err *e)
+{
+	struct options o = { 0 };
+	enum err_code rc = ERR_OK;
+
+	while (text && *text && !rc) {
+		size_t len = strcspn(text, ",");
+
+		rc = option(text, len, &o, e);
+		text += len;
+		text += *text == ',';
+	}
+	if (!rc)
+		*out = o;
+	return rc;
+}
+
+enum err_code options_check_allow_other(const char *conf, bool root, struct err *e)
+{
+	bool found = false;
+	char line[256];
+	FILE *f;
+
+	if (root)
+		return ERR_OK;
+	f = fopen(conf, "re");
+	/* One that exists but cannot be read is for fusermount3 to judge: it runs as root. */
+	if (!f && errno != ENOENT)
+		return ERR_OK;
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		char *p = line + strspn(line, " \t");
+
+		p[strcspn(p, " \t\r\n#")] = '\0';
+		found = strcmp(p, "user_allow_other") == 0;
+	}
+	if (f)
+		(void)fclose(f);	/* only read from */
+	if (!found)
+		return err_set(e, ERR_USAGE,
+			       "-o allow_other is not allowed to users here: root must add the line "
+			       "user_allow_other to %s", conf);
+	return ERR_OK;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* The snapshots that the root shows: an immutable list, replaced when the repository's changes. */
+#ifndef VOUCH_FS_SNAPS_H
+#define VOUCH_FS_SNAPS_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "fs/log.h"
+#include "store/snapshot.h"
+
+#define SNAP_NAME_MAX	64u	/* with the NUL; DATE-ID16 takes 38 */
+
+struct snap {
+	struct object_id id, root;
+	char name[SNAP_NAME_MAX];	/* in full */
+	char shown[SNAP_NAME_MAX];	/* as the root lists it; a prefix of name */
+	struct vtime time;
+	uint32_t slot;		/* its part of a node id; never another snapshot's while mounted */
+	bool gone;		/* forgotten: kept to keep the slot */
+};
+
+/** all is in the order of first sight: an index is a cookie that readdir can go on from after any change. */
+struct snap_list {
+	atomic_uint refs;
+	struct snap *all;
+	size_t nr;
+	uint32_t *slots;	/* hash table of slots_mask + 1: index into all, plus 1 */
+	size_t slots_mask;
+	size_t *by_name;	/* the nr_live that are not gone, sorted by name */
+	size_t nr_live;
+	const struct snap *newest;	/* NULL where there is none */
+	struct timespec changed;	/* when this list came to be: the root's mtime */
+};
+
+struct snaps;
+
+/** Reads the list once. */
+MUST_CHECK enum err_code snaps_open(struct store *s, struct log *l, struct snaps **out,
+				    struct err *e);
+void snaps_close(struct snaps *s);		/* NULL is allowed */
+
+/** The list as it is now, until snaps_put. */
+const struct snap_list *snaps_get(struct snaps *s);
+void snaps_put(const struct snap_list *l);
+
+/**
+ * Look again.  For each name in the root that may mean something else now, changed is called (no lock held, the new
+ * list published).  One thread at a time.
+ */
+typedef void snaps_changed_fn(void *ctx, const char *name);
+MUST_CHECK enum err_code snaps_refresh(struct snaps *s, snaps_changed_fn *changed, void *ctx,
+				       struct err *e);
+
+/** NULL: no snapshot ever had it. */
+const struct snap *snap_list_slot(const struct snap_list *l, uint32_t slot);
+
+/**
+ * What name (len bytes) is in the root: a snapshot, and whether by the name it is shown under or by a longer one
+ * (*alias).  NULL: nothing.  "latest" is not looked at.
+ */
+const struct snap *snap_list_name(const struct snap_list *l, const char *name, size_t len,
+				  bool *alias);
+
+#endif
