@@ -21,7 +21,7 @@ static bool is_parent(const char *a, const char *b)
 	return strncmp(a, b, len) == 0 && (b[len] == '\0' || b[len] == '/');
 }
 
-static bool passes(const struct snapshot *s, const struct snapshot_filter *f)
+bool snapshot_passes(const struct snapshot *s, const struct snapshot_filter *f)
 {
 	bool ok = true;
 
@@ -110,9 +110,9 @@ static bool matches(const struct snapshot *s, const struct wanted *w,
 
 	switch (w->by) {
 	case LATEST:
-		return passes(s, f);
+		return snapshot_passes(s, f);
 	case DATE:
-		return strncmp(s->name, w->text, w->len) == 0 && passes(s, f);
+		return strncmp(s->name, w->text, w->len) == 0 && snapshot_passes(s, f);
 	case NAME:	/* says all; a filter cannot say it better */
 		return strncmp(s->name, w->text, w->len) == 0;
 	case ID:

@@ -65,6 +65,9 @@ struct snapshot_filter {
 	const char *host, *tag, *path;	/* NULL: any */
 };
 
+/** Whether s is of that host, tag and path (a source, or below one); a NULL f lets all through. */
+bool snapshot_passes(const struct snapshot *s, const struct snapshot_filter *f);
+
 /**
  * Find what spec means: a name, a date with hyphens ("2026-11-21", newest of that
  * day; "2026-11-21T02-00-00Z"), an id prefix of six digits or more, "latest",
