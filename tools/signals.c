@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tools/progress.h"
+
+static atomic_bool cancel;
+static atomic_bool stopping;
+static bool started;
+static pthread_t thread;
+static sigset_t taken;
+
+static void ask_to_stop(void)
+{
+	static const char again[] = "vouch: stopped at once; nothing that was listed is lost\n";
+
+	if (atomic_exchange(&cancel, true)) {
+		/* What is half written has a temporary name: the next run sweeps it. */
+		ssize_t n = write(STDERR_FILENO, again, sizeof(again) - 1);
+
+		(void)n;
+		_exit(1);
+	}
+}
+
+static void *serve(void *arg)
+{
+	struct progress *p = arg;
+	int sig;
+
+	for (;;) {
+		if (sigwait(&taken, &sig))
+			continue;
+		if (atomic_load(&stopping))
+			return NULL;
+		if (sig == SIGUSR1)
+			progress_print(p);
+		else
+			ask_to_stop();
+	}
+}
+
+enum err_code signals_start(struct progress *p, struct err *e)
+{
+	static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction old;
+	int sys;
+
+	sigemptyset(&taken);
+	sigaddset(&taken, SIGUSR1);
+	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+		/*
+		 * What the parent has ignored (nohup, a shell's background job) stays
+		 * ignored: a blocked signal would be delivered in spite of that.
+		 */
+		if (sigaction(stops[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaddset(&taken, stops[i]);
+	}
+	sys = pthread_sigmask(SIG_BLOCK, &taken, NULL);
+	if (!sys)
+		sys = pthread_create(&thread, NULL, serve, p);
+	if (sys)
+		return err_set(e, ERR_NOMEM, "no thread for signals (error %d)", sys);
+	started = true;
+	return ERR_OK;
+}
+
+void signals_stop(void)
+{
+	if (!started)
+		return;
+	atomic_store(&stopping, true);
+	/* SIGUSR1 is always among those it waits for. */
+	if (pthread_kill(thread, SIGUSR1) == 0)
+		(void)pthread_join(thread, NULL);
+	started = false;
+}
+
+const atomic_bool *signals_cancel(void)
+{
+	return &cancel;
+}

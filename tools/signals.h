@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals of long work: SIGINT, SIGTERM and SIGHUP ask it to stop, SIGUSR1 how far it is. */
+#ifndef VOUCH_TOOLS_SIGNALS_H
+#define VOUCH_TOOLS_SIGNALS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "store/err.h"
+
+struct progress;
+
+/**
+ * From now on a thread of its own takes them.  Call it before any other thread is started (they inherit the
+ * mask), once.  A second request to stop ends the process at once.  p must outlive signals_stop().
+ */
+MUST_CHECK enum err_code signals_start(struct progress *p, struct err *e);
+void signals_stop(void);	/* ends the thread; may be called without a start */
+
+/** For the .cancel of the store's options. */
+const atomic_bool *signals_cancel(void);
+
+#endif
