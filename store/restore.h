@@ -35,6 +35,9 @@ struct restore_result {
  * else: it lands in target under its own name.  A file is written beside, then renamed over its name;
  * existing directories are reused; a symbolic link in the way is replaced, never followed (openat2 RESOLVE_BENEATH,
  * O_NOFOLLOW).  A damaged file is not left behind half: it is reported and absent (its temporary removed).
+ * Owners are set by number, as tar and rsync do with --numeric-ids (a machine is restored on to bare metal, whose
+ * names are in what is restored); without root they stay the caller's.  What can only be had with special, or not on
+ * this file system, is left out with one NOTE a kind.
  * Returns ERR_OK with errors counted; ERR_CANCELED; or what stopped it (ERR_IO with ENOSPC: free space and run again).
  */
 MUST_CHECK enum err_code restore_run(struct store *s, const struct entry *what,

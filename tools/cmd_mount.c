@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+#include <syslog.h>
+
+#include "fs/mount.h"
+#include "tools/commands.h"
+#include "tools/text.h"
+
+/*
+ * The serving process may have no terminal any more, so what it meets goes to the
+ * system's log as well; before that, and with -f, to standard error.
+ */
+struct news {
+	struct store_events out;
+	bool to_syslog;
+};
+
+static void on_event(void *ctx, const struct event *ev)
+{
+	const struct news *n = ctx;
+	struct buf path = BUF_INIT;
+
+	n->out.fn(n->out.ctx, ev);
+	if (!n->to_syslog || (ev->kind != EVENT_WARNING && ev->kind != EVENT_DAMAGE))
+		return;
+	if (ev->path)
+		text_escape_str(&path, ev->path);
+	buf_add_u8(&path, '\0');
+	syslog(ev->kind == EVENT_DAMAGE ? LOG_ERR : LOG_WARNING, "mount: %s%s%s%s%s%s",
+	       ev->kind == EVENT_DAMAGE ? "damage: " : "", ev->text ? ev->text : "",
+	       ev->path ? ": " : "", path.bad ? "?" : (const char *)path.p, ev->err ? ": " : "",
+	       ev->err ? ev->err->msg : "");
+	buf_release(&path);
+}
+
+static void add_fuse_option(struct buf *all, const char *more)
+{
+	if (all->len)
+		buf_add_u8(all, ',');
+	buf_add_str(all, more);
+}
+
+static int mount_it(struct app *a, struct mount_options *o)
+{
+	struct err e = ERR_INIT;
+	struct news news;
+	struct store_events ev = { .fn = on_event, .ctx = &news };
+	int status;
+
+	if (!a->repo || !*a->repo)
+		return app_usage(a, "no repository given: use --repo PATH, set VOUCH_REPO, or name it "
+				    "before the mount point");
+	status = app_begin(a, false);
+	if (status)
+		return status;
+	o->repository = a->repo;
+	news = (struct news){ .out = progress_events(a->progress), .to_syslog = !o->foreground };
+	if (news.to_syslog)
+		openlog("vouch", LOG_PID, LOG_DAEMON);
+	if (!mount_run(o, &ev, &e))
+		return STATUS_DONE;
+	return e.code == ERR_NOT_FOUND ? app_fail_open(a, &e) : app_fail(a, &e);
+}
+
+static int run(struct app *a, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		APP_LONG_OPTIONS, { "foreground", no_argument, NULL, 'f' },
+		{ "options", required_argument, NULL, 'o' }, APP_LONG_END
+	};
+	struct mount_options o = { 0 };
+	struct buf fuse = BUF_INIT;
+	int status, c;
+
+	while ((c = app_getopt(a, argc, argv, ":fho:r:", longs)) != -1) {
+		if (c == 'f') {
+			o.foreground = true;
+		} else if (c == 'o') {
+			add_fuse_option(&fuse, optarg);
+		} else {
+			buf_release(&fuse);
+			return app_getopt_status(c);
+		}
+	}
+	buf_add_u8(&fuse, '\0');
+	if (fuse.bad) {
+		status = STATUS_FAILED;
+	} else if (argc - optind == 1 || argc - optind == 2) {
+		if (argc - optind == 2)
+			a->repo = argv[optind];
+		o.mountpoint = argv[argc - 1];
+		o.fuse_options = *fuse.p ? (const char *)fuse.p : NULL;
+		status = mount_it(a, &o);
+	} else {
+		status = app_usage(a, "one MOUNTPOINT, please");
+	}
+	buf_release(&fuse);
+	return status;
+}
+
+const struct command cmd_mount = {
+	.name = "mount",
+	.summary = "show the snapshots as folders",
+	.usage = "usage: vouch mount [-f] [-o OPTION,...] [REPOSITORY] MOUNTPOINT\n"
+		 "Mount the repository: each snapshot is a dated folder, 'latest' a link to the newest.  It goes\n"
+		 "to the background once the mount is up; 'fusermount3 -u MOUNTPOINT' ends it.\n\n"
+		 "  -f, --foreground   stay in the foreground\n"
+		 "  -o OPTION,...      allow_other and other options of FUSE; see vouch-mount(1)\n",
+	.run = run,
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The subcommands: each cmd_NAME.c defines one. */
+#ifndef VOUCH_TOOLS_COMMANDS_H
+#define VOUCH_TOOLS_COMMANDS_H
+
+#include "tools/common.h"
+
+extern const struct command cmd_init;
+extern const struct command cmd_backup;
+extern const struct command cmd_snapshots;
+extern const struct command cmd_ls;
+extern const struct command cmd_cat;
+extern const struct command cmd_diff;
+extern const struct command cmd_mount;
+extern const struct command cmd_restore;
+extern const struct command cmd_verify;
+
+#endif
