@@ -166,6 +166,15 @@ static enum err_code load(struct store *s, const struct object_id *id, struct ca
 	enum err_code rc;
 
 	rc = chunks_get(s->chunks, id, &ref, e);
+	/*
+	 * To a caller of the tree "not found" is a name that is not there; taking
+	 * a node that is missing for that would hide a folder's files in silence.
+	 */
+	if (rc == ERR_NOT_FOUND) {
+		rc = ERR_INCOMPLETE;
+		if (e)
+			e->code = rc;
+	}
 	if (rc)
 		goto out;
 	if (ref.len > NODE_LEN_MAX) {

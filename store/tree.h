@@ -23,7 +23,10 @@ void entry_ref_release(struct store *s, struct entry_ref *r);	/* an empty one (z
 MUST_CHECK enum err_code tree_root(struct store *s, const struct object_id *root,
 				   struct entry_ref *out, struct err *e);
 
-/** In the directory dir (an entry's node): the entry called name.  ERR_NOT_FOUND. */
+/**
+ * In the directory dir (an entry's node): the entry called name.  ERR_NOT_FOUND: no such name.  A node that is in no
+ * pack is ERR_INCOMPLETE, here and below: it must not pass for a name that is not there.
+ */
 MUST_CHECK enum err_code tree_lookup(struct store *s, const struct object_id *dir,
 				     const char *name, size_t name_len, struct entry_ref *out,
 				     struct err *e);
