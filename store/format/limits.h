@@ -27,6 +27,8 @@
 #define TREE_DEPTH_MAX		4096u		/* directories below one another */
 #define FILE_SIZE_MAX		((uint64_t)INT64_MAX)
 #define SNAPSHOT_JSON_MAX	(4u << 20)
+#define SNAPSHOT_LIST_LEN_MAX	4096u		/* sources, tags, components of a snapshot: of each */
+#define SNAPSHOT_TEXT_MAX	(64u << 10)	/* bytes of one of its texts */
 #define RECORD_JSON_MAX		(1u << 20)	/* vouch.json, forgotten, condemned, writers */
 
 #endif

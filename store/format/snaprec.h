@@ -6,7 +6,11 @@
 #include "store/base/buf.h"
 #include "store/snapshot.h"
 
-/** Append the file's bytes; id and name of s are not looked at. */
+/**
+ * Append the file's bytes; id and name of s are not looked at.  Limits are not
+ * either: whoever publishes decodes these bytes first, which is where too many or
+ * too long sources are found.
+ */
 void snaprec_encode(const struct snapshot *s, struct buf *out);
 
 /**
