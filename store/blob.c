@@ -326,7 +326,7 @@ static enum err_code cursor_data(const struct cursor *c, const uint8_t **data,
 		*data = c->b->inline_p;
 		return ERR_OK;
 	}
-	rc = chunks_get(c->b->s->chunks, &c->seg.id, ref, e);
+	rc = chunk_of_tree(c->b->s, &c->seg.id, ref, e);
 	if (!rc && ref->len != c->end - c->off) {
 		rc = err_set(e, ERR_CORRUPT, "chunk %s has %zu bytes and not %llu",
 			     id_hex(&c->seg.id, hex), ref->len,

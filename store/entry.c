@@ -40,7 +40,7 @@ enum err_code entry_xattr_value(struct store *s, const struct entry_xattr *x, vo
 		memcpy(out, x->inline_value, x->value_len);
 		return ERR_OK;
 	}
-	rc = chunks_get(s->chunks, &x->chunk, &ref, e);
+	rc = chunk_of_tree(s, &x->chunk, &ref, e);
 	if (!rc && ref.len != x->value_len)
 		rc = err_set(e, ERR_CORRUPT, "its chunk has %zu bytes and not %zu", ref.len,
 			     x->value_len);

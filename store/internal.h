@@ -44,6 +44,9 @@ void node_cache_close(struct node_cache *c);
 MUST_CHECK enum err_code node_cache_get(struct store *s, const struct object_id *id,
 					const struct node **out, void **pin, struct err *e);
 void node_cache_put(struct store *s, void *pin);
+/** chunks_get for what a tree refers to: missing is ERR_INCOMPLETE, as store/tree.h has it. */
+MUST_CHECK enum err_code chunk_of_tree(struct store *s, const struct object_id *id,
+				       struct chunk_ref *ref, struct err *e);
 /** What stands before entry i (i <= nr) of the leaf behind pin, within that leaf. */
 MUST_CHECK enum err_code node_cache_before(void *pin, uint32_t i, struct totals *out,
 					   struct err *e);

@@ -157,6 +157,19 @@ static size_t cost_of(const struct node *n)
 	return sizeof(struct cached) + n->len + n->nr_owners * sizeof(struct owner) + n->nr * per;
 }
 
+enum err_code chunk_of_tree(struct store *s, const struct object_id *id, struct chunk_ref *ref,
+			    struct err *e)
+{
+	enum err_code rc = chunks_get(s->chunks, id, ref, e);
+	char hex[ID_HEX_LEN + 1];
+
+	/* ERR_NOT_FOUND would say that a file has no such name, or no data there, and be believed. */
+	if (rc == ERR_NOT_FOUND)
+		rc = err_set(e, ERR_INCOMPLETE, "chunk %s is in no pack that is here",
+			     id_hex(id, hex));
+	return rc;
+}
+
 static enum err_code load(struct store *s, const struct object_id *id, struct cached **out,
 			  struct err *e)
 {
@@ -165,16 +178,7 @@ static enum err_code load(struct store *s, const struct object_id *id, struct ca
 	struct cached *n = NULL;
 	enum err_code rc;
 
-	rc = chunks_get(s->chunks, id, &ref, e);
-	/*
-	 * To a caller of the tree "not found" is a name that is not there; taking
-	 * a node that is missing for that would hide a folder's files in silence.
-	 */
-	if (rc == ERR_NOT_FOUND) {
-		rc = ERR_INCOMPLETE;
-		if (e)
-			e->code = rc;
-	}
+	rc = chunk_of_tree(s, id, &ref, e);
 	if (rc)
 		goto out;
 	if (ref.len > NODE_LEN_MAX) {

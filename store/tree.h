@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A snapshot's tree: directories looked up and listed, files read. Every byte of it has been checked against the root's id. */
+/*
+ * A snapshot's tree: directories looked up and listed, files read. Every byte of it has been checked against the
+ * root's id.  Anywhere here ERR_CORRUPT is damage, and ERR_INCOMPLETE a node or chunk that is in no pack that is
+ * here (a copy under way, or one lost); ERR_NOT_FOUND is only what each function says of it.
+ */
 #ifndef VOUCH_STORE_TREE_H
 #define VOUCH_STORE_TREE_H
 
