@@ -1,37 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-#include <syslog.h>
-
 #include "fs/mount.h"
+#include "store/base/buf.h"
 #include "tools/commands.h"
-#include "tools/text.h"
-
-/*
- * The serving process may have no terminal any more, so what it meets goes to the
- * system's log as well; before that, and with -f, to standard error.
- */
-struct news {
-	struct store_events out;
-	bool to_syslog;
-};
-
-static void on_event(void *ctx, const struct event *ev)
-{
-	const struct news *n = ctx;
-	struct buf path = BUF_INIT;
-
-	n->out.fn(n->out.ctx, ev);
-	if (!n->to_syslog || (ev->kind != EVENT_WARNING && ev->kind != EVENT_DAMAGE))
-		return;
-	if (ev->path)
-		text_escape_str(&path, ev->path);
-	buf_add_u8(&path, '\0');
-	syslog(ev->kind == EVENT_DAMAGE ? LOG_ERR : LOG_WARNING, "mount: %s%s%s%s%s%s",
-	       ev->kind == EVENT_DAMAGE ? "damage: " : "", ev->text ? ev->text : "",
-	       ev->path ? ": " : "", path.bad ? "?" : (const char *)path.p, ev->err ? ": " : "",
-	       ev->err ? ev->err->msg : "");
-	buf_release(&path);
-}
 
 static void add_fuse_option(struct buf *all, const char *more)
 {
@@ -43,8 +13,7 @@ static void add_fuse_option(struct buf *all, const char *more)
 static int mount_it(struct app *a, struct mount_options *o)
 {
 	struct err e = ERR_INIT;
-	struct news news;
-	struct store_events ev = { .fn = on_event, .ctx = &news };
+	struct store_events ev;
 	int status;
 
 	if (!a->repo || !*a->repo)
@@ -54,9 +23,7 @@ static int mount_it(struct app *a, struct mount_options *o)
 	if (status)
 		return status;
 	o->repository = a->repo;
-	news = (struct news){ .out = progress_events(a->progress), .to_syslog = !o->foreground };
-	if (news.to_syslog)
-		openlog("vouch", LOG_PID, LOG_DAEMON);
+	ev = progress_events(a->progress);
 	if (!mount_run(o, &ev, &e))
 		return STATUS_DONE;
 	return e.code == ERR_NOT_FOUND ? app_fail_open(a, &e) : app_fail(a, &e);

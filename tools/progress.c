@@ -331,30 +331,39 @@ void progress_print(struct progress *p)
 	buf_release(&line);
 }
 
-/* "text: path: cause", but nothing twice: some texts name the path, some causes too. */
+/* Whether text says path already, as a word of its own.  A short one could be any word: it is said again. */
+static bool mentions(const char *text, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (const char *at = text; len > 3 && (at = strstr(at, path)); at++)
+		if ((at == text || strchr(" \"'(", at[-1])) &&
+		    (!at[len] || strchr(" \"'):;,", at[len])))
+			return true;
+	return false;
+}
+
+/* "path: text: cause", but nothing twice. */
 static void event_text(const struct event *ev, struct buf *line)
 {
 	const char *text = ev->text ? ev->text : "";
+	const char *why = ev->err ? ev->err->msg : "";
 	struct buf path = BUF_INIT;
 
-	text_clean_str(line, text);
 	if (ev->path) {
 		text_escape_str(&path, ev->path);
 		buf_add_u8(&path, '\0');
-		if (!path.bad && !strstr(text, (const char *)path.p) &&
-		    !(ev->err && path.len > 3 && strstr(ev->err->msg, (const char *)path.p))) {
-			if (line->len)
-				buf_add_str(line, ": ");
-			buf_add(line, path.p, path.len - 1);
-		}
+		if (!path.bad && !mentions(text, (const char *)path.p) &&
+		    !mentions(why, (const char *)path.p))
+			buf_printf(line, "%s: ", (const char *)path.p);
+		buf_release(&path);
 	}
-	if (ev->err && ev->err->msg[0] && !strstr(text, ev->err->msg)) {
-		if (line->len)
-			buf_add_str(line, ": ");
-		text_clean_str(line, ev->err->msg);
+	text_clean_str(line, text);
+	if (*why && !strstr(text, why)) {
+		buf_add_str(line, *text ? ": " : "");
+		text_clean_str(line, why);
 	}
 	buf_add_u8(line, '\0');
-	buf_release(&path);
 }
 
 static void on_line(struct progress *p, const struct event *ev, const char *kind)
