@@ -67,6 +67,13 @@ enum err_code io_write_all(const struct io *io, int fd, const void *buf, size_t 
 	return ERR_OK;
 }
 
+int io_fsync_dir(const struct io *io, int dirfd)
+{
+	int rc = io->fsync(dirfd);
+
+	return rc < 0 && errno == EINVAL ? 0 : rc;
+}
+
 enum err_code io_read_file(const struct io *io, int dirfd, const char *name, size_t max,
 			   struct buf *out, struct err *e)
 {
@@ -136,7 +143,7 @@ enum err_code io_publish(const struct io *io, int tmp_dirfd, const char *tmp_nam
 		goto out;
 	}
 	have_tmp = false;
-	if (io->fsync(dirfd) < 0)
+	if (io_fsync_dir(io, dirfd) < 0)
 		rc = err_sys(e, "fsync directory");
 out:
 	if (have_tmp)

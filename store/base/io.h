@@ -35,6 +35,9 @@ MUST_CHECK enum err_code io_pread_all(const struct io *io, int fd, void *buf, si
 MUST_CHECK enum err_code io_write_all(const struct io *io, int fd, const void *buf, size_t len,
 				      struct err *e);
 
+/** fsync of a folder; 0 also where the medium says that folders have none (EINVAL). -1 and errno otherwise. */
+int io_fsync_dir(const struct io *io, int dirfd);
+
 /** The whole file name below dirfd, appended to out; ERR_LIMIT beyond max bytes, ERR_NOT_FOUND if absent. */
 MUST_CHECK enum err_code io_read_file(const struct io *io, int dirfd, const char *name, size_t max,
 				      struct buf *out, struct err *e);
