@@ -86,12 +86,28 @@ enum err_code totals_add(struct totals *t, const struct totals *a, struct err *e
 	return ERR_OK;
 }
 
+/* What a directory called so adds: each line below it gets "NAME/" in front. */
+static bool dir_totals(const struct entry *ent, size_t esc_len, bool escaped, struct totals *a)
+{
+	uint64_t more;
+
+	*a = ent->below;
+	if (!in_range(a) || mul_u64(a->files, esc_len + 1, &more))
+		return false;
+	a->dirs++;
+	if (escaped) {		/* and a backslash, if it had none */
+		if (add_u64(more, a->files - a->sums_escaped, &more))
+			return false;
+		a->sums_escaped = a->files;
+	}
+	return !add_u64(a->sums_len, more, &a->sums_len);
+}
+
 enum err_code totals_add_entry(struct totals *t, const struct entry *ent, struct err *e)
 {
 	size_t extra = nr_escaped(ent->name, ent->name_len);
 	size_t esc_len = ent->name_len + extra;
 	struct totals a = { 0 };
-	uint64_t more;
 
 	switch (ent->type) {
 	case ENTRY_FILE:
@@ -101,17 +117,7 @@ enum err_code totals_add_entry(struct totals *t, const struct entry *ent, struct
 		a.sums_len = SUMS_LINE_FIXED + esc_len + a.sums_escaped;
 		break;
 	case ENTRY_DIR:
-		a = ent->below;
-		a.dirs++;
-		/* Each line below gets "NAME/"; where NAME needs it, a backslash too. */
-		if (mul_u64(a.files, esc_len + 1, &more))
-			return err_set(e, ERR_CORRUPT, "totals overflow");
-		if (extra > 0) {
-			if (add_u64(more, a.files - a.sums_escaped, &more))
-				return err_set(e, ERR_CORRUPT, "totals overflow");
-			a.sums_escaped = a.files;
-		}
-		if (add_u64(a.sums_len, more, &a.sums_len))
+		if (!dir_totals(ent, esc_len, extra > 0, &a))
 			return err_set(e, ERR_CORRUPT, "totals overflow");
 		break;
 	default:
