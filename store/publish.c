@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "store/base/buf.h"
-#include "store/base/digest.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
 #include "store/internal.h"
@@ -60,10 +59,8 @@ static enum err_code put_snapshot(struct store *s, const char *name, const struc
 
 enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e)
 {
-	char name[SNAPSHOT_NAME_LEN + 1];
+	struct snapshot back = { .name = NULL };
 	struct buf b = BUF_INIT;
-	struct object_id id;
-	char *own = NULL;
 	int lock_fd = -1;
 	enum err_code rc;
 
@@ -74,30 +71,28 @@ enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct er
 	if (rc)
 		goto out;
 	snaprec_encode(snap, &b);
-	if (b.bad || b.len > SNAPSHOT_JSON_MAX) {
-		rc = b.bad ? err_set(e, ERR_NOMEM, "a snapshot's record")
-			   : err_set(e, ERR_LIMIT, "a snapshot's record of %zu bytes; %u are allowed",
-				     b.len, SNAPSHOT_JSON_MAX);
+	if (b.bad) {
+		rc = err_set(e, ERR_NOMEM, "a snapshot's record");
 		goto out;
 	}
-	digest_sha256(b.p, b.len, &id);
-	snaprec_name(&snap->time, &id, name);
-	own = strdup(name);
-	if (!own) {
-		rc = err_set(e, ERR_NOMEM, "a snapshot's name");
-		goto out;
-	}
-	rc = put_snapshot(s, name, &b, e);
+	/* What could not be read back must not be published. */
+	if (b.len > SNAPSHOT_JSON_MAX)
+		rc = err_set(e, ERR_LIMIT, "a record of %zu bytes; %u are allowed", b.len,
+			     SNAPSHOT_JSON_MAX);
+	else
+		rc = snaprec_decode(b.p, b.len, &back, e);
+	if (!rc)
+		rc = put_snapshot(s, back.name, &b, e);
 	if (rc)
 		goto out;
-	snap->id = id;
+	snap->id = back.id;
 	free(snap->name);
-	snap->name = own;
-	own = NULL;
+	snap->name = back.name;
+	back.name = NULL;
 out:
 	if (lock_fd >= 0)
 		(void)close(lock_fd);
-	free(own);
+	snapshot_release(&back);
 	buf_release(&b);
 	if (rc)
 		err_prefix(e, "publish the snapshot");

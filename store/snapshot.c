@@ -338,7 +338,8 @@ static enum err_code read_either(struct store *s, const struct found *f, struct 
 				    "snapshot %s: its second copy is used", f->name);
 			return ERR_OK;
 		}
-		if (rc == ERR_NOMEM || rc == ERR_ABSENT)
+		/* NOT_FOUND is for what is in neither place. */
+		if (rc == ERR_NOMEM || rc == ERR_ABSENT || main.code == ERR_NOT_FOUND)
 			return rc;
 	}
 	if (e)
@@ -373,7 +374,7 @@ static enum err_code add_found(struct store *s, const struct listing *l, const s
 		rc = read_either(s, f, &snap, e);
 		if (rc == ERR_NOMEM || rc == ERR_ABSENT)
 			return rc;
-		if (rc == ERR_NOT_FOUND && (f->main || f->copy)) {
+		if (rc == ERR_NOT_FOUND) {
 			err_clear(e);	/* let go between the listing and now */
 			return ERR_OK;
 		}

@@ -163,9 +163,10 @@ static void check_copy(struct store *s, const struct buf *text)
 	enum err_code rc;
 
 	rc = read_super(s->backend, SUPER_COPY, &copy, &super, &e);
-	if (rc == ERR_NOT_FOUND && s->mode == STORE_WRITE) {
+	if (rc == ERR_NOT_FOUND) {
 		err_clear(&e);
-		if (s->backend->ops->put(s->backend, SUPER_COPY, text->p, text->len, &e))
+		if (s->mode == STORE_WRITE &&
+		    s->backend->ops->put(s->backend, SUPER_COPY, text->p, text->len, &e))
 			store_event(s, EVENT_WARNING, SUPER_COPY, &e, "vouch.json has no second copy");
 	} else if (rc || memcmp(super.id, s->super.id, sizeof(super.id)) != 0) {
 		store_event(s, EVENT_DAMAGE, SUPER_COPY, rc ? &e : NULL,
