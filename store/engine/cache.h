@@ -28,6 +28,7 @@ struct cache_block *cache_put(struct cache *c, uint32_t pack, uint32_t block, ui
 			      size_t plain_len, const struct chunk_desc *chunks, uint32_t nr);
 
 const uint8_t *cache_block_plain(const struct cache_block *b);
+size_t cache_block_len(const struct cache_block *b);		/* bytes of plain */
 bool cache_block_checked(const struct cache_block *b, uint32_t index);
 void cache_block_set_checked(struct cache_block *b, uint32_t index);
 void cache_block_put(struct cache *c, struct cache_block *b);	/* drops the reference */
