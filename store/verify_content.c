@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/* What snapshots refer to: that each chunk is there and whole, and that whole files have the digest recorded. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base/buf.h"
+#include "store/base/digest.h"
+#include "store/tree.h"
+#include "store/verify_internal.h"
+
+/* Hashing zeros takes a second for each GiB or two: beyond this the digest of a file of holes is not computed. */
+#define HOLES_HASHED_MAX	((uint64_t)64 << 30)
+
+/* Keysets: open addressing, at most half full. */
+
+void keyset_release(struct keyset *k)
+{
+	free(k->slots);
+	*k = (struct keyset){ 0 };
+}
+
+static size_t slot_of(const struct keyset *k, uint64_t key)
+{
+	size_t i = (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (k->cap - 1);
+
+	while (k->slots[i] != 0 && k->slots[i] != key)
+		i = (i + 1) & (k->cap - 1);
+	return i;
+}
+
+static enum err_code grow(struct keyset *k, struct err *e)
+{
+	struct keyset more = { .cap = k->cap ? 2 * k->cap : 1024, .nr = k->nr,
+			       .has_zero = k->has_zero };
+
+	more.slots = calloc(more.cap, sizeof(*more.slots));
+	if (!more.slots)
+		return err_set(e, ERR_NOMEM, "a set of %zu keys", more.cap);
+	for (size_t i = 0; i < k->cap; i++)
+		if (k->slots[i] != 0)
+			more.slots[slot_of(&more, k->slots[i])] = k->slots[i];
+	free(k->slots);
+	*k = more;
+	return ERR_OK;
+}
+
+enum err_code keyset_add(struct keyset *k, uint64_t key, bool *is_new, struct err *e)
+{
+	bool added = false;
+	size_t i;
+
+	if (2 * (k->nr + 1) > k->cap) {
+		enum err_code rc = grow(k, e);
+
+		if (rc)
+			return rc;
+	}
+	if (key == 0) {
+		added = !k->has_zero;
+		k->has_zero = true;
+	} else {
+		i = slot_of(k, key);
+		added = k->slots[i] == 0;
+		k->slots[i] = key;
+		k->nr += added;
+	}
+	if (is_new)
+		*is_new = added;
+	return ERR_OK;
+}
+
+bool keyset_has(const struct keyset *k, uint64_t key)
+{
+	if (key == 0)
+		return k->has_zero;
+	return k->cap > 0 && k->slots[slot_of(k, key)] == key;
+}
+
+/* Chunks. */
+
+static bool in_good(const struct verify *v, uint64_t key)
+{
+	size_t lo = 0, hi = v->nr_good;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (v->good[mid] < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < v->nr_good && v->good[lo] == key;
+}
+
+struct chunk_job {
+	struct verify *v;
+	struct object_id id;
+	uint32_t len;
+};
+
+/* Read it as a reader would. */
+static enum err_code read_chunk(struct verify *v, const struct object_id *id, uint32_t len,
+				struct err *e)
+{
+	struct chunk_ref ref = { 0 };
+	struct err err = ERR_INIT;
+	enum err_code rc = chunks_get(v->s->chunks, id, &ref, &err);
+	bool gone = rc == ERR_NOT_FOUND || rc == ERR_INCOMPLETE;
+
+	if (rc && verify_stops(&err)) {
+		if (e)
+			*e = err;
+		return rc;
+	}
+	if (!rc && ref.len == len) {
+		chunk_ref_release(v->s->chunks, &ref);
+		verify_lock(v);
+		v->res.chunks += v->o->only != NULL;
+		v->res.bytes_checked += v->o->only ? len : 0;
+		verify_unlock(v);
+		return ERR_OK;
+	}
+	if (!rc)
+		chunk_ref_release(v->s->chunks, &ref);
+	verify_lock(v);
+	rc = keyset_add(&v->bad, id_key(id), NULL, e);
+	if (!rc && gone)
+		rc = keyset_add(&v->missing, id_key(id), NULL, e);
+	if (gone)
+		v->res.missing_chunks++;
+	else if (!keyset_has(&v->damaged, id_key(id)))
+		v->res.damaged_chunks++;	/* else counted with its pack */
+	verify_unlock(v);
+	return rc;
+}
+
+static void chunk_job(void *arg)
+{
+	struct chunk_job *j = arg;
+	struct err err = ERR_INIT;
+
+	if (!verify_stopping(j->v) && read_chunk(j->v, &j->id, j->len, &err))
+		verify_stop(j->v, &err);
+	verify_progress(j->v);
+	free(j);
+}
+
+enum err_code verify_chunk(struct verify *v, const struct object_id *id, uint32_t len,
+			   struct err *e)
+{
+	uint64_t key = chunk_key(id, len);
+	struct chunk_job *j;
+	enum err_code rc;
+	bool is_new;
+
+	if (in_good(v, key))
+		return ERR_OK;
+	rc = keyset_add(&v->asked, key, &is_new, e);
+	if (rc || !is_new)
+		return rc;
+	/* Not met in a whole pack: it may have come since (another backup), or be found where packs are searched. */
+	if (!v->o->only)
+		return read_chunk(v, id, len, e);
+	j = malloc(sizeof(*j));
+	if (!j)
+		return err_set(e, ERR_NOMEM, "a chunk to check");
+	*j = (struct chunk_job){ .v = v, .id = *id, .len = len };
+	pool_submit(v->pool, chunk_job, j);
+	return ERR_OK;
+}
+
+bool verify_chunk_bad(struct verify *v, const struct object_id *id, struct err *err)
+{
+	char hex[ID_HEX_LEN + 1];
+	bool bad, missing;
+
+	verify_lock(v);
+	bad = keyset_has(&v->bad, id_key(id));
+	missing = bad && keyset_has(&v->missing, id_key(id));
+	verify_unlock(v);
+	if (bad)
+		(void)err_set(err, missing ? ERR_NOT_FOUND : ERR_CORRUPT, "chunk %s is %s",
+			      id_hex(id, hex), missing ? "missing" : "damaged");
+	return bad;
+}
+
+/* Files. */
+
+struct file_job {
+	struct verify *v;
+	struct blob *blob;
+	struct object_id want;
+	struct digest *digest;
+	uint64_t key, next;
+	bool canceled;
+};
+
+uint64_t verify_file_key(const struct entry *ent)
+{
+	uint64_t content = ent->content == CONTENT_NODE
+				   ? id_key(&ent->node)
+				   : digest_xxh3(ent->content_p, ent->content_len);
+
+	return digest_xxh3_seed(ent->sha256.b, ID_LEN, content);
+}
+
+bool verify_file_bad(struct verify *v, const struct entry *ent)
+{
+	bool bad;
+
+	if (!(ent->flags & ENTRY_HAS_SHA256))
+		return false;
+	verify_lock(v);
+	bad = keyset_has(&v->bad_files, verify_file_key(ent));
+	verify_unlock(v);
+	return bad;
+}
+
+static enum err_code add_piece(void *ctx, uint64_t off, const uint8_t *data, uint64_t len,
+			       struct err *e)
+{
+	static const uint8_t zeros[1 << 16];
+	struct file_job *j = ctx;
+
+	if (off != j->next)
+		return err_set(e, ERR_CORRUPT, "content jumps");
+	j->next = off + len;
+	while (!data && len > 0) {
+		size_t n = len < sizeof(zeros) ? (size_t)len : sizeof(zeros);
+
+		digest_add(j->digest, zeros, n);
+		len -= n;
+		if ((len >> 16) % 1024 == 0 && verify_stopping(j->v))
+			break;
+	}
+	if (data)
+		digest_add(j->digest, data, (size_t)len);
+	j->canceled = verify_stopping(j->v);
+	return j->canceled ? ERR_CANCELED : ERR_OK;
+}
+
+static void file_job(void *arg)
+{
+	struct file_job *j = arg;
+	struct verify *v = j->v;
+	struct err err = ERR_INIT;
+	enum err_code rc = ERR_OK;
+	struct object_id got;
+
+	if (verify_stopping(v))
+		goto out;
+	rc = digest_open(&j->digest, &err);
+	if (!rc)
+		rc = blob_each(j->blob, 0, add_piece, j, &err);
+	if (j->canceled)
+		goto out;
+	if (rc && verify_stops(&err)) {
+		verify_stop(v, &err);
+		goto out;
+	}
+	if (rc)		/* a chunk or node of it, which is known by now */
+		goto out;
+	digest_finish(j->digest, &got);
+	if (id_eq(&got, &j->want))
+		goto out;
+	verify_lock(v);
+	rc = keyset_add(&v->bad_files, j->key, NULL, &err);
+	verify_unlock(v);
+	if (rc)
+		verify_stop(v, &err);
+out:
+	digest_close(j->digest);
+	blob_close(j->blob);
+	free(j);
+	verify_progress(v);
+}
+
+enum err_code verify_file(struct verify *v, const struct entry *ent, struct err *e)
+{
+	struct file_job *j;
+	enum err_code rc;
+	bool is_new;
+
+	if (!(ent->flags & ENTRY_HAS_SHA256) ||
+	    (ent->content != CONTENT_LIST && ent->content != CONTENT_NODE))
+		return ERR_OK;
+	rc = keyset_add(&v->hashed, verify_file_key(ent), &is_new, e);
+	if (rc || !is_new)
+		return rc;
+	if (ent->hole_bytes > HOLES_HASHED_MAX) {
+		store_event(v->s, EVENT_NOTE, NULL, NULL,
+			    "a file of %llu bytes of holes: its digest was not computed",
+			    (unsigned long long)ent->hole_bytes);
+		return ERR_OK;
+	}
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return err_set(e, ERR_NOMEM, "a file to check");
+	j->v = v;
+	j->key = verify_file_key(ent);
+	entry_sha256(ent, &j->want);
+	rc = blob_open(v->s, ent, &j->blob, e);
+	if (rc) {
+		free(j);
+		if (verify_stops(e))
+			return rc;
+		err_clear(e);	/* the walk finds the same */
+		return ERR_OK;
+	}
+	pool_submit(v->pool, file_job, j);
+	return ERR_OK;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside a verify.  First every pack is read once (verify_packs.c): which chunks are whole is remembered, 8 bytes a
+ * chunk.  Then every node of every snapshot is decoded and compared with what refers to it, and every chunk
+ * that is referred to must be among the whole ones (verify_trees.c, CHECK).  Where something is bad, the snapshots are
+ * walked again to name the paths (verify_trees.c, NAME).
+ */
+#ifndef VOUCH_STORE_VERIFY_INTERNAL_H
+#define VOUCH_STORE_VERIFY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "store/base/pool.h"
+#include "store/internal.h"
+#include "store/verify.h"
+
+#define VERIFY_NAMED_MAX	10000u		/* paths told of; the rest is counted */
+#define VERIFY_COUNTED_MAX	1000000u	/* paths counted: nodes shared many times over could make it any number */
+
+/** A set of 64-bit keys (digests: well spread). */
+struct keyset {
+	uint64_t *slots;	/* 0: empty */
+	size_t nr, cap;
+	bool has_zero;
+};
+
+void keyset_release(struct keyset *k);
+/** ERR_NOMEM; *is_new may be NULL. */
+MUST_CHECK enum err_code keyset_add(struct keyset *k, uint64_t key, bool *is_new, struct err *e);
+bool keyset_has(const struct keyset *k, uint64_t key);
+
+struct verify {
+	struct store *s;
+	const struct verify_options *o;
+	struct pool *pool;
+	const struct snapshot *snap;	/* walker: the one being walked */
+	uint64_t bytes_total;		/* of all packs */
+
+	/* Written by pack jobs under the mutex, read when they are done. */
+	uint64_t *good;			/* chunk_key() of the whole chunks, sorted after the packs */
+	size_t nr_good, cap_good;
+
+	struct keyset visited;		/* walker: nodes compared with what refers to them */
+	struct keyset clean;		/* walker: nodes with nothing bad at or below them */
+	struct keyset bad_nodes;	/* walker: as visited, but bad */
+	struct keyset asked;		/* walker: chunks looked for beyond good */
+	struct keyset hashed;		/* walker: contents whose digest was computed */
+
+	pthread_mutex_t mutex;
+	struct verify_result res;	/* mutex */
+	struct err stop;		/* mutex: what ended the check itself */
+	struct keyset damaged;		/* mutex: chunks found damaged in a pack, by id_key() */
+	struct keyset bad;		/* mutex: chunks that a snapshot needs and nobody has whole, by id_key() */
+	struct keyset missing;		/* mutex: those of bad that are in no pack */
+	struct keyset bad_files;	/* mutex: contents whose digest is another */
+	struct timespec told;		/* mutex */
+	atomic_bool stopping;
+};
+
+/** A chunk of this length, in the good set. */
+static inline uint64_t chunk_key(const struct object_id *id, uint32_t len)
+{
+	return id_key(id) ^ len * 0x9e3779b97f4a7c15u;
+}
+
+/* verify.c */
+
+void verify_lock(struct verify *v);
+void verify_unlock(struct verify *v);
+bool verify_stopping(struct verify *v);		/* also looks at cancel */
+void verify_stop(struct verify *v, const struct err *err);
+/** Such an error ends the check; others are what it looks for. */
+bool verify_stops(const struct err *err);
+void verify_progress(struct verify *v);
+
+/* verify_packs.c */
+
+MUST_CHECK enum err_code verify_packs(struct verify *v, struct err *e);
+
+/* verify_trees.c */
+
+enum verify_walk { WALK_CHECK, WALK_NAME };
+/** From the snapshot's root. */
+MUST_CHECK enum err_code verify_tree(struct verify *v, const struct snapshot *snap,
+				     enum verify_walk what, struct err *e);
+
+/* verify_content.c: chunks and files that the walk meets. */
+
+/** CHECK: the chunk is there, whole, with this length; what is not is remembered. */
+MUST_CHECK enum err_code verify_chunk(struct verify *v, const struct object_id *id, uint32_t len,
+				      struct err *e);
+/** NAME: whether it was found bad; *err says how. */
+bool verify_chunk_bad(struct verify *v, const struct object_id *id, struct err *err);
+/** CHECK: the file's bytes are hashed, in the pool, once a content. */
+MUST_CHECK enum err_code verify_file(struct verify *v, const struct entry *ent, struct err *e);
+bool verify_file_bad(struct verify *v, const struct entry *ent);
+/** Which content, with which digest. */
+uint64_t verify_file_key(const struct entry *ent);
+
+#endif
