@@ -21,6 +21,7 @@ struct snapshot_cache {
 	pthread_mutex_t mutex;
 	struct snapshot *all;		/* mutex; sorted by name */
 	size_t nr, cap;			/* mutex */
+	struct buf told;		/* mutex; names, one after the other, of those said to be bad */
 };
 
 static void must(int rc)
@@ -47,6 +48,7 @@ void snapshot_cache_close(struct snapshot_cache *c)
 	for (size_t i = 0; i < c->nr; i++)
 		snapshot_release(&c->all[i]);
 	free(c->all);
+	buf_release(&c->told);
 	must(pthread_mutex_destroy(&c->mutex));
 	free(c);
 }
@@ -169,6 +171,20 @@ static void known_add(struct snapshot_cache *c, const struct snapshot *s)
 	}
 	must(pthread_mutex_unlock(&c->mutex));
 	snapshot_release(&own);
+}
+
+/** True once a name: a mount that lists every two seconds says what is bad once. */
+static bool tell_first(struct snapshot_cache *c, const char *name)
+{
+	bool first = true;
+
+	must(pthread_mutex_lock(&c->mutex));
+	for (size_t at = 0; first && at < c->told.len; at += SNAPSHOT_NAME_LEN)
+		first = memcmp(c->told.p + at, name, SNAPSHOT_NAME_LEN) != 0;
+	if (first && !c->told.bad)
+		buf_add(&c->told, name, SNAPSHOT_NAME_LEN);
+	must(pthread_mutex_unlock(&c->mutex));
+	return first;
 }
 
 /** A snapshot's name, and where a file of that name is. */
@@ -379,7 +395,9 @@ static enum err_code add_found(struct store *s, const struct listing *l, const s
 			return ERR_OK;
 		}
 		if (rc) {
-			store_event(s, EVENT_DAMAGE, NULL, e, "snapshot %s cannot be read", f->name);
+			if (tell_first(s->snapshots, f->name))
+				store_event(s, EVENT_DAMAGE, NULL, e, "snapshot %s cannot be read",
+					    f->name);
 			err_clear(e);
 			return add_bad(out, f->name, e);
 		}
