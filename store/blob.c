@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file's content.  Everything below goes over segments through a cursor, which is where inline bytes, an
- * entry's own list and a tree of content nodes are made to look alike.
+ * A file's content.  Everything below goes over segments through a cursor, which is where
+ * inline bytes, an entry's own list and a tree of content nodes are made to look alike.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ struct blob {
 	struct object_id node;		/* CONTENT_NODE */
 	uint8_t *inline_p;		/* CONTENT_INLINE; size bytes */
 	struct segment *segs;		/* CONTENT_LIST */
-	uint64_t *starts;		/* CONTENT_LIST: first byte of each, [nr_segs] is the size */
+	uint64_t *starts;		/* CONTENT_LIST: first byte of each; [nr_segs]: size */
 	uint32_t nr_segs;
 	pthread_mutex_t mutex;
 	struct object_id leaf;		/* mutex; CONTENT_NODE: where the last read was */
@@ -155,7 +155,10 @@ static uint32_t find_start(const uint64_t *starts, uint32_t nr, uint64_t off)
 	return lo;
 }
 
-/** A content node whose bytes and level are what its parent (or the file) says. level_max: NODE_LEVEL_MAX + 1 at the top. */
+/**
+ * A content node whose bytes and level are what its parent (or the file) says. parent is
+ * NULL at the top.
+ */
 static enum err_code content_node_get(struct blob *b, const struct object_id *id,
 				      const struct node *parent, uint64_t bytes,
 				      const struct node **out, void **pin, struct err *e)
@@ -274,7 +277,10 @@ static void cursor_set(struct cursor *c)
 	}
 }
 
-/** Stand on the segment that holds off, which is below the size.  cursor_end() lets go, also after a failure. */
+/**
+ * Stand on the segment that holds off, which is below the size.  cursor_end() lets go, also
+ * after a failure.
+ */
 static enum err_code cursor_begin(struct blob *b, uint64_t off, struct cursor *c, struct err *e)
 {
 	enum err_code rc = ERR_OK;

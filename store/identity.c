@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who writes: a random id for this host and this repository, kept outside the repository, so that a copied
- * repository has no two writers with one chain.  Its lock is a flock, which dies with its holder.
+ * Who writes: a random id for this host and this repository, kept outside the repository, so
+ * that a copied repository has no two writers with one chain.  Its lock is a flock, which dies
+ * with its holder.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +70,7 @@ enum err_code user_dir(const char *env_name, const char *as_root, const char *be
 	enum err_code rc;
 	int n;
 
-	if (env && env[0] == '/') {	/* a relative one is to be ignored, says the XDG specification */
+	if (env && env[0] == '/') {	/* XDG: a relative one is to be ignored */
 		n = asprintf(&path, "%s/vouch", env);
 	} else if (as_root && geteuid() == 0) {
 		n = asprintf(&path, "%s", as_root);

@@ -13,14 +13,14 @@
 
 #define NR_SHARDS	8u
 #define NR_BUCKETS	1024u		/* a shard; chains stay short at 2 MiB a shard */
-#define BEFORE_STEP	16u		/* a sum is kept for each 16th entry: 3 bytes an entry, at most 15 decodes */
+#define BEFORE_STEP	16u	/* a sum for each 16th entry: 3 bytes an entry, at most 15 decodes */
 
 struct cached {
 	struct node n;			/* immutable once it is in, like bytes, id and cost */
 	uint8_t *bytes;
 	struct object_id id;
 	size_t cost;
-	_Atomic(struct totals *) before;	/* leaf: sums before entry 0, 16, 32, ...; made when first asked for */
+	_Atomic(struct totals *) before;	/* sums before entry 0, 16, ...; made at need */
 	struct cached *chain;		/* shard mutex, like all below */
 	struct cached *newer, *older;	/* where refs is 0 */
 	unsigned refs;
@@ -163,7 +163,10 @@ enum err_code chunk_of_tree(struct store *s, const struct object_id *id, struct 
 	enum err_code rc = chunks_get(s->chunks, id, ref, e);
 	char hex[ID_HEX_LEN + 1];
 
-	/* ERR_NOT_FOUND would say that a file has no such name, or no data there, and be believed. */
+	/*
+	 * ERR_NOT_FOUND would say that a file has no such name, or no data there, and be
+	 * believed.
+	 */
 	if (rc == ERR_NOT_FOUND)
 		rc = err_set(e, ERR_INCOMPLETE, "chunk %s is in no pack that is here",
 			     id_hex(id, hex));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot becomes part of the repository: all it refers to is sealed already (the caller's part), so the
- * put of snapshots/NAME.json is the commit point.
+ * A snapshot becomes part of the repository: all it refers to is sealed already (the caller's
+ * part), so the put of snapshots/NAME.json is the commit point.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +49,10 @@ static enum err_code put_snapshot(struct store *s, const char *name, const struc
 	rc = be->ops->put(be, path, b->p, b->len, e);
 	if (rc)
 		return rc;
-	/* Committed.  Saying "failed" now would have the caller report a backup that is listed as not made. */
+	/*
+	 * Committed.  Saying "failed" now would have the caller report a backup that is listed
+	 * as not made.
+	 */
 	if (be->ops->put(be, copy, b->p, b->len, e)) {
 		store_event(s, EVENT_WARNING, copy, e, "the snapshot has no second copy");
 		err_clear(e);

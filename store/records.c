@@ -123,7 +123,10 @@ static enum err_code put_sums(struct store *s, struct names *n, struct err *e)
 		name = (const char *)n->text.p + at;
 		rc = add_line(s, name, &record, &out, e);
 		if (rc && rc != ERR_NOMEM && rc != ERR_ABSENT) {
-			/* Gone since the listing, or not readable: the list still serves for the rest. */
+			/*
+			 * Gone since the listing, or not readable: the list still serves for
+			 * the rest.
+			 */
 			store_event(s, EVENT_WARNING, name, e, "left out of SHA256SUMS");
 			err_clear(e);
 			rc = ERR_OK;

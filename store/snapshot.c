@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which snapshots there are.  A snapshot's name is its digest, so what was read and checked once stays true. */
+/*
+ * Which snapshots there are.  A snapshot's name is its digest, so what was read and checked
+ * once stays true.
+ */
 #include "store/snapshot.h"
 
 #include <stdio.h>
@@ -21,7 +24,7 @@ struct snapshot_cache {
 	pthread_mutex_t mutex;
 	struct snapshot *all;		/* mutex; sorted by name */
 	size_t nr, cap;			/* mutex */
-	struct buf told;		/* mutex; names, one after the other, of those said to be bad */
+	struct buf told;		/* mutex; names, back to back, of those said to be bad */
 };
 
 static void must(int rc)
@@ -75,7 +78,7 @@ static char **dup_strs(char *const *from, size_t nr, bool *bad)
 
 static enum err_code copy_snapshot(const struct snapshot *from, struct snapshot *out, struct err *e)
 {
-	struct snapshot s = *from;	/* ids, times and numbers; every pointer is replaced below */
+	struct snapshot s = *from;	/* its pointers are all replaced below */
 	bool bad = false;
 
 	s.name = dup_str(from->name, &bad);
@@ -251,7 +254,8 @@ static enum err_code list_names(struct store *s, struct listing *l, size_t *nr, 
 	enum err_code rc;
 	struct found *f;
 
-	l->dir = DIR_COPY;	/* first: what is published between the two listings is seen in the second */
+	/* The copies first: what is published between the two listings is seen in the second. */
+	l->dir = DIR_COPY;
 	rc = ops->list(s->backend, DIR_COPY, false, list_found, l, e);
 	l->dir = DIR_MAIN;
 	if (!rc)
@@ -332,7 +336,10 @@ static enum err_code read_one(struct store *s, const char *dir, const char *name
 	return rc;
 }
 
-/** From the file, else from its copy.  A failure that is not of this snapshot alone is ERR_NOMEM or ERR_ABSENT. */
+/**
+ * From the file, else from its copy.  A failure that is not of this snapshot alone is ERR_NOMEM
+ * or ERR_ABSENT.
+ */
 static enum err_code read_either(struct store *s, const struct found *f, struct snapshot *out,
 				 struct err *e)
 {

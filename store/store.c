@@ -70,8 +70,8 @@ static void on_damage(void *ctx, const struct chunk_damage *d)
 		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: %s", chunk,
 			    d->missing ? "is missing" : "is damaged", d->what ? d->what : "");
 	else
-		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: pack %s at %llu: %s", chunk,
-			    d->missing ? "is missing" : "is damaged", id_hex(&d->pack, pack),
+		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: pack %s at %llu: %s",
+			    chunk, d->missing ? "is missing" : "is damaged", id_hex(&d->pack, pack),
 			    (unsigned long long)d->off, d->what ? d->what : "");
 }
 
@@ -154,7 +154,10 @@ static enum err_code read_super(struct backend *b, const char *name, struct buf 
 	return rc;
 }
 
-/** Where vouch.json itself is whole and we may write, its copy is made where it is missing: an interrupted create's end. */
+/**
+ * Where vouch.json itself is whole and we may write, its copy is made where it is missing: an
+ * interrupted create's end.
+ */
 static void check_copy(struct store *s, const struct buf *text)
 {
 	struct err e = ERR_INIT;
@@ -167,7 +170,8 @@ static void check_copy(struct store *s, const struct buf *text)
 		err_clear(&e);
 		if (s->mode == STORE_WRITE &&
 		    s->backend->ops->put(s->backend, SUPER_COPY, text->p, text->len, &e))
-			store_event(s, EVENT_WARNING, SUPER_COPY, &e, "vouch.json has no second copy");
+			store_event(s, EVENT_WARNING, SUPER_COPY, &e,
+				    "vouch.json has no second copy");
 	} else if (rc || memcmp(super.id, s->super.id, sizeof(super.id)) != 0) {
 		store_event(s, EVENT_DAMAGE, SUPER_COPY, rc ? &e : NULL,
 			    rc ? "the second copy of vouch.json cannot be read"
@@ -297,9 +301,8 @@ static enum err_code open_parts(struct store *s, const char *path, struct err *e
 		return rc;
 	hex_encode(s->super.id, REPO_ID_LEN, s->id_text);
 	if (s->super.read_only && s->mode == STORE_WRITE)
-		return err_set(e, ERR_UNSUPPORTED, "the repository has the feature \"%s\", which this "
-			       "vouch does not know: it can be read, but not written",
-			       s->super.read_only_why);
+		return err_set(e, ERR_UNSUPPORTED, "feature \"%s\" is not known to this vouch: the "
+			       "repository can be read, but not written", s->super.read_only_why);
 	if (s->mode == STORE_WRITE) {
 		struct err swept = ERR_INIT;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Directories: a descent touches one node a level.  What a parent claims of a child (level, first name, number of
- * entries) is compared with the child; the totals it claims are believed here, and compared by tree_walk and
- * so by verify, because adding up a child costs as much as reading everything below it.
+ * Directories: a descent touches one node a level.  What a parent claims of a child (level,
+ * first name, number of entries) is compared with the child; the totals it claims are believed
+ * here, and compared by tree_walk and so by verify, because adding up a child costs as much as
+ * reading everything below it.
  */
 #include "store/tree.h"
 
@@ -87,7 +88,7 @@ static enum err_code dir_node_get(struct store *s, const struct object_id *id,
 			     n->nr, (unsigned long long)claim->entries);
 	else if (parent && (!first_name(n, &name, &len) || len != claim->first_len ||
 			    memcmp(name, claim->first, len) != 0))
-		rc = err_set(e, ERR_CORRUPT, "node %s begins with another name than its parent says",
+		rc = err_set(e, ERR_CORRUPT, "node %s does not begin with the name its parent says",
 			     id_hex(id, hex));
 	if (rc) {
 		node_cache_put(s, held);
@@ -128,7 +129,10 @@ static int name_cmp(const char *a, size_t a_len, const char *b, size_t b_len)
 	return c ? c : (a_len > b_len) - (a_len < b_len);
 }
 
-/** The child of n that the goal lies in, if anywhere; n->nr where the goal is past the end. *before and *position are added to. */
+/**
+ * The child of n that the goal lies in, if anywhere; n->nr where the goal is past the end.
+ * *before and *position are added to.
+ */
 static enum err_code choose_child(const struct node *n, const struct goal *g, uint32_t *which,
 				  uint64_t *position, struct totals *before, struct err *e)
 {
@@ -184,8 +188,8 @@ static enum err_code descend(struct store *s, const struct object_id *dir, const
 		rc = choose_child(l.n, g, &i, &l.position, &l.before, e);
 		if (!rc && i == l.n->nr)
 			rc = top ? not_found(g, e)
-				 : err_set(e, ERR_CORRUPT, "directory %s: a node holds less than its "
-					   "parent says", id_hex(dir, hex));
+				 : err_set(e, ERR_CORRUPT, "directory %s: a node that holds less "
+					   "than its parent says", id_hex(dir, hex));
 		if (rc)
 			break;
 		rc = dir_node_get(s, &l.n->children[i].id, l.n, &l.n->children[i], &child, &pin, e);

@@ -17,11 +17,13 @@ static struct made {
 	const char *name, *host, *source, *tag;
 	uint8_t id[4];
 } made[] = {
-	{ "2026-11-20T02-00-00Z-aaaaaa0000000000", "alpha", "/etc", "nightly", { 0xaa, 0xaa, 0xaa } },
+	{ "2026-11-20T02-00-00Z-aaaaaa0000000000", "alpha", "/etc", "nightly",
+	  { 0xaa, 0xaa, 0xaa } },
 	{ "2026-11-21T02-00-00Z-aaaaaa1100000000", "beta", "/srv/app/", "nightly",
 	  { 0xaa, 0xaa, 0xaa, 0x11 } },
 	{ "2026-11-21T14-30-00Z-bbbbbb0000000000", "alpha", "/", NULL, { 0xbb, 0xbb, 0xbb } },
-	{ "2026-11-22T02-00-00Z-cccccc0000000000", "alpha", "/usr", "weekly", { 0xcc, 0xcc, 0xcc } },
+	{ "2026-11-22T02-00-00Z-cccccc0000000000", "alpha", "/usr", "weekly",
+	  { 0xcc, 0xcc, 0xcc } },
 	{ "2026-11-22T02-00-00Z-cdcdcd0000000000", "beta", "/usr", NULL, { 0xcd, 0xcd, 0xcd } },
 };
 
@@ -103,7 +105,8 @@ static const struct row {
 	{ "aaaaaa", { 0 }, ERR_USAGE, 0,
 	  "2026-11-20T02-00-00Z-aaaaaa0000000000, 2026-11-21T02-00-00Z-aaaaaa1100000000" },
 	{ "aaaaaa1", { 0 }, ERR_OK, 1, NULL },
-	{ "bbbbbb0000000000000000000000000000000000000000000000000000000000", { 0 }, ERR_OK, 2, NULL },
+	{ "bbbbbb0000000000000000000000000000000000000000000000000000000000", { 0 }, ERR_OK, 2,
+	  NULL },
 	{ "bbbbbb00000000000000000000000000000000000000000000000000000000000", { 0 }, ERR_USAGE, 0,
 	  NULL },
 	{ "BBBBBB", { 0 }, ERR_USAGE, 0, NULL },
