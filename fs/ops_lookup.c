@@ -6,6 +6,8 @@
 #include "fs/attr.h"
 #include "fs/ops.h"
 
+#define NAME_LEN_MAX	255	/* what statfs says; the kernel lets 1024 through */
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
@@ -16,6 +18,10 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	enum err_code rc;
 	bool none = false;
 
+	if (strlen(name) > NAME_LEN_MAX) {
+		(void)fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
 	if (parent == NODEID_ROOT) {
 		root_lookup(req, name);
 		return;
@@ -105,7 +111,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct statvfs v = {
 		.f_bsize = 4096,
 		.f_frsize = 4096,
-		.f_namemax = 255,
+		.f_namemax = NAME_LEN_MAX,
 		.f_flag = ST_RDONLY | ST_NOSUID,
 	};
 
