@@ -24,7 +24,7 @@ uint8_t *buf_room(struct buf *b, size_t n)
 		return NULL;
 	if (add_size(b->len, n, &want))
 		goto bad;
-	if (want <= b->cap)
+	if (b->p && want <= b->cap)
 		return b->p + b->len;
 	while (cap < want)
 		if (mul_size(cap, 2, &cap))

@@ -194,6 +194,29 @@ static void test_contentbuild_trees(void **state)
 	}
 }
 
+/* A file that ends just where a node does has no node above that one. */
+static void test_contentbuild_ends_at_cut(void **state)
+{
+	struct nodestore store = { 0 };
+	struct content_builder *b = builder(nodestore_emit, &store);
+	struct segment s;
+	struct entry f;
+	uint64_t n = 0;
+
+	(void)state;
+	while (store.nr == 0) {
+		chunk(&s, n++, 10);
+		add(b, &s);
+	}
+	finish(b, &f);
+	assert_int_equal(f.content, CONTENT_NODE);
+	assert_int_equal(f.size, 10 * n);
+	assert_int_equal(store.nr, 1);
+	assert_true(id_eq(&f.node, &store.nodes[0].id));
+	content_builder_close(b);
+	nodestore_release(&store);
+}
+
 static void build_changed(struct nodestore *store, size_t nr, size_t change, bool more,
 			  struct entry *f)
 {
@@ -362,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_contentbuild_small),
 		cmocka_unit_test(test_contentbuild_holes_join),
 		cmocka_unit_test(test_contentbuild_trees),
+		cmocka_unit_test(test_contentbuild_ends_at_cut),
 		cmocka_unit_test(test_contentbuild_one_changed),
 		cmocka_unit_test(test_contentbuild_memory),
 		cmocka_unit_test(test_contentbuild_refuses),

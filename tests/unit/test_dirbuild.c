@@ -275,6 +275,35 @@ static void test_dirbuild_one_changed(void **state)
 	nodestore_release(&after);
 }
 
+/* A directory that ends just where a node does has no node above that one, nor an empty one beside it. */
+static void test_dirbuild_ends_at_cut(void **state)
+{
+	struct nodestore store = { 0 };
+	struct dir_builder *b;
+	struct err e = ERR_INIT;
+	struct entry dir = { 0 };
+	struct sums_seen seen = { 0 };
+	uint64_t n = 0;
+
+	(void)state;
+	assert_int_equal(dir_builder_open(nodestore_emit, &store, &b, &e), ERR_OK);
+	for (; store.nr == 0; n++) {
+		struct entry ent;
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "%06u", (unsigned)n);
+		sample_kind(&ent, 0, name);
+		assert_int_equal(dir_builder_add(b, &ent, &e), ERR_OK);
+	}
+	assert_int_equal(dir_builder_finish(b, &dir, &e), ERR_OK);
+	assert_int_equal(store.nr, 1);
+	assert_true(id_eq(&dir.node, &store.nodes[0].id));
+	assert_int_equal(walk(&store, &dir.node, &seen), 0);
+	assert_int_equal(seen.entries, n);
+	dir_builder_close(b);
+	nodestore_release(&store);
+}
+
 /* A name put in or taken out changes its surroundings only. */
 static void test_dirbuild_one_more(void **state)
 {
@@ -439,6 +468,13 @@ static void test_dirbuild_refuses(void **state)
 	assert_int_equal(dir_builder_add(b, &ent, &e), ERR_LIMIT);
 	assert_int_equal(dir_builder_finish(b, &dir, &e), ERR_OK);
 	assert_int_equal(dir.nr_entries, 2);
+	for (unsigned i = 0; i < 2; i++) {	/* each is possible, both in one directory are not */
+		sample_kind(&ent, 1, i ? "y" : "x");
+		ent.below.others = UINT64_C(1) << 60;
+		assert_int_equal(dir_builder_add(b, &ent, &e), i ? ERR_LIMIT : ERR_OK);
+	}
+	assert_int_equal(dir_builder_finish(b, &dir, &e), ERR_OK);
+	assert_int_equal(dir.nr_entries, 1);
 	dir_builder_close(b);
 
 	sample_kind(&ent, 1, "name");
@@ -487,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_totals_like_sha256sum),
 		cmocka_unit_test(test_totals_overflow),
 		cmocka_unit_test(test_dirbuild_one_changed),
+		cmocka_unit_test(test_dirbuild_ends_at_cut),
 		cmocka_unit_test(test_dirbuild_one_more),
 		cmocka_unit_test(test_dirbuild_large_entries),
 		cmocka_unit_test(test_dirbuild_empty_and_again),

@@ -318,6 +318,68 @@ static void test_entryrec_fills_in(void **state)
 	assert_int_equal(got.inode_flags, 0x800070);
 }
 
+/* Runs one item longer than may stand in an entry. */
+static void test_entryrec_long_runs(void **state)
+{
+	struct buf list = BUF_INIT, xattrs = BUF_INIT, value = BUF_INIT;
+	uint64_t size = 0;
+
+	(void)state;
+	buf_add(&list, SUM "\10\0\0\0\0", 42);
+	for (; list.len - 42 <= LIST_LEN_MAX; size++) {
+		segment_encode(&(struct segment){ .kind = SEGMENT_HOLE, .len = 1 }, &list);
+		put_le32(list.p + 38, (uint32_t)(list.len - 42));
+		if (list.len - 42 > LIST_LEN_MAX - 9)
+			assert_int_equal(decode_attrs(ENTRY_FILE, size + 1, list.p, list.len, NULL),
+					 list.len - 42 > LIST_LEN_MAX ? ERR_CORRUPT : ERR_OK);
+	}
+	assert_non_null(buf_room(&value, XATTR_INLINE_MAX));
+	memset(value.p, 'v', XATTR_INLINE_MAX);
+	buf_add(&xattrs, "\5\0\0\0\0", 5);
+	for (char c = 1; xattrs.len - 5 <= XATTRS_LEN_MAX; c++) {
+		xattr_encode(&(struct xattr){ .name = &c, .name_len = 1, .value = value.p,
+					      .value_len = XATTR_INLINE_MAX }, &xattrs);
+		put_le32(xattrs.p + 1, (uint32_t)(xattrs.len - 5));
+		assert_int_equal(decode_attrs(ENTRY_FIFO, 0, xattrs.p, xattrs.len, NULL),
+				 xattrs.len - 5 > XATTRS_LEN_MAX ? ERR_CORRUPT : ERR_OK);
+	}
+	buf_release(&list);
+	buf_release(&xattrs);
+	buf_release(&value);
+}
+
+static void test_xattr_round_trip(void **state)
+{
+	const struct xattr want[] = {
+		{ .name = "a", .name_len = 1, .value = (const uint8_t *)"", .value_len = 0 },
+		{ .name = "b", .name_len = 1, .value = (const uint8_t *)"\0x", .value_len = 2 },
+		{ .name = "c", .name_len = 1, .in_chunk = true, .value_len = XATTR_VALUE_MAX,
+		  .id = { { 1, 2, 3 } } },
+	};
+	struct buf b = BUF_INIT;
+	struct xattr got;
+	struct rd r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		xattr_encode(&want[i], &b);
+	r = rd_init(b.p, b.len);
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		assert_true(xattr_next(&r, &got));
+		assert_int_equal(got.name_len, 1);
+		assert_int_equal(*got.name, *want[i].name);
+		assert_int_equal(got.in_chunk, want[i].in_chunk);
+		assert_int_equal(got.value_len, want[i].value_len);
+		assert_true(id_eq(&got.id, &want[i].id));
+		if (!got.in_chunk)
+			assert_memory_equal(got.value, want[i].value, got.value_len);
+	}
+	assert_false(xattr_next(&r, &got));
+	assert_true(rd_end(&r));
+	assert_false(xattr_next(&(struct rd){ 0 }, &got));
+	buf_release(&b);
+}
+
 /* Sums of a directory that cannot be. */
 static void test_entryrec_dir_totals(void **state)
 {
@@ -378,6 +440,8 @@ int main(void)
 		cmocka_unit_test(test_entryrec_names),
 		cmocka_unit_test(test_entryrec_fills_in),
 		cmocka_unit_test(test_entryrec_dir_totals),
+		cmocka_unit_test(test_entryrec_long_runs),
+		cmocka_unit_test(test_xattr_round_trip),
 	};
 	struct CMUnitTest patched[ARRAY_LEN(rows)], attrs[ARRAY_LEN(attr_rows)];
 	int failed = cmocka_run_group_tests_name("entryrec", plain, NULL, NULL);

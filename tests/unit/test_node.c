@@ -61,6 +61,22 @@ static void make_root(struct buf *out)
 	nodestore_release(&store);
 }
 
+/* A leaf of one directory that has a name. */
+static void make_single(struct buf *out)
+{
+	struct nodestore store = { 0 };
+	struct dir_builder *b = NULL;
+	struct entry ent, dir;
+
+	sample_entry(&ent, ENTRY_DIR, "d");
+	assert_int_equal(dir_builder_open(nodestore_emit, &store, &b, NULL), ERR_OK);
+	assert_int_equal(dir_builder_add(b, &ent, NULL), ERR_OK);
+	assert_int_equal(dir_builder_finish(b, &dir, NULL), ERR_OK);
+	buf_add(out, store.nodes[0].p, store.nodes[0].len);
+	dir_builder_close(b);
+	nodestore_release(&store);
+}
+
 static void child(struct buf *out, uint64_t entries, uint64_t subdirs, struct totals t,
 		  const char *first)
 {
@@ -247,6 +263,7 @@ static const struct row {
 	{ "root as leaf", make_root, 5, 1, ERR_CORRUPT },	/* its entry has no name */
 	{ "root of none", make_root, 8, 0, ERR_CORRUPT },
 	{ "leaf as root", make_leaf, 5, 5, ERR_CORRUPT },
+	{ "root with a name", make_single, 5, 5, ERR_CORRUPT },
 	{ "first with slash", make_dir_inner, 114, '/', ERR_CORRUPT },
 	{ "first is .", make_dir_inner, 114, '.', ERR_CORRUPT },
 	{ "first names equal", make_dir_inner, 114, 'm', ERR_CORRUPT },
@@ -315,6 +332,15 @@ static void test_node_totals_overflow(void **state)
 		child(&b, 1, 0, *pairs[i].a, "a");
 		child(&b, 1, 0, *pairs[i].b, "b");
 		assert_int_equal(decode(b.p, b.len), pairs[i].want);
+		buf_release(&b);
+	}
+	for (uint64_t more = 0; more < 2; more++) {	/* more entries than positions can count */
+		struct totals wide_dirs = { .dirs = UINT64_C(1) << 60, .others = UINT64_C(1) << 60 };
+		struct buf b = BUF_INIT;
+
+		buf_add(&b, "VNOD\1\2\1\0\1\0\0\0\0\0\0\0", 16);
+		child(&b, (UINT64_C(1) << 60) + more, 0, wide_dirs, "a");
+		assert_int_equal(decode(b.p, b.len), more ? ERR_CORRUPT : ERR_OK);
 		buf_release(&b);
 	}
 }

@@ -152,6 +152,17 @@ static void test_snaprec_truncation(void **state)
 	buf_release(&b);
 }
 
+static void test_snaprec_no_object(void **state)
+{
+	static const char *const texts[] = { "[]", "null", "1", "\"x\"", "{}", "{", "" };
+	struct snapshot got;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		assert_int_equal(snaprec_decode((const uint8_t *)texts[i], strlen(texts[i]), &got,
+						NULL), ERR_CORRUPT);
+}
+
 static void test_snaprec_bit_flips(void **state)
 {
 	struct buf b = BUF_INIT;
@@ -309,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_snaprec_empty),
 		cmocka_unit_test(test_snaprec_exactness),
 		cmocka_unit_test(test_snaprec_truncation),
+		cmocka_unit_test(test_snaprec_no_object),
 		cmocka_unit_test(test_snaprec_bit_flips),
 		cmocka_unit_test(test_snaprec_limits),
 		cmocka_unit_test(test_snaprec_names),

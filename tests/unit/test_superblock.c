@@ -109,6 +109,7 @@ static const struct row {
 	{ "level 20", "\"zstd_level\": 3", "\"zstd_level\": 20", ERR_CORRUPT, false },
 	{ "level 0", "\"zstd_level\": 3", "\"zstd_level\": 0", ERR_CORRUPT, false },
 	{ "level 1.5", "\"zstd_level\": 3", "\"zstd_level\": 1.5", ERR_CORRUPT, false },
+	{ "no parameters", "\"parameters\"", "\"diameters\"", ERR_CORRUPT, false },
 	{ "parameter missing", "\"pack_len\"", "\"pack_ken\"", ERR_CORRUPT, false },
 	{ "no JSON", "{", "[", ERR_CORRUPT, false },
 	{ "not UTF-8", "repository", "rep\xff", ERR_CORRUPT, false },

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes the fuzzers' first inputs, one of each kind of record, below a folder:
+ *
+ *	make build/tests/fuzz/make_seeds && build/tests/fuzz/make_seeds tests/fuzz/corpus
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "store/format/snaprec.h"
+#include "store/format/superblock.h"
+#include "tests/lib/nodestore.h"
+
+static const char *top;
+
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	perror(what);
+	exit(1);
+}
+
+static void seed(const char *folder, const char *name, const void *p, size_t len)
+{
+	char path[1024];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", top, folder);
+	(void)mkdir(path, 0777);
+	(void)snprintf(path, sizeof(path), "%s/%s/%s", top, folder, name);
+	f = fopen(path, "w");
+	must(f && fwrite(p, 1, len, f) == len && fclose(f) == 0, path);
+}
+
+static void node_seed(const struct nodestore *s, const struct object_id *id, const char *name)
+{
+	const struct nodestore_node *n = nodestore_get(s, id);
+
+	must(n != NULL, name);
+	seed("node", name, n->p, n->len);
+}
+
+/* A leaf with every kind of entry, a large directory's inner node, a root. */
+static void dir_seeds(void)
+{
+	struct nodestore s = { 0 };
+	struct dir_builder *b = NULL;
+	struct entry ent, dir, root;
+	struct object_id id;
+	struct err e = ERR_INIT;
+	char name[16];
+
+	must(dir_builder_open(nodestore_emit, &s, &b, &e) == ERR_OK, e.msg);
+	for (unsigned i = 0; i < SAMPLE_KINDS; i++) {
+		(void)snprintf(name, sizeof(name), "%c\n", 'a' + (int)i);
+		sample_kind(&ent, i, name);
+		ent.uid = i % 3;
+		must(dir_builder_add(b, &ent, &e) == ERR_OK, e.msg);
+	}
+	sample_entry(&root, ENTRY_DIR, "");
+	must(dir_builder_finish(b, &root, &e) == ERR_OK, e.msg);
+	node_seed(&s, &root.node, "leaf");
+	must(root_emit(&root, nodestore_emit, &s, &id, &e) == ERR_OK, e.msg);
+	node_seed(&s, &id, "root");
+	must(dir_builder_finish(b, &dir, &e) == ERR_OK, e.msg);
+	node_seed(&s, &dir.node, "empty");
+	for (unsigned i = 0; i < 3000; i++) {
+		(void)snprintf(name, sizeof(name), "%05u", i);
+		sample_kind(&ent, i % (SAMPLE_KINDS - 3), name);	/* those of ordinary size */
+		must(dir_builder_add(b, &ent, &e) == ERR_OK, e.msg);
+	}
+	must(dir_builder_finish(b, &dir, &e) == ERR_OK, e.msg);
+	node_seed(&s, &dir.node, "inner");
+	dir_builder_close(b);
+	nodestore_release(&s);
+}
+
+static void content_seeds(void)
+{
+	struct nodestore s = { 0 };
+	struct content_builder *b = NULL;
+	struct err e = ERR_INIT;
+	struct entry file;
+
+	must(content_builder_open(nodestore_emit, &s, &b, &e) == ERR_OK, e.msg);
+	for (unsigned nr = 20; nr <= 8000; nr += 7980) {
+		for (unsigned i = 0; i < nr; i++) {
+			struct segment g = { .kind = i % 5 == 4, .len = 1000 + i };
+
+			memset(g.id.b, (int)i, sizeof(g.id.b));
+			must(content_builder_add(b, &g, &e) == ERR_OK, e.msg);
+		}
+		must(content_builder_finish(b, &file, &e) == ERR_OK, e.msg);
+		node_seed(&s, &file.node, nr == 20 ? "content" : "content-inner");
+	}
+	content_builder_close(b);
+	nodestore_release(&s);
+}
+
+static void record_seeds(void)
+{
+	static char source[] = "/etc", odd[] = "/sr\xff", tag[] = "nightly", word[] = "word";
+	char *sources[] = { source, odd }, *tags[] = { tag };
+	struct component_outcome c = { word, word, word, odd };
+	struct superblock super = { .id = { 1, 2, 3 }, .created = "2026-11-21T02:00:00.000000000Z" };
+	struct snapshot s = {
+		.host = word, .user = word, .version = word, .base = odd, .sources = sources,
+		.nr_sources = 2, .tags = tags, .nr_tags = 1, .components = &c, .nr_components = 1,
+		.time = { 1795226400, 1 }, .end = { 1795226401, 2 }, .seq = 2,
+		.has_previous = true, .new_bytes = UINT64_MAX,
+	};
+	struct buf b = BUF_INIT;
+
+	store_params_default(&super.params);
+	superblock_encode(&super, &b);
+	seed("superblock", "default", b.p, b.len);
+	seed("superblock", "nothing", "", 0);
+	buf_reset(&b);
+	snaprec_encode(&s, &b);
+	seed("snaprec", "full", b.p, b.len);
+	s = (struct snapshot){ 0 };
+	buf_reset(&b);
+	snaprec_encode(&s, &b);
+	seed("snaprec", "empty", b.p, b.len);
+	buf_release(&b);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		(void)fprintf(stderr, "usage: make_seeds FOLDER\n");
+		return 2;
+	}
+	top = argv[1];
+	(void)mkdir(top, 0777);
+	dir_seeds();
+	content_seeds();
+	record_seeds();
+	return 0;
+}
