@@ -38,6 +38,7 @@ struct cache_block {
 	atomic_bool used;	/* since eviction last came by */
 	uint32_t pack, block;
 	uint8_t *plain;
+	size_t plain_len;
 	size_t bytes;		/* what it counts for: itself, its entries, its bytes */
 	struct cache_block *chain, *newer, *older;	/* block shard's mutex */
 	uint32_t nr;
@@ -358,6 +359,7 @@ static struct cache_block *make_block(uint32_t pack, uint32_t block, uint8_t *pl
 	b->pack = pack;
 	b->block = block;
 	b->plain = plain;
+	b->plain_len = plain_len;
 	b->bytes = own + nr * sizeof(b->entries[0]) + plain_len;
 	b->nr = nr;
 	for (uint32_t i = 0; i < nr; i++) {
@@ -410,6 +412,11 @@ struct cache_block *cache_put(struct cache *c, uint32_t pack, uint32_t block, ui
 const uint8_t *cache_block_plain(const struct cache_block *b)
 {
 	return b->plain;
+}
+
+size_t cache_block_len(const struct cache_block *b)
+{
+	return b->plain_len;
 }
 
 bool cache_block_checked(const struct cache_block *b, uint32_t index)

@@ -79,6 +79,7 @@ static void test_find(void **state)
 	cache_block_put(c, again);
 	assert_null(cache_get(c, 2, 1));
 
+	assert_int_equal(cache_block_len(b), BLOCK);
 	assert_false(cache_block_checked(b, 7));
 	cache_block_set_checked(b, 7);
 	assert_true(cache_block_checked(b, 7));
