@@ -24,6 +24,10 @@
  *   11 DEV        le64 device number on the source; left out where 0
  *   12 HOLES      le64 bytes of the size that lie in holes; only with CONTENT, left out where 0 (a LIST says it itself)
  *
+ * TARGET, RDEV and DIR stand where the type needs them and nowhere else; HARDLINK (nlink at least 2) nowhere on a
+ * directory; 6 to 9 and 12 on files only: none on an empty one, else one of 7, 8, 9, and SHA256 as said above.  size is
+ * 0 but for files and links.  Of IFLAGS readers look at 0x800070 (immutable, append, nodump, nocow) only.
+ *
  * A segment: u8 kind; kind 0 is a chunk: le32 len, id[32]; kind 1 is a hole: le64 len.  The segments' lengths
  * add up to the file's size.
  */

@@ -26,6 +26,8 @@
 #define LIST_LEN_MAX		(64u << 10)	/* an entry's own segment list; writers use 16 segments */
 #define TREE_DEPTH_MAX		4096u		/* directories below one another */
 #define FILE_SIZE_MAX		((uint64_t)INT64_MAX)
+/* files, dirs, others below a directory, each: sums of three and positions need no check */
+#define TOTALS_COUNT_MAX	(UINT64_C(1) << 60)
 #define SNAPSHOT_JSON_MAX	(4u << 20)
 #define SNAPSHOT_LIST_LEN_MAX	4096u		/* sources, tags, components of a snapshot: of each */
 #define SNAPSHOT_TEXT_MAX	(64u << 10)	/* bytes of one of its texts */

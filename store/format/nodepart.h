@@ -19,12 +19,6 @@
 #define SEGMENT_CHUNK_LEN	(1u + 4u + ID_LEN)
 #define SEGMENT_HOLE_LEN	(1u + 8u)
 
-/*
- * Counts stay far below 2^64, so that three of them, or a count and a position,
- * can be added without a check wherever a tree is walked.
- */
-#define TOTALS_COUNT_MAX	(UINT64_C(1) << 60)
-
 void totals_encode(const struct totals *t, struct buf *out);
 /** Take TOTALS_LEN bytes; r goes bad where they are not there. */
 void totals_decode(struct rd *r, struct totals *t);

@@ -299,6 +299,27 @@ static void test_contentbuild_memory(void **state)
 	content_builder_close(b);
 }
 
+/* No id ever cuts: nodes end before 256 KiB all the same. */
+static void test_contentbuild_no_cuts(void **state)
+{
+	struct nodestore store = { 0 };
+	struct content_builder *b = builder(nodestore_emit, &store);
+	struct segment s;
+	struct entry f;
+
+	(void)state;
+	chunk(&s, 0, 10);
+	s.id.b[7] = 1;
+	for (size_t i = 0; i < 20000; i++)
+		add(b, &s);
+	finish(b, &f);
+	assert_int_equal(f.size, 200000);
+	assert_int_equal(store.nr, 3 + 1);
+	assert_true(store.max_len <= 256u << 10 && store.max_len > (256u << 10) - 37);
+	content_builder_close(b);
+	nodestore_release(&store);
+}
+
 static void test_contentbuild_refuses(void **state)
 {
 	struct nodestore store = { 0 };
@@ -388,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_contentbuild_ends_at_cut),
 		cmocka_unit_test(test_contentbuild_one_changed),
 		cmocka_unit_test(test_contentbuild_memory),
+		cmocka_unit_test(test_contentbuild_no_cuts),
 		cmocka_unit_test(test_contentbuild_refuses),
 		cmocka_unit_test(test_contentbuild_reset),
 		cmocka_unit_test(test_contentbuild_emit_fails),

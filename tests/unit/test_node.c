@@ -365,6 +365,51 @@ static void test_node_too_long(void **state)
 	buf_release(&b);
 }
 
+/* Two entries in a leaf, called so. */
+static void test_node_order(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		enum err_code want;
+	} names[] = {
+		{ "a", "b", ERR_OK }, { "a", "ab", ERR_OK }, { "a", "a", ERR_CORRUPT },
+		{ "b", "a", ERR_CORRUPT }, { "ab", "a", ERR_CORRUPT }, { "a\x7f", "a\x80", ERR_OK },
+		{ "a\x80", "a\x7f", ERR_CORRUPT }, { "B", "a", ERR_OK },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct buf b = BUF_INIT;
+		struct entry e;
+
+		buf_add(&b, "VNOD\1\1\0\0\2\0\0\0\0\0\0\0\1\0", 18);
+		buf_add(&b, "\0\0\0\0\0\0\0\0\0\0", 10);
+		sample_kind(&e, 0, names[i].first);
+		entryrec_encode(&e, 0, &b);
+		sample_kind(&e, 0, names[i].second);
+		entryrec_encode(&e, 0, &b);
+		assert_int_equal(decode(b.p, b.len), names[i].want);
+		buf_release(&b);
+	}
+}
+
+/* A count that the bytes cannot hold is refused before memory is asked for. */
+static void test_node_count_bounds_memory(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+		struct err e = ERR_INIT;
+		struct buf b = BUF_INIT;
+		struct node n;
+
+		samples[i](&b);
+		b.p[10] = 0x10;		/* a million more */
+		assert_int_equal(node_decode(b.p, b.len, &n, &e), ERR_CORRUPT);
+		assert_non_null(strstr(e.msg, "items in"));
+		buf_release(&b);
+	}
+}
+
 static void test_node_lower_bound(void **state)
 {
 	static const struct {
@@ -404,6 +449,8 @@ int main(void)
 		cmocka_unit_test(test_node_size_limit),
 		cmocka_unit_test(test_node_totals_overflow),
 		cmocka_unit_test(test_node_too_long),
+		cmocka_unit_test(test_node_order),
+		cmocka_unit_test(test_node_count_bounds_memory),
 		cmocka_unit_test(test_node_lower_bound),
 	};
 	struct CMUnitTest patched[ARRAY_LEN(rows)];

@@ -180,6 +180,33 @@ static void test_superblock_bombs(void **state)
 	buf_release(&b);
 }
 
+/* An unknown member may be an object of objects, but not without end. */
+static void test_superblock_depth(void **state)
+{
+	(void)state;
+	for (size_t depth = 1; depth < 100; depth++) {
+		struct buf b = BUF_INIT, patched = BUF_INIT, deep = BUF_INIT;
+		struct superblock s, got;
+
+		buf_add_str(&deep, "\"format\": 1, \"new\": ");
+		for (size_t i = 0; i < depth; i++)
+			buf_add_str(&deep, "[");
+		for (size_t i = 0; i < depth; i++)
+			buf_add_str(&deep, "]");
+		buf_add_u8(&deep, 0);
+		sample(&s);
+		superblock_encode(&s, &b);
+		b.len -= 77;
+		replace(&b, "\"format\": 1", (char *)deep.p, &patched);
+		checkline_add(&patched);
+		assert_int_equal(superblock_decode(patched.p, patched.len, &got, NULL),
+				 depth < 32 ? ERR_OK : ERR_CORRUPT);
+		buf_release(&b);
+		buf_release(&patched);
+		buf_release(&deep);
+	}
+}
+
 static void test_superblock_long_feature(void **state)
 {
 	struct buf b = BUF_INIT, patched = BUF_INIT;
@@ -229,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_superblock_truncation),
 		cmocka_unit_test(test_superblock_bit_flips),
 		cmocka_unit_test(test_superblock_bombs),
+		cmocka_unit_test(test_superblock_depth),
 		cmocka_unit_test(test_superblock_long_feature),
 		cmocka_unit_test(test_checkline),
 	};
