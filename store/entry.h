@@ -22,7 +22,7 @@ enum entry_type {
 enum entry_flags {
 	ENTRY_UNSETTLED = 1 << 0,	/* changed within two seconds of its reading: read again next time */
 	ENTRY_UNSTABLE = 1 << 1,	/* changed while it was read and would not hold still */
-	ENTRY_HAS_SHA256 = 1 << 2,	/* sha256 is valid; a file without it is empty or inline: entry_sha256() in store/tree.h */
+	ENTRY_HAS_SHA256 = 1 << 2,	/* sha256 is valid; a file without it is empty or inline (entry_sha256() in store/tree.h), or has more than a GiB in holes */
 	ENTRY_HARDLINK = 1 << 3,	/* other names share (dev, inode); nlink is valid */
 };
 

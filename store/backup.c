@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/backup_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRESS_NS 100000000u
+
+/* News. */
+
+const char *backup_path(const struct backup *b)
+{
+	return b->path.len > 0 ? (const char *)b->path.p : NULL;
+}
+
+enum err_code backup_canceled(const struct backup *b, struct err *e)
+{
+	if (b->o->cancel && atomic_load(b->o->cancel))
+		return err_set(e, ERR_CANCELED, "backup stopped on request");
+	return ERR_OK;
+}
+
+void backup_progress(struct backup *b)
+{
+	const struct store_events *to = &b->s->events;
+	struct timespec t;
+	uint64_t now;
+
+	if (!to->fn || clock_gettime(CLOCK_MONOTONIC_COARSE, &t) < 0)
+		return;
+	now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	if (now < b->next_progress_ns)
+		return;
+	b->next_progress_ns = now + PROGRESS_NS;
+	to->fn(to->ctx, &(struct event){.kind = EVENT_PROGRESS,
+					.text = "backup",
+					.path = backup_path(b),
+					.files = b->res->files,
+					.bytes = b->res->bytes + b->in_file,
+					.errors = b->res->errors});
+}
+
+void backup_warn(struct backup *b, int sys, const char *fmt, ...)
+{
+	struct err why = ERR_INIT;
+	char text[256], cause[128];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (sys != 0) {
+		(void)err_set(&why, ERR_IO, "%s", strerror_r(sys, cause, sizeof(cause)));
+		why.sys = sys;
+	}
+	b->res->errors++;
+	store_event(b->s, EVENT_WARNING, backup_path(b), sys != 0 ? &why : NULL, "%s", text);
+}
+
+void backup_skipped(struct backup *b, const char *fmt, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	b->res->skipped++;
+	store_event(b->s, EVENT_NOTE, backup_path(b), NULL, "%s", text);
+}
+
+/* What the run stands on. */
+
+static enum err_code host_name(const struct backup_options *o, char **out, struct err *e)
+{
+	char name[256] = "";
+
+	if (!o->host && gethostname(name, sizeof(name) - 1) < 0)
+		return err_sys(e, "host name");
+	*out = strdup(o->host ? o->host : name);
+	return *out ? ERR_OK : err_set(e, ERR_NOMEM, "host name");
+}
+
+static bool same_sources(const struct backup *b, const struct snapshot *s)
+{
+	if (s->nr_sources != b->nr_names || strcmp(s->base, b->o->base ? b->base : "") != 0)
+		return false;
+	for (size_t i = 0; i < s->nr_sources; i++) {
+		if (strcmp(s->sources[i], b->names[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/** The newest snapshot of the same host and sources: what has not changed since is not read again.
+ */
+static enum err_code find_parent(struct backup *b, const char *host, struct err *e)
+{
+	struct snapshot_list list = {0};
+	enum err_code rc;
+
+	if (b->o->force || b->o->nr_sources == 0)
+		return ERR_OK;
+	rc = snapshot_list_read(b->s, &list, e);
+	if (rc)
+		return rc;
+	for (size_t i = list.nr; i-- > 0 && !b->has_parent;) {
+		const struct snapshot *s = &list.all[i];
+
+		if (strcmp(s->host, host) == 0 && same_sources(b, s)) {
+			b->parent = s->root;
+			b->has_parent = true;
+		}
+	}
+	snapshot_list_release(&list);
+	return ERR_OK;
+}
+
+static enum err_code prepare(struct backup *b, struct err *e)
+{
+	const struct backup_options *o = b->o;
+	const struct store_params *p = &b->s->super.params;
+	enum err_code rc;
+
+	if (!o->dry_run && (b->s->mode != STORE_WRITE || store_is_read_only(b->s)))
+		return err_set(e, ERR_USAGE, "the repository is open for reading only");
+	chunker_init(&b->chunker, p->chunk_min, p->chunk_avg, p->chunk_max, NULL);
+	rc = owner_cache_open(&b->owners, e);
+	if (!rc)
+		rc = links_open(&b->links, e);
+	if (!rc)
+		rc = skips_open(b->s, &b->skips, e);
+	if (!rc && o->nr_excludes > 0)
+		rc = patterns_open(o->excludes, o->nr_excludes, &b->excludes, e);
+	if (!rc)
+		rc = backup_plan(b, e);
+	if (!rc && access("/proc/self/fd", F_OK) < 0)
+		store_event(b->s, EVENT_NOTE, NULL, NULL,
+			    "/proc is not mounted: attributes of links and devices are not read");
+	return rc;
+}
+
+static void backup_free(struct backup *b)
+{
+	links_close(b->links);
+	owner_cache_close(b->owners);
+	skips_close(b->skips);
+	patterns_close(b->excludes);
+	plan_free(b->plan);
+	for (size_t i = 0; i < b->nr_names; i++)
+		free(b->names[i]);
+	free(b->names);
+	free(b->base);
+	buf_release(&b->path);
+	buf_release(&b->xattrs);
+}
+
+/* The end. */
+
+static bool copy_strings(const char *const *from, size_t nr, char ***out, size_t *out_nr)
+{
+	*out = calloc(nr ? nr : 1, sizeof((*out)[0]));
+	if (!*out)
+		return false;
+	for (size_t i = 0; i < nr; i++) {
+		(*out)[i] = strdup(from[i]);
+		if (!(*out)[i])
+			return false;
+		++*out_nr;
+	}
+	return true;
+}
+
+static struct vtime now(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return (struct vtime){.sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec};
+}
+
+static enum err_code describe(struct backup *b, const struct writer *w, struct snapshot *s,
+			      struct err *e)
+{
+	const struct backup_options *o = b->o;
+	struct statx me = {.stx_mode = S_IFREG, .stx_uid = geteuid(), .stx_gid = getegid()};
+	struct writer_stats stats;
+	struct entry ent;
+	enum err_code rc = meta_from_stat(b, &me, &ent, e);
+
+	if (rc)
+		return rc;
+	s->user = strndup(ent.user_len ? ent.user : "", ent.user_len);
+	s->version = strdup(store_version());
+	s->base = strdup(o->base ? b->base : "");
+	s->name = strdup(""); /* publishing finds it */
+	if (!s->user || !s->version || !s->base || !s->name ||
+	    !copy_strings((const char *const *)b->names, b->nr_names, &s->sources,
+			  &s->nr_sources) ||
+	    !copy_strings(o->tags, o->nr_tags, &s->tags, &s->nr_tags))
+		return err_set(e, ERR_NOMEM, "snapshot");
+	writer_stats(w, &stats);
+	s->new_bytes = b->res->new_bytes = stats.new_bytes;
+	s->stored_bytes = b->res->stored_bytes = stats.stored_bytes;
+	s->errors = b->res->errors;
+	return ERR_OK;
+}
+
+/** History; a log that cannot be written does not undo a snapshot, nor hide why there is none. */
+static void log_run(struct backup *b, const struct snapshot *s, enum err_code why)
+{
+	const struct backup_result *r = b->res;
+	struct buf line = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	if (why)
+		buf_printf(&line, "\"status\":\"failed\",\"error\":\"%s\",", err_name(why));
+	else
+		buf_printf(&line, "\"status\":\"ok\",\"snapshot\":\"%s\",", s->name);
+	buf_printf(&line,
+		   "\"files\":%" PRIu64 ",\"bytes\":\"%" PRIu64 "\",\"new_bytes\":\"%" PRIu64
+		   "\",\"stored_bytes\":\"%" PRIu64 "\",\"errors\":%" PRIu64,
+		   r->files, r->bytes, r->new_bytes, r->stored_bytes, r->errors);
+	buf_add_u8(&line, '\0');
+	if (!line.bad && runlog_append(b->s, "backup", (const char *)line.p, &e) && !why)
+		store_event(b->s, EVENT_WARNING, NULL, &e, "the run is not in the log");
+	buf_release(&line);
+}
+
+static enum err_code publish(struct backup *b, struct writer *w, struct snapshot *s, struct err *e)
+{
+	enum err_code rc = describe(b, w, s, e);
+	struct err sums = ERR_INIT;
+
+	s->end = now();
+	if (!rc)
+		rc = snapshot_publish(b->s, s, e);
+	if (!rc && records_refresh_sums(b->s, &sums))
+		store_event(b->s, EVENT_WARNING, NULL, &sums, "SHA256SUMS is not up to date");
+	return rc;
+}
+
+/** Walk into the writer; everything that was put is sealed when this returns, even after an error.
+ */
+static enum err_code store_tree(struct backup *b, struct writer *w, struct pool *pool,
+				struct snapshot *s, struct err *e)
+{
+	const struct pipeline_config cfg = {
+	    .s = b->s, .writer = w, .pool = pool, .chunk_max = b->s->super.params.chunk_max};
+	struct err later = ERR_INIT;
+	enum err_code rc = pipeline_open(&cfg, &b->pipe, e), rc_end;
+
+	if (rc)
+		return rc;
+	rc = backup_walk(b, e);
+	rc_end = pipeline_end(b->pipe, &later);
+	if (!rc_end) /* what was read is not read again by the next run */
+		rc_end = writer_finish(w, &later);
+	if (!rc && rc_end) {
+		rc = rc_end;
+		*e = later;
+	}
+	if (!rc && !pipeline_root(b->pipe, &s->root, &s->totals))
+		rc = err_set(e, ERR_FAILED, "the tree has no root");
+	pipeline_close(b->pipe);
+	b->pipe = NULL;
+	return rc;
+}
+
+static enum err_code nothing_read(const struct backup *b, struct err *e)
+{
+	if (b->o->nr_sources > 0 && b->o->nr_streams == 0 && b->sources_read == 0)
+		return err_set(e, ERR_FAILED, "none of the sources could be read");
+	return ERR_OK;
+}
+
+static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
+{
+	struct writer_config cfg = {
+	    .chunks = b->s->chunks, .backend = b->s->backend, .params = b->s->super.params};
+	struct pool *pool = NULL;
+	struct writer *w = NULL;
+	unsigned jobs = b->o->jobs ? b->o->jobs : pool_nr_cpus();
+	enum err_code rc = pool_open(jobs, 4 * (size_t)jobs, &pool, e);
+
+	cfg.pool = pool;
+	if (!rc)
+		rc = writer_open(&cfg, &w, e);
+	if (!rc)
+		rc = store_tree(b, w, pool, s, e);
+	if (!rc)
+		rc = nothing_read(b, e);
+	if (!rc)
+		rc = publish(b, w, s, e);
+	writer_close(w);
+	pool_close(pool);
+	log_run(b, s, rc);
+	return rc;
+}
+
+enum err_code backup_run(struct store *s, const struct backup_options *o, struct backup_result *out,
+			 struct err *e)
+{
+	struct backup_result res = {0};
+	struct backup b = {.s = s, .o = o, .res = &res};
+	enum err_code rc;
+
+	res.snapshot.time = now();
+	rc = prepare(&b, e);
+	if (!rc)
+		rc = host_name(o, &res.snapshot.host, e);
+	if (!rc)
+		rc = find_parent(&b, res.snapshot.host, e);
+	if (!rc && o->dry_run) {
+		rc = backup_walk(&b, e);
+		if (!rc)
+			rc = nothing_read(&b, e);
+	} else if (!rc) {
+		rc = run(&b, &res.snapshot, e);
+	}
+	backup_free(&b);
+	if (rc || o->dry_run) {
+		snapshot_release(&res.snapshot);
+		res.snapshot = (struct snapshot){0};
+	}
+	*out = res;
+	return rc;
+}
