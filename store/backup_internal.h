@@ -30,9 +30,6 @@
 
 #define INLINE_WRITE_MAX 64u	    /* bytes of a file kept in its entry */
 #define UNSETTLED_NS	 2000000000 /* FAT keeps times to two seconds */
-/* Bytes; a file with more than this in holes gets no digest of its whole: see add_hole. */
-#define HOLES_HASHED_MAX (1ull << 30)
-
 #define BACKUP_STATX_MASK  STATX_BASIC_STATS
 #define BACKUP_STATX_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)
 

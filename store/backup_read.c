@@ -103,7 +103,7 @@ static enum err_code add_hole(struct reading *r, uint64_t len, struct err *e)
 	 * of them would take ten minutes, for a file that is read in none.  Beyond a limit there is
 	 * none.
 	 */
-	if (r->hole_bytes > HOLES_HASHED_MAX)
+	if (r->hole_bytes > HOLES_SUMMED_MAX)
 		r->whole = false;
 	t.whole = r->whole;
 	r->cut += len;

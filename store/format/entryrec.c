@@ -313,7 +313,7 @@ static enum err_code attrs_decode(struct rd a, struct entry *t, struct tags *tag
 	return a.bad ? err_set(e, ERR_CORRUPT, "attributes cut short") : ERR_OK;
 }
 
-/* A file has one kind of content and a digest of it, unless it is empty or inline. */
+/* A file has one kind of content and a digest of it, unless it is empty, inline, or mostly holes. */
 static enum err_code file_check(struct entry *t, const struct tags *tags, struct err *e)
 {
 	unsigned content = tags->seen & TAGS_CONTENT;
@@ -325,6 +325,8 @@ static enum err_code file_check(struct entry *t, const struct tags *tags, struct
 	if (t->content == CONTENT_NONE || t->content == CONTENT_INLINE)
 		return summed ? err_set(e, ERR_CORRUPT, "digest beside inline content") : ERR_OK;
 	if (summed)
+		return ERR_OK;
+	if (!tags->one_chunk && t->hole_bytes > HOLES_SUMMED_MAX)
 		return ERR_OK;
 	if (!tags->one_chunk)
 		return err_set(e, ERR_CORRUPT, "no digest of the whole content");

@@ -16,7 +16,8 @@
  *    5 XATTRS     a run of: u8 kind (0 inline, 1 chunk), u8 name_len, le32 value_len, name, then the value or the
  *                 32-byte id of the chunk that holds it; names ascending
  *    6 SHA256     of the whole content; left out where the content is one chunk of an unencrypted repository
- *                 (its id is the digest), inline, or empty: the decoder fills it in
+ *                 (its id is the digest), inline, or empty: the decoder fills it in; may be missing where more
+ *                 than HOLES_SUMMED_MAX bytes lie in holes
  *    7 INLINE     the content
  *    8 LIST       segments (below)
  *    9 CONTENT    32-byte id of a content node (its level is in it)

@@ -25,6 +25,7 @@
 #define INLINE_LEN_MAX		256u		/* content kept in the entry; writers use 64 */
 #define LIST_LEN_MAX		(64u << 10)	/* an entry's own segment list; writers use 16 segments */
 #define TREE_DEPTH_MAX		4096u		/* directories below one another */
+#define HOLES_SUMMED_MAX	(1ull << 30)	/* bytes in a file's holes; beyond it the digest of the whole may be missing */
 #define FILE_SIZE_MAX		((uint64_t)INT64_MAX)
 /* files, dirs, others below a directory, each: sums of three and positions need no check */
 #define TOTALS_COUNT_MAX	(UINT64_C(1) << 60)

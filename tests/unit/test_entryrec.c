@@ -251,6 +251,8 @@ static const struct attr_row {
 	{ "one hole", ENTRY_FILE, 5, TEXT("\10\11\0\0\0" HOLE5), ERR_CORRUPT },
 	{ "one hole, digest", ENTRY_FILE, 5, TEXT(SUM "\10\11\0\0\0" HOLE5), ERR_OK },
 	{ "two, no digest", ENTRY_FILE, 10, TEXT("\10\56\0\0\0" CHUNK5 HOLE5), ERR_CORRUPT },
+	{ "hole of a GiB, no digest", ENTRY_FILE, 1u << 30, TEXT("\10\11\0\0\0\1\0\0\0\100\0\0\0\0"), ERR_CORRUPT },
+	{ "hole of more, no digest", ENTRY_FILE, (1u << 30) + 1, TEXT("\10\11\0\0\0\1\1\0\0\100\0\0\0\0"), ERR_OK },
 	{ "two", ENTRY_FILE, 10, TEXT(SUM "\10\56\0\0\0" CHUNK5 HOLE5), ERR_OK },
 	{ "segment kind 2", ENTRY_FILE, 5, TEXT(SUM "\10\11\0\0\0\2\5\0\0\0\0\0\0\0"), ERR_CORRUPT },
 	{ "hole of 0", ENTRY_FILE, 0, TEXT(SUM "\10\11\0\0\0\1\0\0\0\0\0\0\0\0"), ERR_CORRUPT },
