@@ -166,8 +166,10 @@ static enum err_code level_meta(struct backup *b, struct level *l, int dirfd, st
 static bool is_left_out(struct backup *b, const struct level *l)
 {
 	const struct level *up = l->up;
-	bool crosses = !up || !up->is_real || meta_dev(&up->st) != meta_dev(&l->st);
-	const char *pseudo = crosses ? skips_pseudo(b->skips, &l->st) : NULL;
+	bool named = l->plan && l->plan->whole;
+	bool crosses = named || !up || !up->whole || meta_dev(&up->st) != meta_dev(&l->st);
+	/* What is only on the way to a source is not read: /dev/shm lies below a pseudo file system. */
+	const char *pseudo = l->whole && crosses ? skips_pseudo(b->skips, &l->st) : NULL;
 
 	if (pseudo) {
 		backup_skipped(b, "skipped what is in it (%s)", pseudo);
@@ -314,7 +316,7 @@ static enum err_code visit_stat(struct backup *b, struct level **top, const char
 	if (!plan && b->excludes &&
 	    patterns_match(b->excludes, path_in_snapshot(b), is_dir) == PATTERN_MATCH)
 		return ERR_OK;
-	if (!is_dir && meta_dev(st) != meta_dev(&l->st))
+	if (!is_dir && (plan || meta_dev(st) != meta_dev(&l->st)))
 		pseudo = skips_pseudo(b->skips, st);
 	if (S_ISSOCK(st->stx_mode) || pseudo) {
 		backup_skipped(b, "skipped (%s)", pseudo ? pseudo : "socket");
