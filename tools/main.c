@@ -142,6 +142,7 @@ int main(int argc, char **argv)
 	int c;
 
 	prepare_process();
+	opterr = 0;			/* what is wrong is said in our own words */
 	/* "+": options after the command are the command's. */
 	while ((c = getopt_long(argc, argv, "+r:hV", longs, NULL)) != -1) {
 		switch (c) {
@@ -155,7 +156,8 @@ int main(int argc, char **argv)
 			printf("vouch %s\n", store_version());
 			return flush_status(STATUS_DONE);
 		default:
-			fputs("see 'vouch help'\n", stderr);
+			fputs("vouch: an option before the command that is unknown or lacks its value; "
+			      "see 'vouch help'\n", stderr);
 			return STATUS_USAGE;
 		}
 	}
@@ -170,7 +172,6 @@ int main(int argc, char **argv)
 	a.command = find_command(argv[0]);
 	if (!a.command)
 		return unknown_command(argv[0]);
-	optind = 0;			/* start again, in the command's own words */
-	opterr = 0;			/* app_getopt() says it in ours */
+	optind = 0;			/* start again, with the command's options */
 	return app_end(&a, a.command->run(&a, argc, argv));
 }
