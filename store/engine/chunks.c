@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/engine/chunks_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CACHE_BYTES  (32u << 20)
+#define TABLE_BYTES  (16u << 20)
+#define FILTER_BYTES (24u << 20)
+#define FILTER_AFTER 256u /* queries that said "not there" before a filter is worth loading */
+#define HITS_MAX     16u
+#define KEYS_SLICE   8192u
+
+void chunks_lock(struct chunks *c)
+{
+	if (pthread_mutex_lock(&c->mutex) != 0)
+		abort();
+}
+
+void chunks_unlock(struct chunks *c)
+{
+	if (pthread_mutex_unlock(&c->mutex) != 0)
+		abort();
+}
+
+int64_t chunks_now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+struct catalog *chunks_catalog_get(struct chunks *c)
+{
+	struct catalog *cat;
+
+	chunks_lock(c);
+	while (!c->catalog && !c->catalog_lost)
+		if (pthread_cond_wait(&c->changed, &c->mutex) != 0)
+			abort();
+	cat = c->catalog;
+	if (cat)
+		c->catalog_users++;
+	chunks_unlock(c);
+	return cat;
+}
+
+void chunks_catalog_put(struct chunks *c)
+{
+	chunks_lock(c);
+	if (--c->catalog_users == 0 && pthread_cond_broadcast(&c->changed) != 0)
+		abort();
+	chunks_unlock(c);
+}
+
+enum err_code chunks_open(const struct chunks_config *cfg, struct chunks **out, struct err *e)
+{
+	struct chunks *c = calloc(1, sizeof(*c));
+	enum err_code rc = ERR_OK;
+
+	if (!c)
+		return err_set(e, ERR_NOMEM, "chunks");
+	if (pthread_mutex_init(&c->mutex, NULL) != 0 || pthread_cond_init(&c->changed, NULL) != 0 ||
+	    pthread_cond_init(&c->landed, NULL) != 0)
+		abort();
+	c->cfg = *cfg;
+	c->backend = cfg->backend;
+	c->index_path = strdup(cfg->index_path);
+	c->damaged = calloc(DAMAGED_KEPT, sizeof(*c->damaged));
+	if (!c->index_path || !c->damaged)
+		rc = err_set(e, ERR_NOMEM, "chunks");
+	if (!rc)
+		rc = packset_open(&c->packs, e);
+	if (!rc)
+		rc = tables_open(TABLE_BYTES, &c->tables, e);
+	if (!rc)
+		rc = cache_open(cfg->cache_bytes ? cfg->cache_bytes : CACHE_BYTES, &c->cache, e);
+	if (!rc) {
+		chunks_mend_begin(c);
+		rc = chunks_index_open(c, e);
+		chunks_mend_end(c);
+	}
+	if (rc) {
+		chunks_close(c);
+		return rc;
+	}
+	err_clear(e);
+	*out = c;
+	return ERR_OK;
+}
+
+void chunks_close(struct chunks *c)
+{
+	if (!c)
+		return;
+	catalog_close(c->catalog);
+	tables_close(c->tables);
+	cache_close(c->cache);
+	packset_close(c->packs);
+	filter_close(c->filter);
+	while (c->nr_codecs > 0)
+		codec_close(c->codecs[--c->nr_codecs]);
+	free(c->damaged);
+	free(c->index_path);
+	if (pthread_cond_destroy(&c->landed) != 0 || pthread_cond_destroy(&c->changed) != 0 ||
+	    pthread_mutex_destroy(&c->mutex) != 0)
+		abort();
+	free(c);
+}
+
+enum err_code chunks_refresh(struct chunks *c, struct err *e)
+{
+	enum err_code rc;
+
+	chunks_mend_begin(c);
+	rc = chunks_reconcile(c, e);
+	chunks_mend_end(c);
+	return rc;
+}
+
+/* Mender: every key the index has, and the tables that are in no index. */
+static enum err_code fill_filter(struct chunks *c, struct filter *f)
+{
+	struct catalog_scan at = {0};
+	uint64_t *keys = malloc(KEYS_SLICE * sizeof(*keys));
+	uint32_t *ords = NULL;
+	size_t nr = 0;
+	enum err_code rc;
+
+	rc = keys && c->catalog ? ERR_OK : ERR_NOMEM;
+	while (!rc) {
+		rc = catalog_keys(c->catalog, &at, keys, KEYS_SLICE, &nr, NULL);
+		if (rc || nr == 0)
+			break;
+		for (size_t i = 0; i < nr; i++)
+			filter_add(f, keys[i]);
+	}
+	if (!rc)
+		rc = chunks_list_ords(c, true, &ords, &nr, NULL);
+	for (size_t i = 0; i < nr && !rc; i++) {
+		struct table *t = NULL;
+
+		if (chunks_load_table(c, ords[i], true, &t, NULL))
+			continue;
+		for (uint32_t j = 0; j < table_get(t)->nr_chunks; j++)
+			filter_add(f, id_key(&table_get(t)->chunks[j].id));
+		tables_release(c->tables, t);
+	}
+	free(ords);
+	free(keys);
+	return rc;
+}
+
+/* A filter that cannot be loaded is done without. */
+static void load_filter(struct chunks *c)
+{
+	struct filter *f = NULL;
+
+	chunks_mend_begin(c);
+	if (c->filter || filter_open(FILTER_BYTES, &f, NULL))
+		goto out;
+	if (fill_filter(c, f)) {
+		filter_close(f);
+		goto out;
+	}
+	chunks_lock(c);
+	c->filter = f;
+	c->filter_source = FILTER_INDEX;
+	chunks_unlock(c);
+out:
+	chunks_mend_end(c);
+}
+
+/* False: surely not here, and nothing was asked to know it. */
+static bool perhaps_here(struct chunks *c, uint64_t key)
+{
+	bool perhaps, load;
+
+	chunks_lock(c);
+	perhaps = !c->filter || filter_has(c->filter, key);
+	load = !c->filter && c->filter_misses == FILTER_AFTER;
+	if (load)
+		c->filter_misses++; /* once, come what may */
+	chunks_unlock(c);
+	if (load)
+		load_filter(c);
+	return perhaps;
+}
+
+static bool ord_has(struct chunks *c, uint32_t ord, uint32_t hint, const struct object_id *id,
+		    uint32_t *len)
+{
+	struct table_place place;
+	struct table *t = NULL;
+	bool has;
+
+	if (chunks_load_table(c, ord, true, &t, NULL))
+		return false;
+	has = table_find(table_get(t), id, hint, &place);
+	tables_release(c->tables, t);
+	if (has && len)
+		*len = place.len;
+	return has;
+}
+
+/* A pack that left the listing since its row was written is not asked. */
+static bool hit_has(struct chunks *c, const struct catalog_hit *hit, const struct object_id *id,
+		    uint32_t *len)
+{
+	uint32_t ord;
+
+	chunks_lock(c);
+	ord = packset_by_no(c->packs, hit->pack);
+	if (ord != PACK_ORD_NONE && packset_at(c->packs, ord)->state == PACK_GONE)
+		ord = PACK_ORD_NONE;
+	chunks_unlock(c);
+	return ord != PACK_ORD_NONE && ord_has(c, ord, hit->block, id, len);
+}
+
+enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *have, uint32_t *len,
+			  struct err *e)
+{
+	struct catalog_hit hits[HITS_MAX];
+	uint32_t *ords = NULL;
+	struct catalog *cat;
+	bool found = false;
+	enum err_code rc;
+	unsigned nr = 0;
+	size_t n = 0;
+
+	if (!perhaps_here(c, id_key(id)))
+		goto out;
+	/* An index that is busy or broken is as one that does not know: a chunk too many is stored.
+	 */
+	cat = chunks_catalog_get(c);
+	if (cat) {
+		if (catalog_find(cat, id_key(id), hits, HITS_MAX, &nr, NULL))
+			nr = 0;
+		chunks_catalog_put(c);
+	}
+	for (unsigned i = 0; i < nr && !found; i++)
+		found = hit_has(c, &hits[i], id, len);
+	if (found)
+		goto out;
+	rc = chunks_list_ords(c, true, &ords, &n, e);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < n && !found; i++)
+		found = ord_has(c, ords[i], 0, id, len);
+	free(ords);
+	if (!found) {
+		chunks_lock(c);
+		if (c->filter_misses < FILTER_AFTER)
+			c->filter_misses++;
+		chunks_unlock(c);
+	}
+out:
+	*have = found;
+	return ERR_OK;
+}
+
+static bool copy_table(const struct packtable *t, struct packtable *out)
+{
+	*out = *t;
+	out->blocks = malloc((t->nr_blocks + 1) * sizeof(*out->blocks));
+	out->chunks = malloc((t->nr_chunks + 1) * sizeof(*out->chunks));
+	if (!out->blocks || !out->chunks) {
+		packtable_release(out);
+		return false;
+	}
+	memcpy(out->blocks, t->blocks, t->nr_blocks * sizeof(*out->blocks));
+	memcpy(out->chunks, t->chunks, t->nr_chunks * sizeof(*out->chunks));
+	return true;
+}
+
+/*
+ * The pack is there whatever becomes of the index: where that cannot take it,
+ * it is searched by its table, and the next refresh tries again.
+ */
+enum err_code chunks_add_pack(struct chunks *c, const struct object_id *id,
+			      const struct packtable *t, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	struct packtable copy;
+	uint32_t ord, no = 0;
+
+	chunks_mend_begin(c);
+	if (!c->catalog || catalog_add_pack(c->catalog, id, t, &no, NULL))
+		no = 0;
+	chunks_lock(c);
+	ord = packset_add(c->packs, id);
+	if (ord == PACK_ORD_NONE) {
+		rc = err_set(e, ERR_NOMEM, "%u packs", packset_nr(c->packs));
+	} else {
+		packset_at(c->packs, ord)->state = PACK_HERE;
+		packset_at(c->packs, ord)->hopeless = false;
+		if (no == 0)
+			c->nr_odd++;
+		else
+			rc = packset_set_no(c->packs, ord, no, e);
+	}
+	chunks_unlock(c);
+	if (!rc)
+		chunks_note_keys(c, ord, t);
+	if (!rc && copy_table(t, &copy))
+		tables_release(c->tables, tables_put(c->tables, ord, &copy));
+	chunks_mend_end(c);
+	return rc;
+}
+
+static int cmp_id(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx, struct err *e)
+{
+	struct object_id *ids = NULL;
+	enum err_code rc = ERR_OK;
+	size_t nr = 0;
+	uint32_t total;
+
+	chunks_lock(c);
+	total = packset_nr(c->packs);
+	ids = malloc((total + 1) * sizeof(*ids));
+	for (uint32_t i = 0; ids && i < total; i++)
+		if (packset_at(c->packs, i)->state != PACK_GONE)
+			ids[nr++] = packset_at(c->packs, i)->id;
+	chunks_unlock(c);
+	if (!ids)
+		return err_set(e, ERR_NOMEM, "%u packs", total);
+	qsort(ids, nr, sizeof(*ids), cmp_id);
+	for (size_t i = 0; i < nr && !rc; i++)
+		rc = fn(ctx, &ids[i], e);
+	free(ids);
+	return rc;
+}
+
+void chunks_stats(struct chunks *c, struct chunks_stats *out)
+{
+	struct catalog *cat = chunks_catalog_get(c);
+
+	*out = (struct chunks_stats){
+	    .blocks_read = atomic_load(&c->blocks_read),
+	    .bytes_read = atomic_load(&c->bytes_read),
+	    .bytes_checked = atomic_load(&c->bytes_checked),
+	    .damaged = atomic_load(&c->nr_events),
+	};
+	if (!cat)
+		return;
+	if (catalog_count(cat, &out->chunks, &out->packs, NULL))
+		out->chunks = out->packs = 0; /* busy: statistics are not worth an error */
+	chunks_catalog_put(c);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside chunks: what chunks.c (open, ask, tell), chunks_read.c (get), chunks_load.c (tables and
+ * blocks) and reconcile.c (the index against the packs) share.  Only they include this.
+ *
+ * Mending: whoever changes the catalog, or walks all tables, first becomes the mender
+ * (chunks_mend_begin), of whom there is one.  No mutex is held while mending; readers go on
+ * meanwhile.
+ */
+#ifndef VOUCH_ENGINE_CHUNKS_IMPL_H
+#define VOUCH_ENGINE_CHUNKS_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/engine/chunks.h"
+#include "store/engine/codec.h"
+#include "store/engine/filter.h"
+#include "store/engine/packset.h"
+#include "store/engine/tables.h"
+
+#define CODECS_KEPT  16u
+#define DAMAGED_KEPT 4096u /* a power of two */
+
+enum filter_source {
+	FILTER_NONE,
+	FILTER_INDEX, /* keys of the index: "surely not" may be wrong, and costs a duplicate */
+	FILTER_TABLES /* keys of every table that is here: "surely not" is so */
+};
+
+/** A block being read by one thread; others that want it wait. */
+struct flight {
+	uint32_t ord, off;
+	struct flight *next;
+};
+
+struct chunks {
+	struct backend *backend;
+	struct chunks_config cfg;
+	char *index_path;
+	struct cache *cache;
+	struct tables *tables;
+
+	pthread_mutex_t mutex;	/* over everything up to the counters */
+	pthread_cond_t changed; /* mending ended, the catalog came or was let go */
+	pthread_cond_t landed;	/* a flight ended */
+	bool mending;
+	struct catalog *catalog; /* NULL while it is replaced; only the mender replaces it */
+	bool catalog_lost;	 /* there is none, and there will be none */
+	unsigned catalog_users;
+	struct packset *packs;
+	uint32_t nr_odd; /* packs that are here and not in the catalog */
+	int64_t refreshed_ns;
+	unsigned fruitless; /* refreshes in a row that changed nothing */
+	struct flight *flights;
+	struct codec *codecs[CODECS_KEPT];
+	unsigned nr_codecs;
+	struct filter *filter;
+	enum filter_source filter_source;
+	unsigned filter_misses;	   /* "not there" answers that cost a query */
+	struct object_id *damaged; /* chunks reported; open addressing, zero is free */
+	unsigned nr_damaged;
+
+	/* The mender's own. */
+	bool catalog_private; /* in memory: the file is of no use */
+	unsigned renewals;
+
+	atomic_uint_fast64_t blocks_read, bytes_read, bytes_checked, nr_events;
+};
+
+void chunks_lock(struct chunks *c);
+void chunks_unlock(struct chunks *c);
+int64_t chunks_now_ns(void);
+
+/** The catalog, not to be replaced until put; NULL where there is none. The mender uses c->catalog
+ * itself. */
+struct catalog *chunks_catalog_get(struct chunks *c);
+void chunks_catalog_put(struct chunks *c);
+
+/* reconcile.c */
+void chunks_mend_begin(struct chunks *c);
+void chunks_mend_end(struct chunks *c);
+/** Mender: open index.db for the first time, whatever state it is in; in memory where it must be.
+ */
+MUST_CHECK enum err_code chunks_index_open(struct chunks *c, struct err *e);
+/** Mender: the index was wrong; make it anew from the tables. */
+MUST_CHECK enum err_code chunks_index_renew(struct chunks *c, struct err *e);
+/** Mender: list the packs, bring packs and catalog up to date. */
+MUST_CHECK enum err_code chunks_reconcile(struct chunks *c, struct err *e);
+/**
+ * After a miss: list again, unless that was just done and did not help.  *again: it may be worth
+ * another look.
+ */
+MUST_CHECK enum err_code chunks_look_again(struct chunks *c, bool *again, struct err *e);
+/** Mender: put a table's keys into the filter, where there is one. */
+void chunks_note_keys(struct chunks *c, uint32_t ord, const struct packtable *t);
+
+/* chunks_load.c */
+
+/**
+ * The pack's table, referenced.  Where its end is damaged the pack is scanned, an incomplete one
+ * only where scan_incomplete; what came of it is remembered. ERR_NOT_FOUND: not here (any more).
+ * ERR_INCOMPLETE, ERR_CORRUPT: no table to be had.
+ */
+MUST_CHECK enum err_code chunks_load_table(struct chunks *c, uint32_t ord, bool scan_incomplete,
+					   struct table **out, struct err *e);
+/** Block i, from the cache or the medium (*fresh); the chunks in it are not checked. */
+MUST_CHECK enum err_code chunks_load_block(struct chunks *c, uint32_t ord,
+					   const struct packtable *t, uint32_t i,
+					   struct cache_block **out, bool *fresh, struct err *e);
+struct object_id chunks_pack_id(struct chunks *c, uint32_t ord);
+/** The ordinals of packs that are here: those not in the catalog, or all. malloc'ed; NULL with *nr
+ * 0. */
+MUST_CHECK enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out,
+					  size_t *nr, struct err *e);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/engine/chunks_impl.h"
+
+#include <stdlib.h>
+
+#include "store/engine/pack.h"
+#include "store/format/limits.h"
+
+#define RETRY_NS 5000000000 /* a pack found wanting is looked at again, though its size stayed */
+
+struct object_id chunks_pack_id(struct chunks *c, uint32_t ord)
+{
+	struct object_id id;
+
+	chunks_lock(c);
+	id = packset_at(c->packs, ord)->id;
+	chunks_unlock(c);
+	return id;
+}
+
+enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out, size_t *nr,
+			       struct err *e)
+{
+	uint32_t *ords = NULL, total;
+	size_t n = 0;
+
+	chunks_lock(c);
+	total = odd_only && c->nr_odd == 0 ? 0 : packset_nr(c->packs);
+	if (total > 0)
+		ords = malloc(total * sizeof(*ords));
+	for (uint32_t i = 0; ords && i < total; i++) {
+		const struct pack_info *p = packset_at(c->packs, i);
+
+		if (p->state != PACK_GONE && !(odd_only && p->no != 0))
+			ords[n++] = i;
+	}
+	chunks_unlock(c);
+	if (total > 0 && !ords)
+		return err_set(e, ERR_NOMEM, "%u packs", total);
+	*out = ords;
+	*nr = n;
+	return ERR_OK;
+}
+
+/* What is known of the pack without asking the medium: ERR_OK where it must be asked. */
+static enum err_code known_state(struct chunks *c, uint32_t ord, struct object_id *id,
+				 struct err *e)
+{
+	struct pack_info p;
+
+	chunks_lock(c);
+	p = *packset_at(c->packs, ord);
+	chunks_unlock(c);
+	*id = p.id;
+	if (p.state == PACK_GONE)
+		return err_set(e, ERR_NOT_FOUND, "the pack is not here");
+	if (!p.hopeless)
+		return ERR_OK;
+	return p.state == PACK_INCOMPLETE
+		   ? err_set(e, ERR_INCOMPLETE, "the pack is incomplete here")
+		   : err_set(e, ERR_CORRUPT, "the pack has no table");
+}
+
+static void set_state(struct chunks *c, uint32_t ord, enum pack_state state, bool hopeless)
+{
+	struct object_id id = chunks_pack_id(c, ord);
+	char name[PACK_NAME_LEN + 1];
+	struct pack_info *p;
+	uint64_t size = 0;
+
+	pack_name(&id, name);
+	if ((state == PACK_INCOMPLETE || state == PACK_BAD) &&
+	    c->backend->ops->size(c->backend, name, &size, NULL))
+		size = 0;
+	chunks_lock(c);
+	p = packset_at(c->packs, ord);
+	p->state = state;
+	p->hopeless = hopeless;
+	p->size_seen = size;
+	p->retry_ns = chunks_now_ns() + RETRY_NS;
+	chunks_unlock(c);
+}
+
+/*
+ * Blocks say what they are, so those that are there can be found without the
+ * table.  Why it could not be read (why, and e) stays the answer where none is.
+ */
+static enum err_code scan(struct chunks *c, uint32_t ord, const struct object_id *id,
+			  enum err_code why, struct packtable *pt, struct err *e)
+{
+	enum pack_state state = why == ERR_INCOMPLETE ? PACK_INCOMPLETE : PACK_HERE;
+	struct err scan_e = ERR_INIT;
+	enum err_code rc;
+
+	rc = pack_rescan(c->backend, id, pt, &scan_e);
+	if (rc == ERR_ABSENT || rc == ERR_NOMEM) {
+		if (e)
+			*e = scan_e;
+		return rc;
+	}
+	if (rc && state == PACK_HERE)
+		state = PACK_BAD;
+	set_state(c, ord, state, rc != ERR_OK);
+	return rc ? why : ERR_OK;
+}
+
+enum err_code chunks_load_table(struct chunks *c, uint32_t ord, bool scan_incomplete,
+				struct table **out, struct err *e)
+{
+	struct table *t = tables_get(c->tables, ord);
+	struct packtable pt = {0};
+	enum err_code rc;
+	struct object_id id;
+
+	if (t) {
+		*out = t;
+		return ERR_OK;
+	}
+	rc = known_state(c, ord, &id, e);
+	if (rc)
+		return rc;
+	rc = pack_read_table(c->backend, &id, &pt, e);
+	if (rc == ERR_NOT_FOUND)
+		set_state(c, ord, PACK_GONE, false);
+	if (rc == ERR_INCOMPLETE && !scan_incomplete)
+		set_state(c, ord, PACK_INCOMPLETE, false);
+	else if (rc == ERR_CORRUPT || rc == ERR_INCOMPLETE)
+		rc = scan(c, ord, &id, rc, &pt, e);
+	if (rc)
+		return rc;
+	t = tables_put(c->tables, ord, &pt);
+	if (!t)
+		return err_set(e, ERR_NOMEM, "a pack's table");
+	err_clear(e);
+	*out = t;
+	return ERR_OK;
+}
+
+static enum err_code codec_take(struct chunks *c, struct codec **out, struct err *e)
+{
+	struct codec *codec = NULL;
+
+	chunks_lock(c);
+	if (c->nr_codecs > 0)
+		codec = c->codecs[--c->nr_codecs];
+	chunks_unlock(c);
+	if (!codec)
+		return codec_open(1, out, e);
+	*out = codec;
+	return ERR_OK;
+}
+
+static void codec_give(struct chunks *c, struct codec *codec)
+{
+	chunks_lock(c);
+	if (c->nr_codecs < CODECS_KEPT) {
+		c->codecs[c->nr_codecs++] = codec;
+		codec = NULL;
+	}
+	chunks_unlock(c);
+	codec_close(codec);
+}
+
+/* From the medium into the cache. */
+static enum err_code read_block(struct chunks *c, uint32_t ord, const struct packtable *t,
+				uint32_t i, struct cache_block **out, struct err *e)
+{
+	const struct table_block *b = &t->blocks[i];
+	struct object_id id = chunks_pack_id(c, ord);
+	struct codec *codec = NULL;
+	uint8_t *plain = NULL;
+	enum err_code rc;
+
+	if (b->plain_len == 0 || b->plain_len > BLOCK_PLAIN_MAX)
+		return err_set(e, ERR_CORRUPT, "block of %u bytes", b->plain_len);
+	rc = codec_take(c, &codec, e);
+	if (rc)
+		return rc;
+	plain = malloc(b->plain_len);
+	if (!plain) {
+		rc = err_set(e, ERR_NOMEM, "block of %u bytes", b->plain_len);
+		goto out;
+	}
+	rc = pack_read_block(c->backend, &id, t, i, codec, plain, e);
+	if (rc)
+		goto out;
+	atomic_fetch_add(&c->blocks_read, 1);
+	atomic_fetch_add(&c->bytes_read, b->stored_len);
+	*out = cache_put(c->cache, ord, b->off, plain, b->plain_len, &t->chunks[b->first_chunk],
+			 b->nr_chunks);
+	plain = NULL;
+	if (!*out)
+		rc = err_set(e, ERR_NOMEM, "block of %u bytes", b->plain_len);
+out:
+	free(plain);
+	codec_give(c, codec);
+	return rc;
+}
+
+static struct flight *find_flight(struct chunks *c, uint32_t ord, uint32_t off)
+{
+	struct flight *f = c->flights;
+
+	while (f && (f->ord != ord || f->off != off))
+		f = f->next;
+	return f;
+}
+
+static void end_flight(struct chunks *c, const struct flight *mine)
+{
+	struct flight **at = &c->flights;
+
+	chunks_lock(c);
+	while (*at != mine)
+		at = &(*at)->next;
+	*at = mine->next;
+	if (pthread_cond_broadcast(&c->landed) != 0)
+		abort();
+	chunks_unlock(c);
+}
+
+/*
+ * Blocks are known to the cache by their place in the pack, not by their
+ * ordinal: that may change where a pack without a table was scanned.
+ */
+enum err_code chunks_load_block(struct chunks *c, uint32_t ord, const struct packtable *t,
+				uint32_t i, struct cache_block **out, bool *fresh, struct err *e)
+{
+	struct flight mine = {.ord = ord, .off = t->blocks[i].off};
+	struct cache_block *b;
+	enum err_code rc;
+
+	chunks_lock(c);
+	for (;;) {
+		b = cache_get(c->cache, ord, mine.off);
+		if (b)
+			break;
+		if (!find_flight(c, ord, mine.off)) {
+			mine.next = c->flights;
+			c->flights = &mine;
+			break;
+		}
+		if (pthread_cond_wait(&c->landed, &c->mutex) != 0)
+			abort();
+	}
+	chunks_unlock(c);
+	*fresh = !b;
+	if (b) {
+		*out = b;
+		return ERR_OK;
+	}
+	rc = read_block(c, ord, t, i, out, e);
+	end_flight(c, &mine);
+	return rc;
+}
