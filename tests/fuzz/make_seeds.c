@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "store/engine/codec.h"
+#include "store/format/packtable.h"
 #include "store/format/snaprec.h"
 #include "store/format/superblock.h"
 #include "tests/lib/nodestore.h"
@@ -128,6 +130,76 @@ static void record_seeds(void)
 	buf_release(&b);
 }
 
+static void pack_seeds(void)
+{
+	static struct chunk_desc chunks[3];
+	struct table_block blocks[2] = { { .plain_len = 3000, .stored_len = 100, .nr_chunks = 2 },
+					 { .plain_len = 1000, .stored_len = 50, .first_chunk = 2,
+					   .nr_chunks = 1 } };
+	struct packtable t = { .kind = PACK_TREE, .nr_blocks = 2, .nr_chunks = 3,
+			       .blocks = blocks, .chunks = chunks };
+	struct block_header h = { .number = 1, .codec = CODEC_ZSTD, .nr_chunks = 2,
+				  .plain_len = 3000, .stored_len = 100, .xxh3 = 1 };
+	const struct pack_header ph = { .kind = PACK_DATA };
+	uint8_t head[PACK_HEADER_LEN];
+	struct buf b = BUF_INIT;
+	uint32_t before;
+
+	for (unsigned i = 0; i < 3; i++) {
+		memset(chunks[i].id.b, (int)i + 1, ID_LEN);
+		chunks[i].len = i == 1 ? 2000 : 1000;
+	}
+	pack_header_encode(&ph, head);
+	seed("block", "pack-header", head, sizeof(head));
+	block_header_encode(&h, chunks, &b);
+	seed("block", "block-header", b.p, b.len);
+	blocks[0].off = PACK_HEADER_LEN;
+	blocks[1].off = blocks[0].off + (uint32_t)block_header_len(2) + 100;
+	before = blocks[1].off + (uint32_t)block_header_len(1) + 50;
+	t.pack_len = before + packtable_frame_len(2, 3);
+	buf_reset(&b);
+	buf_add_le32(&b, before);
+	packtable_encode(&t, &b);
+	seed("packtable", "two-blocks", b.p, b.len);
+	buf_release(&b);
+}
+
+/* The length promised, and the frame. */
+static void codec_seed(struct codec *c, const char *name, const uint8_t *p, size_t len)
+{
+	static uint8_t frame[16384];
+	struct buf b = BUF_INIT;
+	enum block_codec codec;
+	struct err e = ERR_INIT;
+	size_t n = 0;
+
+	must(codec_compress(c, p, len, frame, sizeof(frame), &n, &codec, &e) == ERR_OK, e.msg);
+	buf_add_le16(&b, (uint16_t)len);
+	buf_add_u8(&b, 0);
+	buf_add(&b, frame, n);
+	seed("codec", name, b.p, b.len);
+	buf_release(&b);
+}
+
+static void codec_seeds(void)
+{
+	struct codec *c = NULL;
+	struct err e = ERR_INIT;
+	uint8_t p[8000];
+	uint64_t x = 1;
+
+	must(codec_open(3, &c, &e) == ERR_OK, e.msg);
+	for (size_t i = 0; i < sizeof(p); i++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		p[i] = i < 4000 ? (uint8_t)(x >> 56) : (uint8_t)("the text "[i % 9]);
+	}
+	codec_seed(c, "text", p + 4000, 4000);
+	codec_seed(c, "noise", p, 300);
+	codec_seed(c, "both", p, sizeof(p));
+	codec_seed(c, "nothing", p, 0);
+	codec_close(c);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -139,5 +211,7 @@ int main(int argc, char **argv)
 	dir_seeds();
 	content_seeds();
 	record_seeds();
+	pack_seeds();
+	codec_seeds();
 	return 0;
 }
