@@ -242,7 +242,6 @@ static enum err_code emit_file(struct backup *b, const struct source_file *f, st
 		ent.flags |= ENTRY_UNSETTLED;
 	b->in_file = 0;
 	b->res->bytes += a->r.cut + a->small_len;
-	b->res->changed_files++;
 	if (a->r.cut > 0)
 		return read_emit(b, STEP_FILE, a->r.whole, &ent, e);
 	ent.size = a->small_len;
@@ -374,6 +373,8 @@ enum err_code read_stream(struct backup *b, const struct backup_stream *s, const
 		return rc;
 	}
 	stream_meta(&ent, name);
+	b->res->files++;
 	b->res->changed_files++;
+	b->res->new_files++;		/* a stream is not looked for in the snapshot before */
 	return read_emit(b, r.cut > 0 ? STEP_FILE : STEP_ENTRY, r.whole, &ent, e);
 }

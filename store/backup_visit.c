@@ -62,9 +62,17 @@ static void count_unread(struct backup *b, uint64_t size)
 	b->res->bytes += size;
 }
 
+static void count_read(struct backup *b, const struct entry *old)
+{
+	b->res->files++;
+	b->res->changed_files++;
+	b->res->new_files += old == NULL;
+}
+
 /** A name of a file that another name has brought in already. */
 static enum err_code visit_link(struct backup *b, const struct source_file *f,
-				struct hardlink *link, bool last, struct err *e)
+				const struct entry *old, struct hardlink *link, bool last,
+				struct err *e)
 {
 	const struct step t = {.kind = STEP_LINK, .link = link, .last = last};
 	struct entry ent;
@@ -72,7 +80,12 @@ static enum err_code visit_link(struct backup *b, const struct source_file *f,
 
 	if (rc)
 		return rc;
-	count_unread(b, f->st->stx_size);
+	if (old && old_is_unchanged(old, f->st)) {
+		count_unread(b, f->st->stx_size);
+	} else {
+		count_read(b, old);
+		b->res->bytes += f->st->stx_size;
+	}
 	return b->pipe ? pipeline_step(b->pipe, &t, &ent, e) : ERR_OK;
 }
 
@@ -101,13 +114,13 @@ static enum err_code visit_unchanged(struct backup *b, const struct source_file 
 }
 
 /** Counted as it would be read. */
-static enum err_code visit_dry(struct backup *b, const struct source_file *f, struct err *e)
+static enum err_code visit_dry(struct backup *b, const struct source_file *f,
+			       const struct entry *old, struct err *e)
 {
 	struct entry ent;
 	enum err_code rc = meta_from_stat(b, f->st, &ent, e);
 
-	b->res->files++;
-	b->res->changed_files++;
+	count_read(b, old);
 	b->res->bytes += f->st->stx_size;
 	return rc ? rc : read_emit(b, STEP_ENTRY, false, &ent, e);
 }
@@ -123,12 +136,13 @@ enum err_code visit_file(struct backup *b, const struct source_file *f, const st
 	if (f->st->stx_nlink > 1)
 		link = links_find(b->links, meta_dev(f->st), f->st->stx_ino, &last);
 	if (link)
-		return visit_link(b, f, link, last, e);
+		return visit_link(b, f, old, link, last, e);
 	if (old && !b->o->force && old_is_unchanged(old, f->st) && old_is_here(b, old))
 		return visit_unchanged(b, f, old, e);
 	if (!b->pipe)
-		return visit_dry(b, f, e);
+		return visit_dry(b, f, old, e);
 	rc = read_file(b, f, kept, e);
-	b->res->files += *kept;
+	if (*kept)
+		count_read(b, old);
 	return rc;
 }

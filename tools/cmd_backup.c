@@ -169,14 +169,13 @@ static void print_summary(struct app *a, const struct request *q, const struct b
 {
 	char x[TEXT_LEN], y[TEXT_LEN], z[TEXT_LEN], w[TEXT_LEN];
 	double seconds = progress_seconds(a->progress);
-	uint64_t fresh = r->files - r->changed_files - r->unchanged_files;
 
 	if (q->o.dry_run)
 		puts("dry run: nothing was stored");
 	else
 		printf("snapshot  %s\n", r->snapshot.name);
 	printf("files     %s: %s new, %s changed, %s unchanged\n", text_count(r->files, x),
-	       text_count(fresh, w), text_count(r->changed_files, y),
+	       text_count(r->new_files, w), text_count(r->changed_files - r->new_files, y),
 	       text_count(r->unchanged_files, z));
 	printf("others    %s folders, %s links and special files", text_count(r->dirs, x),
 	       text_count(r->others, y));
@@ -204,8 +203,8 @@ static bool print_json(struct app *a, const struct request *q, const struct back
 		jsonout_id(&j, "id", &r->snapshot.id);
 	}
 	jsonout_u64(&j, "files", r->files);
-	jsonout_u64(&j, "files_new", r->files - r->changed_files - r->unchanged_files);
-	jsonout_u64(&j, "files_changed", r->changed_files);
+	jsonout_u64(&j, "files_new", r->new_files);
+	jsonout_u64(&j, "files_changed", r->changed_files - r->new_files);
 	jsonout_u64(&j, "files_unchanged", r->unchanged_files);
 	jsonout_u64(&j, "dirs", r->dirs);
 	jsonout_u64(&j, "others", r->others);

@@ -258,7 +258,7 @@ ssh/' ]
 @test "every option of a page is an option of the command, and the other way round" {
 	for c in init backup snapshots ls cat diff mount restore verify; do
 		for o in $(grep -oE '^\.It Fl .*' "$TOP/man/vouch-$c.1" | grep -oE 'Fl -[a-z][a-z0-9-]+' | cut -c5-); do
-			run "$V" $c "-$o" </dev/null
+			run "$V" $c "--$o" </dev/null
 			[[ $output != *"unknown"* ]] || { echo "vouch $c -$o: $output"; false; }
 		done
 		for o in $("$V" help $c | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u); do
