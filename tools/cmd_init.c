@@ -144,8 +144,12 @@ static int run(struct app *a, int argc, char **argv)
 		a->repo = argv[optind];
 	if (!a->repo || !*a->repo)
 		return app_usage(a, "no PATH given for the new repository");
-	if (store_create(a->repo, &p, &e))
+	if (store_create(a->repo, &p, &e)) {
+		/* The folder it should lie in is on a drive that is not there. */
+		if (e.code == ERR_NOT_FOUND)
+			e.code = ERR_ABSENT;
 		return app_fail(a, &e);
+	}
 	status = app_open(a, STORE_READ, false, &s);
 	if (status)
 		return status;

@@ -26,7 +26,7 @@ static void fill(const struct verify_result *r, struct count out[NR_COUNTS])
 		{ "chunks", "chunks", r->chunks, false },
 		{ "nodes", "nodes", r->nodes, false },
 		{ "snapshots", "snapshots", r->snapshots, false },
-		{ "files", "whole files", r->files, false },
+		{ "files", "files", r->files, false },
 		{ "damaged_packs", "damaged packs", r->damaged_packs, true },
 		{ "incomplete_packs", "incomplete packs", r->incomplete_packs, true },
 		{ "damaged_chunks", "damaged chunks", r->damaged_chunks, true },

@@ -71,8 +71,6 @@ static const char *advice(const struct err *e)
 		return "copy the repository again (rsync) to make it whole";
 	case ERR_UNSUPPORTED:
 		return "use a newer vouch";
-	case ERR_ABSENT:
-		return "is the drive plugged in and mounted?";
 	case ERR_NOMEM:
 		return "free memory, or use --jobs 1, and run again";
 	case ERR_IO:

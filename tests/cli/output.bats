@@ -27,7 +27,7 @@ all_json()
 	vouch init "$VOUCH_REPO"
 	run -0 --separate-stderr vouch backup --json -C "$W/src" .
 	[ "$(tail -n 1 <<<"$output" | jq -c '[.type, .files, .files_new, .dirs, .others, .errors]')" = \
-		'["summary",5,5,5,1,0]' ]
+		'["summary",6,6,4,1,0]' ]
 	name=$(tail -n 1 <<<"$output" | jq -r .snapshot)
 	[ -s "$VOUCH_REPO/snapshots/$name.json" ]
 	[ "$(sha256sum <"$VOUCH_REPO/snapshots/$name.json" | cut -c1-64)" = "$(tail -n 1 <<<"$output" | jq -r .id)" ]
@@ -37,7 +37,7 @@ all_json()
 	made
 	run -0 vouch ls -R --json latest
 	jq -r 'select(.kind == "file") | .sha256 + "  ." + .path' <<<"$output" >"$W/sums"
-	[ "$(wc -l <"$W/sums")" = 5 ]
+	[ "$(wc -l <"$W/sums")" = 6 ]
 	(cd "$W/src" && sha256sum --quiet -c "$W/sums")
 	run -0 vouch ls --json latest:/etc/./hosts
 	[ "$(jq -r '[.path, .mode, .size, .nlink] | @csv' <<<"$output")" = '"/etc/hosts","0644",20,2' ]
@@ -78,10 +78,10 @@ all_json()
 	for i in $(seq 300); do head -c 30000 /dev/urandom >"$deep/file-$i-文件"; done
 	vouch init "$VOUCH_REPO"
 	for columns in 20 60 130; do
-		run -0 python3 "$TOP/tests/cli/pty.py" $columns "$V" backup --force -C "$W/src" .
+		run -0 python3 "$TOP/tests/cli/on_terminal.py" $columns "$V" backup --force -C "$W/src" .
 		[[ $output == *"backup "* ]]
 	done
-	NO_COLOR=1 run -0 python3 "$TOP/tests/cli/pty.py" 80 "$V" backup --force -q -C "$W/src" .
+	NO_COLOR=1 run -0 python3 "$TOP/tests/cli/on_terminal.py" 80 "$V" backup --force -q -C "$W/src" .
 	[[ $output != *"[3"[0-9]m* ]]
 }
 
@@ -97,7 +97,9 @@ all_json()
 	for _ in $(seq 50); do grep -q files "$W/err" && break; sleep 0.1; done
 	grep -q '^vouch backup: .* files' "$W/err"
 	kill -TERM $pid
-	run -1 wait $pid
+	status=0
+	wait $pid || status=$?
+	[ $status = 1 ]
 	exec 9>&-
 	grep -q '^vouch backup: interrupted; run again to go on from here$' "$W/err"
 	[ "$(vouch snapshots --json | wc -l)" = 1 ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""pty.py COLUMNS COMMAND...: run a command on a terminal of that width, print what it wrote there; exit 1 if a line that
+"""on_terminal.py COLUMNS COMMAND...: run a command on a terminal of that width, print what it wrote there; exit 1 if a line that
 it redraws was ever wider, else with the command's status."""
 import fcntl
 import os
