@@ -5,14 +5,18 @@
 #include "store/internal.h"
 #include "store/tree.h"
 
-void entry_sha256(const struct entry *e, struct object_id *out)
+bool entry_sha256(const struct entry *e, struct object_id *out)
 {
+	*out = (struct object_id){ { 0 } };
 	if (e->flags & ENTRY_HAS_SHA256)
 		*out = e->sha256;
 	else if (e->content == CONTENT_INLINE)
 		digest_sha256(e->content_p, e->content_len, out);
-	else
+	else if (e->content == CONTENT_NONE)
 		digest_sha256("", 0, out);
+	else
+		return false;
+	return true;
 }
 
 bool entry_xattr_at(const struct entry *e, size_t index, struct entry_xattr *out)

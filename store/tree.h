@@ -60,8 +60,11 @@ MUST_CHECK enum err_code tree_walk(struct store *s, const struct object_id *dir,
 MUST_CHECK enum err_code tree_path(struct store *s, const struct object_id *root, const char *path,
 				   struct entry_ref *out, struct err *e);
 
-/** SHA-256 of a regular file's whole content, as recorded (computed for inline and empty ones). */
-void entry_sha256(const struct entry *e, struct object_id *out);
+/**
+ * SHA-256 of a regular file's whole content, as recorded (computed for inline and empty ones); false, and zero, where
+ * none was recorded: a file with more than HOLES_SUMMED_MAX in holes.
+ */
+bool entry_sha256(const struct entry *e, struct object_id *out);
 
 /**
  * Extended attributes in order: index 0, 1, ...; false past the end.  A value kept in a chunk is fetched by

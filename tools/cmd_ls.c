@@ -129,9 +129,9 @@ static void json_by_type(struct jsonout *j, const struct entry *e)
 
 	switch (e->type) {
 	case ENTRY_FILE:
-		entry_sha256(e, &sum);
 		jsonout_u64(j, "size", e->size);
-		jsonout_id(j, "sha256", &sum);
+		if (entry_sha256(e, &sum))
+			jsonout_id(j, "sha256", &sum);
 		break;
 	case ENTRY_DIR:
 		jsonout_totals(j, &e->below);
