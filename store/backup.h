@@ -55,12 +55,26 @@ struct backup_result {
 MUST_CHECK enum err_code backup_run(struct store *s, const struct backup_options *o,
 				    struct backup_result *out, struct err *e);
 
-/** gitignore-like matching as backup's excludes do it; path relative, without leading '/'. For restore's --include/--exclude too. */
+/**
+ * Patterns as in gitignore, for excludes here and restore's --include/--exclude.
+ *
+ *   name      without a slash: a name at any depth
+ *   a/b, /a   with one (not only at the end): the whole path from the snapshot's root on
+ *   dir/      folders only
+ *   * ? [a-z] [!a-z]   within a name, never a slash; a leading dot is nothing special
+ *   **        as a whole piece of the path: any number of folders, none too; at the end all that is below
+ *   !pattern  takes back what an earlier one matched; the last that matches wins
+ *   \c        the character c itself
+ *
+ * An excluded folder is not entered, so nothing below it can be taken back.  Matched as bytes.
+ */
 struct patterns;
+/** ERR_USAGE: an empty pattern. */
 MUST_CHECK enum err_code patterns_open(const char *const *list, size_t nr, struct patterns **out,
 				       struct err *e);
-void patterns_close(struct patterns *p);
+void patterns_close(struct patterns *p);	/* NULL is allowed */
 enum pattern_answer { PATTERN_NONE, PATTERN_MATCH, PATTERN_TAKEN_BACK };
+/** path relative, without leading '/'.  Any number of threads may ask. */
 enum pattern_answer patterns_match(const struct patterns *p, const char *path, bool is_dir);
 
 #endif

@@ -8,16 +8,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* What the kernel makes up; reading it is useless at best. tmpfs, ramfs and overlay hold real
- * files. */
+/* What the kernel makes up; tmpfs, ramfs and overlay hold real files.  vouch's own mounts, too. */
+/* clang-format off */
 static const char *const pseudo_types[] = {
-    "autofs",	  "binder",	     "binfmt_misc", "bpf",	   "cgroup",	 "cgroup2",
-    "configfs",	  "cpuset",	     "debugfs",	    "devpts",	   "devtmpfs",	 "efivarfs",
-    "functionfs", "fuse.gvfsd-fuse", "fuse.lxcfs",  "fuse.portal", "fuse.vouch", "fusectl",
-    "hugetlbfs",  "mqueue",	     "nfsd",	    "nsfs",	   "openpromfs", "pipefs",
-    "proc",	  "pstore",	     "resctrl",	    "rpc_pipefs",  "securityfs", "selinuxfs",
-    "smackfs",	  "sockfs",	     "sysfs",	    "tracefs",	   "usbfs",	 "xenfs",
+	"autofs", "binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset",
+	"debugfs", "devpts", "devtmpfs", "efivarfs", "functionfs", "fuse.gvfsd-fuse", "fuse.lxcfs",
+	"fuse.portal", "fuse.vouch", "fusectl", "hugetlbfs", "mqueue", "nfsd", "nsfs",
+	"openpromfs", "pipefs", "proc", "pstore", "resctrl", "rpc_pipefs", "securityfs",
+	"selinuxfs", "smackfs", "sockfs", "sysfs", "tracefs", "usbfs", "xenfs",
 };
+/* clang-format on */
 
 struct device {
 	uint64_t dev;

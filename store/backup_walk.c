@@ -168,7 +168,7 @@ static bool is_left_out(struct backup *b, const struct level *l)
 	const struct level *up = l->up;
 	bool named = l->plan && l->plan->whole;
 	bool crosses = named || !up || !up->whole || meta_dev(&up->st) != meta_dev(&l->st);
-	/* What is only on the way to a source is not read: /dev/shm lies below a pseudo file system. */
+	/* What is only on the way to a source is not read: /dev/shm lies below devtmpfs. */
 	const char *pseudo = l->whole && crosses ? skips_pseudo(b->skips, &l->st) : NULL;
 
 	if (pseudo) {
