@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROGRESS_NS 100000000u
+uint64_t backup_progress_ns = 100000000;
 
 /* News. */
 
@@ -35,7 +35,7 @@ void backup_progress(struct backup *b)
 	now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	if (now < b->next_progress_ns)
 		return;
-	b->next_progress_ns = now + PROGRESS_NS;
+	b->next_progress_ns = now + backup_progress_ns;
 	to->fn(to->ctx, &(struct event){.kind = EVENT_PROGRESS,
 					.text = "backup",
 					.path = backup_path(b),

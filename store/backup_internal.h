@@ -28,8 +28,8 @@
 #include "store/internal.h"
 #include "store/tree.h"
 
-#define INLINE_WRITE_MAX 64u	    /* bytes of a file kept in its entry */
-#define UNSETTLED_NS	 2000000000 /* FAT keeps times to two seconds */
+#define INLINE_WRITE_MAX   64u	      /* bytes of a file kept in its entry */
+#define UNSETTLED_NS	   2000000000 /* FAT keeps times to two seconds */
 #define BACKUP_STATX_MASK  STATX_BASIC_STATS
 #define BACKUP_STATX_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)
 
@@ -76,6 +76,8 @@ struct backup {
 MUST_CHECK enum err_code backup_canceled(const struct backup *b, struct err *e);
 /** At most ten times a second. */
 void backup_progress(struct backup *b);
+/** For tests, which change a file while it is read: 0 tells of each piece of it. */
+extern uint64_t backup_progress_ns;
 /** A WARNING about the current path, counted as an error. sys: errno, or 0. */
 void backup_warn(struct backup *b, int sys, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /** A NOTE about the current path; counted as skipped. */
