@@ -95,6 +95,7 @@ static enum err_code file_size(struct backend *base, const char *name, uint64_t 
 	struct stat st;
 	enum err_code rc = file_root_dir(b->root, name, false, &dirfd, &last, e);
 
+	file_fds_tidy(b->fds);
 	if (rc)
 		return rc;
 	if (b->io->fstatat(dirfd, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -238,6 +239,7 @@ static enum err_code file_space(struct backend *base, uint64_t *free_bytes, uint
 	int fd = -1;
 	enum err_code rc = file_root_get(b->root, &fd, e);
 
+	file_fds_tidy(b->fds);
 	if (rc)
 		return rc;
 	if (fstatvfs(fd, &st) < 0)

@@ -21,13 +21,15 @@ enum err_code file_put_begin(struct backend *base, struct backend_put **out, str
 		return err_set(e, ERR_NOMEM, "no memory to write a file");
 	*p = (struct backend_put){ .b = b, .dirfd = -1, .fd = -1 };
 	rc = file_root_dir(b->root, "tmp/x", true, &p->dirfd, &last, e);
-	if (!rc)
+	if (!rc) {
 		rc = file_temp_create(b->io, p->dirfd, p->name, &p->fd, e);
+		if (rc)
+			err_prefix(e, "%s", file_root_path(b->root));
+	}
 	if (rc) {
 		if (p->dirfd >= 0)
 			(void)b->io->close(p->dirfd);
 		free(p);
-		err_prefix(e, "%s", file_root_path(b->root));
 		return rc;
 	}
 	*out = p;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -214,13 +215,15 @@ static void test_links(void **state)
 	run(f, "test -z \"$(ls repo/tmp)\"");
 }
 
+enum { ALL_LEN = 8192 };
+
 static bool gather(void *ctx, const char *name, uint64_t size)
 {
-	char *all = ctx, line[300];
+	char *all = ctx;
+	size_t n = strlen(all);
 
-	(void)snprintf(line, sizeof(line), "%s=%llu\n", name, (unsigned long long)size);
-	strcat(all, line);
-	return strlen(all) < 4000;
+	(void)snprintf(all + n, ALL_LEN - n, "%s=%llu\n", name, (unsigned long long)size);
+	return true;
 }
 
 static bool only_one(void *ctx, const char *name, uint64_t size)
@@ -236,14 +239,14 @@ static void test_list(void **state)
 	struct fixture *f = *state;
 	const struct backend_ops *o = f->b->ops;
 	struct err e = ERR_INIT;
-	char all[8192] = "";
+	char all[ALL_LEN] = "";
 	int nr = 0;
 
 	assert_int_equal(put(f, "packs/3f/a.pack", "12345"), ERR_OK);
 	assert_int_equal(put(f, "packs/40/b.pack", "123"), ERR_OK);
 	run(f, "cd repo && touch packs/3f/.a.pack.Xy12Zz 'packs/3f/a b' .DS_Store tmp/x "
-	       "packs/3f/._a.pack && ln -s /etc/passwd packs/40/passwd && mkdir -p packs/1/2/3/4/5/6/7 && "
-	       "touch packs/1/2/3/4/5/6/7/x && ln -s / packs/root");
+	       "packs/3f/._a.pack && ln -s /etc/passwd packs/40/passwd && "
+	       "mkdir -p packs/1/2/3/4/5/6/7 && touch packs/1/2/3/4/5/6/7/x && ln -s / packs/root");
 	assert_int_equal(o->list(f->b, "packs/", true, gather, all, &e), ERR_OK);
 	assert_non_null(strstr(all, "packs/3f/a.pack=5\n"));
 	assert_non_null(strstr(all, "packs/40/b.pack=3\n"));
@@ -501,6 +504,39 @@ static void test_open(void **state)
 	assert_null(file_backend_path(NULL));
 }
 
+/* What a user who may not write is told.  As root, who may, another user tries it. */
+static void test_read_only(void **state)
+{
+	struct fixture *f = *state;
+	int status = 0;
+	pid_t pid;
+
+	run(f, "chmod 755 . repo && chmod 644 repo/vouch.json && chmod 555 repo");
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct backend *b = NULL;
+		struct err e = ERR_INIT;
+		char buf[4];
+		size_t n = 0;
+
+		if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+			_exit(1);
+		if (file_backend_open(f->repo, false, true, &io_system, &b, &e) != ERR_IO ||
+		    e.sys != EACCES)
+			_exit(2);
+		if (file_backend_open(f->repo, false, false, &io_system, &b, &e) ||
+		    !b->read_only || b->ops->get(b, "vouch.json", 0, buf, 4, &n, &e) || n != 3)
+			_exit(3);
+		if (b->ops->put(b, "vouch.json", "x", 1, &e) != ERR_IO)
+			_exit(4);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	run(f, "chmod 755 repo");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -508,6 +544,7 @@ int main(void)
 		TEST(test_put_get), TEST(test_pieces),	 TEST(test_names),  TEST(test_links),
 		TEST(test_list),    TEST(test_append),	 TEST(test_absent), TEST(test_replaced),
 		TEST(test_sweep),   TEST(test_many_files), TEST(test_threads), TEST(test_open),
+		TEST(test_read_only),
 	};
 
 	return cmocka_run_group_tests_name("backend_file", tests, NULL, NULL);
