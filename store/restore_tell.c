@@ -140,15 +140,15 @@ static void stop_full(struct restore *r, const char *path, const struct err *err
 	lock_count(r);
 	done = r->res.bytes;
 	unlock_count(r);
-	err_prefix(&full, "%s", path && *path ? path : r->o->target);
 	if ((err->sys == ENOSPC || err->sys == EDQUOT) && r->top->fd >= 0 &&
-	    fstatvfs(r->top->fd, &st) == 0)
-		(void)err_set_at(&full, full.code, full.file, full.line,
-				 "%.600s: %" PRIu64 " of %" PRIu64 " bytes are written below %.200s, %" PRIu64
-				 " are free there; make room and run it again",
-				 full.msg, done, r->bytes_total, r->o->target,
-				 (uint64_t)st.f_bavail * st.f_frsize);
-	full.sys = err->sys;
+	    fstatvfs(r->top->fd, &st) == 0) {
+		(void)err_set_at(&full, err->code, err->file, err->line,
+				 "%.600s: %" PRIu64 " of %" PRIu64 " bytes are written below %.200s, %"
+				 PRIu64 " are free there; make room and run it again", err->msg, done,
+				 r->bytes_total, r->o->target, (uint64_t)st.f_bavail * st.f_frsize);
+		full.sys = err->sys;
+	}
+	err_prefix(&full, "%s", path && *path ? path : r->o->target);
 	restore_stop(r, &full);
 }
 
