@@ -42,23 +42,31 @@ void filter_close(struct filter *f)
 	free(f);
 }
 
-/* Keys begin a SHA-256, so their high bits choose evenly among any number of lines. */
-static uint64_t *line_of(const struct level *l, uint64_t key)
-{
-	return l->words + LINE_WORDS * (size_t)(((unsigned __int128)key * l->nr_lines) >> 64);
-}
-
-/* 9 bits for each probe, from all of the key's. */
-static uint64_t probes(uint64_t key)
+/*
+ * Keys come in any order, sorted too: were lines chosen by their high bits, a
+ * level would be filled with neighbours that all fall into the same few lines.
+ */
+static uint64_t mix(uint64_t key)
 {
 	key = (key ^ key >> 32) * 0x9E3779B97F4A7C15u;
 	return key ^ key >> 29;
 }
 
-static bool level_has(const struct level *l, uint64_t key)
+static uint64_t *line_of(const struct level *l, uint64_t h)
 {
-	const uint64_t *line = line_of(l, key);
-	uint64_t h = probes(key);
+	return l->words + LINE_WORDS * (size_t)(((unsigned __int128)h * l->nr_lines) >> 64);
+}
+
+/* 9 bits for each probe, not those that chose the line. */
+static uint64_t probes(uint64_t h)
+{
+	return h * 0xD6E8FEB86659FD93u >> 10;
+}
+
+static bool level_has(const struct level *l, uint64_t hash)
+{
+	const uint64_t *line = line_of(l, hash);
+	uint64_t h = probes(hash);
 
 	for (int i = 0; i < PROBES; i++, h >>= 9)
 		if (!(line[(h >> 6) & 7] >> (h & 63) & 1))
@@ -91,7 +99,7 @@ static bool grow(struct filter *f)
 void filter_add(struct filter *f, uint64_t key)
 {
 	struct level *l = f->nr_levels ? &f->level[f->nr_levels - 1] : NULL;
-	uint64_t *line, h = probes(key);
+	uint64_t *line, h;
 
 	if (filter_has(f, key))
 		return;
@@ -101,7 +109,8 @@ void filter_add(struct filter *f, uint64_t key)
 		f->blind = true;
 		return;
 	}
-	line = line_of(l, key);
+	line = line_of(l, mix(key));
+	h = probes(mix(key));
 	for (int i = 0; i < PROBES; i++, h >>= 9)
 		line[(h >> 6) & 7] |= (uint64_t)1 << (h & 63);
 	l->nr_keys++;
@@ -109,10 +118,12 @@ void filter_add(struct filter *f, uint64_t key)
 
 bool filter_has(const struct filter *f, uint64_t key)
 {
+	uint64_t h = mix(key);
+
 	if (f->blind)
 		return true;
 	for (unsigned i = f->nr_levels; i-- > 0;)
-		if (level_has(&f->level[i], key))
+		if (level_has(&f->level[i], h))
 			return true;
 	return false;
 }

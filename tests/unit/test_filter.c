@@ -38,6 +38,35 @@ static void test_never_false_negative(void **state)
 	filter_close(f);
 }
 
+static int cmp(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* As the index gives them: in order. */
+static void test_sorted(void **state)
+{
+	static uint64_t keys[300000];
+	struct filter *f = NULL;
+	unsigned wrong = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < 300000; i++)
+		keys[i] = key(i);
+	qsort(keys, 300000, sizeof(keys[0]), cmp);
+	assert_int_equal(filter_open(24 << 20, &f, NULL), ERR_OK);
+	for (size_t i = 0; i < 300000; i++)
+		filter_add(f, keys[i]);
+	for (size_t i = 0; i < 300000; i++)
+		assert_true(filter_has(f, keys[i]));
+	for (uint64_t i = 300000; i < 400000; i++)
+		wrong += filter_has(f, key(i));
+	assert_true(wrong < 5000);
+	filter_close(f);
+}
+
 static void test_bounded(void **state)
 {
 	struct filter *f = NULL;
@@ -89,6 +118,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_never_false_negative),
+	    cmocka_unit_test(test_sorted),
 	    cmocka_unit_test(test_bounded),
 	    cmocka_unit_test(test_idset),
 	};
