@@ -168,6 +168,14 @@ static void add_numbers(const struct progress *p, struct buf *line)
 		buf_printf(line, "  %s errors", text_count(p->errors, a));
 }
 
+/* Numbers alone can be too wide; they are ASCII, two spaces apart, and half a number would be another one. */
+static void cut_back(struct buf *line, size_t columns)
+{
+	line->len = columns;
+	while (line->len > 1 && (line->p[line->len] != ' ' || line->p[line->len - 1] != ' '))
+		line->len--;
+}
+
 static void draw_locked(struct progress *p, uint64_t now)
 {
 	size_t columns = terminal_columns(), used;
@@ -191,9 +199,8 @@ static void draw_locked(struct progress *p, uint64_t now)
 		}
 	}
 	if (!line.bad) {
-		/* Numbers alone can be too wide for a narrow window; they are ASCII. */
 		if (text_columns((const char *)line.p, line.len) > columns)
-			line.len = columns;
+			cut_back(&line, columns);
 		buf_add_str(&cut, "\r");
 		buf_add(&cut, line.p, line.len);
 		buf_add_str(&cut, "\033[K");
