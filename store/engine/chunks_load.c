@@ -170,6 +170,7 @@ static enum err_code read_block(struct chunks *c, uint32_t ord, const struct pac
 	struct codec *codec = NULL;
 	uint8_t *plain = NULL;
 	enum err_code rc;
+	bool damaged;
 
 	if (b->plain_len == 0 || b->plain_len > BLOCK_PLAIN_MAX)
 		return err_set(e, ERR_CORRUPT, "block of %u bytes", b->plain_len);
@@ -181,7 +182,8 @@ static enum err_code read_block(struct chunks *c, uint32_t ord, const struct pac
 		rc = err_set(e, ERR_NOMEM, "block of %u bytes", b->plain_len);
 		goto out;
 	}
-	rc = pack_read_block(c->backend, &id, t, i, codec, plain, e);
+	/* Each chunk is checked when it is asked for: the damaged ones are told apart then. */
+	rc = pack_salvage_block(c->backend, &id, t, i, codec, plain, &damaged, e);
 	if (rc)
 		goto out;
 	atomic_fetch_add(&c->blocks_read, 1);

@@ -66,6 +66,8 @@ static bool set_up(struct codec *c, int level)
 						    WINDOW_LOG_MAX));
 }
 
+#define SALVAGE_STEP 1024u	/* bytes fed at a time; less than any frame worth salvaging */
+
 enum err_code codec_open(int level, struct codec **out, struct err *e)
 {
 	struct codec *c;
@@ -233,4 +235,40 @@ enum err_code codec_decompress(struct codec *c, const uint8_t *src, size_t len, 
 	if (n != plain_len)
 		return err_set(e, ERR_CORRUPT, "frame of %zu bytes gave %zu", plain_len, n);
 	return ERR_OK;
+}
+
+/* Where raw_frame put each byte, whatever became of the heads between them. */
+static void salvage_raw(const uint8_t *src, uint8_t *dst, size_t plain_len)
+{
+	const uint8_t *p = src + RAW_HEAD_LEN;
+	size_t done = 0;
+
+	while (done < plain_len) {
+		size_t n = plain_len - done < RAW_BLOCK_MAX ? plain_len - done : RAW_BLOCK_MAX;
+
+		memcpy(dst + done, p + 3, n);
+		p += 3 + n;
+		done += n;
+	}
+}
+
+void codec_salvage(struct codec *c, const uint8_t *src, size_t len, uint8_t *dst, size_t plain_len)
+{
+	ZSTD_inBuffer in = { .src = src };
+	ZSTD_outBuffer out = { .dst = dst, .size = plain_len };
+	size_t n, had;
+
+	memset(dst, 0, plain_len);
+	if (len == raw_len(plain_len)) {
+		salvage_raw(src, dst, plain_len);
+		return;
+	}
+	(void)ZSTD_DCtx_reset(c->decompress, ZSTD_reset_session_only);	/* cannot fail for this */
+	/* Never the whole frame at once: libzstd would decode it in one go, and tell nothing of how far it came. */
+	do {
+		had = in.pos + out.pos;
+		in.size = len - in.pos > SALVAGE_STEP ? in.pos + SALVAGE_STEP : len;
+		n = ZSTD_decompressStream(c->decompress, &out, &in);
+	} while (!ZSTD_isError(n) && n != 0 && in.pos + out.pos > had);
+	(void)ZSTD_DCtx_reset(c->decompress, ZSTD_reset_session_only);
 }

@@ -31,4 +31,10 @@ MUST_CHECK enum err_code codec_compress(struct codec *c, const uint8_t *src, siz
 MUST_CHECK enum err_code codec_decompress(struct codec *c, const uint8_t *src, size_t len,
 					  uint8_t *dst, size_t plain_len, struct err *e);
 
+/**
+ * Undo what can be undone of a frame that is damaged: dst gets plain_len bytes, right ones as far as the decoder
+ * came (all but the damaged ones of raw blocks), some wrong ones, and zeros.  Only for who checks every chunk of it.
+ */
+void codec_salvage(struct codec *c, const uint8_t *src, size_t len, uint8_t *dst, size_t plain_len);
+
 #endif

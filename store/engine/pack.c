@@ -318,12 +318,13 @@ static enum err_code open_block(const struct packtable *t, uint32_t i, const uin
 	return codec_decompress(codec, raw + head, h.stored_len, plain, h.plain_len, e);
 }
 
-enum err_code pack_read_block(struct backend *b, const struct object_id *id,
-			      const struct packtable *t, uint32_t i, struct codec *codec,
-			      uint8_t *plain, struct err *e)
+/* salvaged: NULL where damage is an error. */
+static enum err_code read_block(struct backend *b, const struct object_id *id,
+				const struct packtable *t, uint32_t i, struct codec *codec,
+				uint8_t *plain, bool *salvaged, struct err *e)
 {
 	const struct table_block *tb = &t->blocks[i];
-	size_t len = block_header_len(tb->nr_chunks) + tb->stored_len;
+	size_t head = block_header_len(tb->nr_chunks), len = head + tb->stored_len;
 	struct chunk_desc *chunks;
 	char name[PACK_NAME_LEN + 1];
 	enum err_code rc;
@@ -337,11 +338,33 @@ enum err_code pack_read_block(struct backend *b, const struct object_id *id,
 		rc = err_set(e, ERR_NOMEM, "no memory for %zu bytes", len);
 	else
 		rc = get_all(b, name, tb->off, raw, len, e);
-	if (!rc)
+	if (!rc) {
 		rc = open_block(t, i, raw, chunks, codec, plain, e);
+		if (rc == ERR_CORRUPT && salvaged) {
+			codec_salvage(codec, raw + head, tb->stored_len, plain, tb->plain_len);
+			*salvaged = true;
+			rc = ERR_OK;
+			err_clear(e);
+		}
+	}
 	free(chunks);
 	free(raw);
 	if (rc)
 		err_prefix(e, "%s: block %u at %u", name, i, tb->off);
 	return rc;
+}
+
+enum err_code pack_read_block(struct backend *b, const struct object_id *id,
+			      const struct packtable *t, uint32_t i, struct codec *codec,
+			      uint8_t *plain, struct err *e)
+{
+	return read_block(b, id, t, i, codec, plain, NULL, e);
+}
+
+enum err_code pack_salvage_block(struct backend *b, const struct object_id *id,
+				 const struct packtable *t, uint32_t i, struct codec *codec,
+				 uint8_t *plain, bool *damaged, struct err *e)
+{
+	*damaged = false;
+	return read_block(b, id, t, i, codec, plain, damaged, e);
 }

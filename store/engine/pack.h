@@ -53,4 +53,13 @@ MUST_CHECK enum err_code pack_read_block(struct backend *b, const struct object_
 					 const struct packtable *t, uint32_t i,
 					 struct codec *codec, uint8_t *plain, struct err *e);
 
+/**
+ * The same, but damage is no error: plain gets what can still be decoded, with wrong bytes and zeros in it, so that
+ * one damaged chunk does not take its block's other chunks along.  *damaged tells.  Every chunk must be checked.
+ */
+MUST_CHECK enum err_code pack_salvage_block(struct backend *b, const struct object_id *id,
+					    const struct packtable *t, uint32_t i,
+					    struct codec *codec, uint8_t *plain, bool *damaged,
+					    struct err *e);
+
 #endif

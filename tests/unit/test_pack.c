@@ -238,6 +238,50 @@ static void test_truncated(void **state)
 	}
 }
 
+/* How many chunks of block i can be had with byte at (of its header and frame) flipped. */
+static size_t salvaged(struct fixture *f, uint32_t i, size_t at)
+{
+	uint8_t *p = f->bytes.p + f->t.blocks[i].off + at, plain[PLAIN];
+	struct err e = ERR_INIT;
+	bool damaged = false;
+	size_t right = 0;
+
+	*p ^= 0x10;
+	put_bytes_as_pack(f, f->bytes.p, f->bytes.len);
+	assert_int_equal(pack_read_block(f->b, &f->id, &f->t, i, f->codec, plain, &e), ERR_CORRUPT);
+	assert_int_equal(pack_salvage_block(f->b, &f->id, &f->t, i, f->codec, plain, &damaged, &e),
+			 ERR_OK);
+	assert_true(damaged);
+	for (size_t k = 0; k < CHUNKS; k++)
+		right += memcmp(plain + k * CHUNK, f->plain[i] + k * CHUNK, CHUNK) == 0;
+	*p ^= 0x10;
+	put_bytes_as_pack(f, f->bytes.p, f->bytes.len);
+	assert_int_equal(pack_salvage_block(f->b, &f->id, &f->t, i, f->codec, plain, &damaged, &e),
+			 ERR_OK);
+	assert_false(damaged);
+	assert_memory_equal(plain, f->plain[i], PLAIN);
+	return right;
+}
+
+/* One damaged chunk of a block of noise takes no other along, and a damaged header none at all. */
+static void test_salvage(void **state)
+{
+	struct fixture *f = *state;
+	size_t head = block_header_len(CHUNKS);
+
+	for (size_t at = 0; at < head; at += 3)
+		assert_int_equal(salvaged(f, 1, at), CHUNKS);
+	for (size_t at = head; at < head + f->t.blocks[1].stored_len; at += 61) {
+		size_t right = salvaged(f, 1, at);
+
+		/* magic, descriptor, length and the raw block's head are none of a chunk's bytes */
+		assert_int_equal(right, at < head + 12 ? CHUNKS : CHUNKS - 1);
+	}
+	/* What is compressed is lost where it is damaged, or as a whole; the header is not needed. */
+	assert_int_equal(salvaged(f, 2, 8), CHUNKS);
+	assert_in_range(salvaged(f, 2, head + 500), 0, CHUNKS - 1);
+}
+
 /* Cut after its table was read. */
 static void test_cut_later(void **state)
 {
@@ -455,6 +499,7 @@ int main(void)
 		TEST(test_round_trip),
 		TEST(test_zstd_program),
 		TEST(test_truncated),
+		TEST(test_salvage),
 		TEST(test_cut_later),
 		TEST(test_damaged),
 		TEST(test_bits),
