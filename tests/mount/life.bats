@@ -25,6 +25,15 @@ mount_logged()
 	within 10 mounted
 }
 
+# What a mount in the foreground has met is its exit status.
+ended_with_damage()
+{
+	local rc=0
+
+	wait "$SERVER" || rc=$?
+	[ $rc -eq 4 ]
+}
+
 refused()	# refused STATUS TEXT ARGUMENT...
 {
 	local want=$1 text=$2
@@ -182,7 +191,8 @@ refused()	# refused STATUS TEXT ARGUMENT...
 	run fusermount3 -u "$W/mnt"
 	[ "$status" -ne 0 ]
 	fusermount3 -uz "$W/mnt"
-	tail -c +101 "$W/src/large" | cmp - /dev/fd/7
+	tail -c +101 "$W/src/large" > "$W/rest"
+	cat <&7 | cmp - "$W/rest"
 	exec 7<&-
 	within 5 server_gone
 	not_mounted
@@ -214,7 +224,7 @@ refused()	# refused STATUS TEXT ARGUMENT...
 	[ "$(grep -c random-a "$W/log")" -eq 1 ]
 	grep -q "$(readlink "$W/mnt/latest").*/random-a" "$W/log"
 	unmount
-	wait "$SERVER"
+	ended_with_damage
 	rm -rf "$W/damaged"
 }
 
@@ -234,7 +244,7 @@ refused()	# refused STATUS TEXT ARGUMENT...
 	within 5 again
 	[ "$(cat "$W/again")" = deep ]
 	unmount
-	wait "$SERVER"
+	ended_with_damage
 	rm -rf "$W/partial"
 }
 
@@ -264,6 +274,6 @@ refused()	# refused STATUS TEXT ARGUMENT...
 	grep -q "${full%.json}" "$W/log"
 	[ ! -e "$W/mnt/${full%.json}" ]
 	unmount
-	wait "$SERVER"
+	ended_with_damage
 	rm -rf "$W/rotten"
 }
