@@ -19,6 +19,7 @@
 #define DIR_COPY	"copies/snapshots/"
 #define DIR_FORGOTTEN	"forgotten/"
 #define SUFFIX		".json"
+#define NAME_DIGITS	16	/* of the id, at a name's end */
 
 struct snapshot_cache {
 	pthread_mutex_t mutex;
@@ -314,22 +315,32 @@ static enum err_code read_one(struct store *s, const char *dir, const char *name
 			      struct snapshot *out, struct err *e)
 {
 	char path[sizeof(DIR_COPY) + SNAPSHOT_NAME_LEN + sizeof(SUFFIX)];
+	char hex[ID_HEX_LEN + 1];
 	struct buf b = BUF_INIT;
 	struct snapshot snap;
+	struct object_id id;
 	enum err_code rc;
 
 	(void)snprintf(path, sizeof(path), "%s%s" SUFFIX, dir, name);
 	rc = record_get(s->backend, path, SNAPSHOT_JSON_MAX, &b, e);
-	if (!rc) {
-		rc = snaprec_decode(b.p, b.len, &snap, e);
-		if (rc) {
-			err_prefix(e, "%s", path);
-		} else if (strcmp(snap.name, name) != 0) {
-			rc = err_set(e, ERR_CORRUPT, "%s: its bytes are those of %s", path,
-				     snap.name);
-			snapshot_release(&snap);
-		}
+	if (rc)
+		goto out;
+	/* The digest before the decoder: what is damaged need not be understood. */
+	digest_sha256(b.p, b.len, &id);
+	if (memcmp(id_hex(&id, hex), name + SNAPSHOT_NAME_LEN - NAME_DIGITS, NAME_DIGITS) != 0) {
+		rc = err_set(e, ERR_CORRUPT, "%s: its %zu bytes are not those it is named after",
+			     path, b.len);
+		goto out;
 	}
+	rc = snaprec_decode(b.p, b.len, &snap, e);
+	if (rc) {
+		err_prefix(e, "%s", path);
+	} else if (strcmp(snap.name, name) != 0) {
+		rc = err_set(e, ERR_CORRUPT, "%s: it was made at another time, as %s", path,
+			     snap.name);
+		snapshot_release(&snap);
+	}
+out:
 	buf_release(&b);
 	if (!rc)
 		*out = snap;

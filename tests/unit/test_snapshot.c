@@ -228,9 +228,37 @@ static void test_harm(void **state)
 		assert_string_equal(l.all[t->nr - 1].name, b);
 		snapshot_list_release(&l);
 		assert_int_equal(repo.damages, t->damages);	/* told once */
+		if (t->main == FLIPPED || t->main == EMPTY)
+			assert_non_null(strstr(repo.text, "not those it is named after"));
 	}
 	free(a);
 	free(b);
+}
+
+/* The right bytes under a name that says another time. */
+static void test_renamed(void **state)
+{
+	char *a = publish(1000), b[64], path[128];
+	struct snapshot_list l = { 0 };
+	size_t len = 0;
+	uint8_t *p;
+
+	(void)state;
+	main_path(a, path);
+	p = testrepo_read(&repo, path, &len);
+	assert_non_null(p);
+	(void)snprintf(b, sizeof(b), "1999%s", a + 4);
+	main_path(b, path);
+	testrepo_write(&repo, path, p, len);
+	free(p);
+	OK(snapshot_list_read(repo.s, &l, &ok_err));
+	assert_int_equal(l.nr, 1);
+	assert_int_equal(l.nr_bad, 1);
+	assert_string_equal(l.all[0].name, a);
+	assert_string_equal(l.bad[0], b);
+	assert_non_null(strstr(repo.text, "another time"));
+	snapshot_list_release(&l);
+	free(a);
 }
 
 static void test_forgotten(void **state)
@@ -338,6 +366,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_renamed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stamp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),

@@ -485,6 +485,33 @@ static void test_record_put(void **state)
 	}
 }
 
+static void test_user_dir(void **state)
+{
+	char home[256], want[256], *got = NULL;
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	(void)state;
+	(void)snprintf(home, sizeof(home), "%s", getenv("HOME") ? getenv("HOME") : "/");
+	assert_int_equal(setenv("HOME", repo.dir, 1), 0);
+	assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
+	OK(user_dir("XDG_CACHE_HOME", NULL, ".cache", &got, &ok_err));
+	(void)snprintf(want, sizeof(want), "%s/.cache/vouch", repo.dir);
+	assert_string_equal(got, want);
+	assert_int_equal(stat(got, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	free(got);
+	/* A relative one counts as none. */
+	assert_int_equal(setenv("XDG_CACHE_HOME", "here", 1), 0);
+	OK(user_dir("XDG_CACHE_HOME", NULL, ".cache", &got, &ok_err));
+	assert_string_equal(got, want);
+	free(got);
+	(void)snprintf(want, sizeof(want), "%s/repo/vouch.json", repo.dir);
+	assert_int_equal(setenv("XDG_CACHE_HOME", want, 1), 0);
+	assert_int_equal(user_dir("XDG_CACHE_HOME", NULL, ".cache", &got, &e), ERR_IO);
+	assert_int_equal(setenv("HOME", home, 1), 0);
+}
+
 static void test_version(void **state)
 {
 	(void)state;
@@ -518,6 +545,7 @@ int main(void)
 	add("SHA256SUMS", test_sums, setup, NULL);
 	add("log", test_runlog, setup, NULL);
 	add("records", test_record_put, setup, NULL);
+	add("folders of the user", test_user_dir, setup, NULL);
 	add("version", test_version, setup, NULL);
 	return _cmocka_run_group_tests("store", tests, nr_tests, NULL, NULL);
 }

@@ -327,6 +327,21 @@ static void test_path(void **state)
 	}
 }
 
+/** Nodes come and go all the time, pinned ones stay. */
+static void test_small_cache(void **state)
+{
+	struct node_cache *usual = repo.s->nodes;
+
+	for (size_t bytes = 0; bytes <= 400000; bytes += 200000) {
+		OK(node_cache_open(bytes, &repo.s->nodes, &ok_err));
+		test_walk_all(state);
+		test_walk_from(state);
+		test_path(state);
+		node_cache_close(repo.s->nodes);
+	}
+	repo.s->nodes = usual;
+}
+
 static void *random_lookups(void *arg)
 {
 	uint64_t seed = *(uint64_t *)arg;
@@ -352,7 +367,9 @@ static void test_threads(void **state)
 
 	(void)state;
 	testrepo_close(&repo);
-	testrepo_open(&repo, STORE_READ);	/* with cold caches */
+	testrepo_open(&repo, STORE_READ);	/* with cold caches, and too small ones */
+	node_cache_close(repo.s->nodes);
+	OK(node_cache_open(500000, &repo.s->nodes, &ok_err));
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
 		seeds[i] = test_random(&seed);
 		assert_int_equal(pthread_create(&threads[i], NULL, random_lookups, &seeds[i]), 0);
@@ -543,7 +560,8 @@ int main(void)
 		cmocka_unit_test(test_root), cmocka_unit_test(test_top),
 		cmocka_unit_test(test_not_there), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_walk_all), cmocka_unit_test(test_walk_from),
-		cmocka_unit_test(test_path), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_path), cmocka_unit_test(test_small_cache),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_bad_nodes), cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_sha256),
 	};
