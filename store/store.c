@@ -66,12 +66,17 @@ static void on_damage(void *ctx, const struct chunk_damage *d)
 	static const struct object_id none;
 
 	id_hex(&d->chunk, chunk);
-	if (id_eq(&d->pack, &none))
+	id_hex(&d->pack, pack);
+	if (d->block)
+		store_event(ctx, EVENT_DAMAGE, NULL, NULL,
+			    "pack %s, block at %llu: %s; what is whole of it is still served", pack,
+			    (unsigned long long)d->off, d->what);
+	else if (id_eq(&d->pack, &none))
 		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: %s", chunk,
 			    d->missing ? "is missing" : "is damaged", d->what ? d->what : "");
 	else
-		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: pack %s at %llu: %s",
-			    chunk, d->missing ? "is missing" : "is damaged", id_hex(&d->pack, pack),
+		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: pack %s at %llu: %s", chunk,
+			    d->missing ? "is missing" : "is damaged", pack,
 			    (unsigned long long)d->off, d->what ? d->what : "");
 }
 

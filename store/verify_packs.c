@@ -182,20 +182,30 @@ static enum err_code check_block(struct stream *st, struct worker *w, const stru
 	return rc;
 }
 
-/* All of a block's chunks are lost, by what the table says. */
-static enum err_code block_lost(struct verify *v, const struct packtable *t, uint32_t i,
-				struct finding *f, struct err *e)
+/*
+ * A block that is damaged: its chunks are looked at one by one all the same, by what the table says of them, because a
+ * reader is served those that are whole.
+ */
+static enum err_code block_lost(struct stream *st, struct worker *w, const struct packtable *t,
+				uint32_t i, struct finding *f, struct err *e)
 {
 	const struct table_block *b = &t->blocks[i];
-	enum err_code rc = ERR_OK;
+	const struct block_header h = { .nr_chunks = b->nr_chunks, .plain_len = b->plain_len };
+	struct err err = ERR_INIT;
+	const uint8_t *frame;
 
 	f->bad_blocks++;
-	f->bad_chunks += b->nr_chunks;
-	verify_lock(v);
-	for (uint32_t c = 0; c < b->nr_chunks && !rc; c++)
-		rc = keyset_add(&v->damaged, id_key(&t->chunks[b->first_chunk + c].id), NULL, e);
-	verify_unlock(v);
-	return rc;
+	if (stream_need(st, b->off + block_header_len(b->nr_chunks), b->stored_len, &frame, &err)) {
+		if (verify_stops(&err)) {
+			*e = err;
+			return err.code;
+		}
+		memset(w->plain, 0, b->plain_len);
+	} else {
+		codec_salvage(w->codec, frame, b->stored_len, w->plain, b->plain_len);
+	}
+	memcpy(w->chunks, &t->chunks[b->first_chunk], b->nr_chunks * sizeof(w->chunks[0]));
+	return check_chunks(st->v, w, &h, b->off, f, e);
 }
 
 /*
@@ -288,7 +298,7 @@ static enum err_code check_pack(struct stream *st, struct worker *w, const struc
 				break;
 			found(f, e);
 			err_clear(e);
-			rc = i > 0 ? block_lost(st->v, &t, i - 1, f, e) : ERR_OK;
+			rc = i > 0 ? block_lost(st, w, &t, i - 1, f, e) : ERR_OK;
 			if (rc)
 				break;
 		}

@@ -19,6 +19,7 @@ struct chunk_damage {
 	uint64_t off;			/* of the block in the pack */
 	const char *what;
 	bool missing;
+	bool block;			/* not a chunk but a block is damaged: some of its chunks may be whole */
 };
 
 struct chunks_events {

@@ -114,4 +114,7 @@ struct object_id chunks_pack_id(struct chunks *c, uint32_t ord);
 MUST_CHECK enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out,
 					  size_t *nr, struct err *e);
 
+/* A block was found damaged, though chunks in it may be whole. Tells once a block. */
+void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off);
+
 #endif

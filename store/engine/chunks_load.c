@@ -186,6 +186,8 @@ static enum err_code read_block(struct chunks *c, uint32_t ord, const struct pac
 	rc = pack_salvage_block(c->backend, &id, t, i, codec, plain, &damaged, e);
 	if (rc)
 		goto out;
+	if (damaged)
+		chunks_report_block(c, &id, b->off);
 	atomic_fetch_add(&c->blocks_read, 1);
 	atomic_fetch_add(&c->bytes_read, b->stored_len);
 	*out = cache_put(c->cache, ord, b->off, plain, b->plain_len, &t->chunks[b->first_chunk],

@@ -87,6 +87,22 @@ static void report(struct chunks *c, const struct object_id *id, const struct tr
 		c->cfg.events.damage(c->cfg.events.ctx, &d);
 }
 
+/* Once a block: it is remembered as if it were a chunk, under a name that no chunk has. */
+void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off)
+{
+	struct chunk_damage d = { .pack = *pack, .off = off, .block = true,
+				  .what = "stored bytes changed after they were written" };
+
+	d.chunk = *pack;
+	for (int i = 0; i < 8; i++)
+		d.chunk.b[ID_LEN - 1 - i] ^= (uint8_t)(off >> (8 * i));
+	if (!first_report(c, &d.chunk, true))
+		return;
+	atomic_fetch_add(&c->nr_events, 1);
+	if (c->cfg.events.damage)
+		c->cfg.events.damage(c->cfg.events.ctx, &d);
+}
+
 static bool check(struct chunks *c, struct cache_block *b, uint32_t off, uint32_t len,
 		  uint32_t index, const struct object_id *id)
 {

@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	must(out != NULL);
 	rc = codec_decompress(codecs[0], data + 3, len - 3, out, want, &e);
 	must(rc == ERR_OK || rc == ERR_CORRUPT);
+	codec_salvage(codecs[0], data + 3, len - 3, out, want);
 	free(out);
 	return 0;
 }

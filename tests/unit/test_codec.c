@@ -278,9 +278,56 @@ static void test_levels(void **state)
 	codec_close(NULL);
 }
 
+/* A damaged frame: of raw bytes all but the damaged one comes back, of compressed ones all before the damaged part. */
+static void test_salvage(void **state)
+{
+	uint8_t *plain = malloc(MIB), *frame = malloc(codec_bound(MIB)), *back = malloc(MIB);
+	struct codec *c = NULL;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_true(plain && frame && back);
+	assert_int_equal(codec_open(3, &c, &e), ERR_OK);
+	for (int kind = 0; kind < 2; kind++) {
+		enum block_codec codec;
+		size_t n = 0, same = 0, at;
+
+		if (kind == 0)
+			noise(plain, MIB, 5);
+		else
+			text(plain, MIB);
+		assert_int_equal(codec_compress(c, plain, MIB, frame, codec_bound(MIB), &n, &codec, &e),
+				 ERR_OK);
+		assert_int_equal(codec, kind == 0 ? CODEC_RAW : CODEC_ZSTD);
+		at = n / 2;
+		frame[at] ^= 4;
+		codec_salvage(c, frame, n, back, MIB);
+		while (same < MIB && back[same] == plain[same])
+			same++;
+		if (kind == 0) {
+			assert_true(same > 4 * (MIB / 10) && same < MIB);
+			assert_int_equal(back[same] ^ plain[same], 4);
+			assert_memory_equal(back + same + 1, plain + same + 1, MIB - same - 1);
+		} else {
+			assert_true(same >= MIB / 4);
+		}
+		/* a frame cut short, and none at all: never more than plain_len is written */
+		codec_salvage(c, frame, n / 3, back, MIB);
+		codec_salvage(c, frame, 3, back, MIB);
+		frame[at] ^= 4;
+		assert_int_equal(codec_decompress(c, frame, n, back, MIB, &e), ERR_OK);
+		assert_memory_equal(back, plain, MIB);
+	}
+	codec_close(c);
+	free(back);
+	free(frame);
+	free(plain);
+}
+
 int main(void)
 {
 	const struct CMUnitTest fixed[] = {
+		cmocka_unit_test(test_salvage),
 		cmocka_unit_test(test_zstd_program),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_levels),

@@ -146,7 +146,7 @@ static const struct row {
 	bool packs, incomplete, chunks, missing, nodes, snapshots, records, paths;
 } rows[] = {
 	{ "block data", BLOCK_DATA, .packs = 1, .chunks = 1, .paths = 1 },
-	{ "block header", BLOCK_HEADER, .packs = 1, .chunks = 1, .paths = 1 },
+	{ "block header", BLOCK_HEADER, .packs = 1 },
 	{ "pack table", TABLE, .packs = 1 },
 	{ "pack header", PACK_HEADER, .packs = 1 },
 	{ "pack footer", FOOTER, .packs = 1 },
