@@ -275,20 +275,14 @@ static bool copy_table(const struct packtable *t, struct packtable *out)
 	return true;
 }
 
-/*
- * The pack is there whatever becomes of the index: where that cannot take it,
- * it is searched by its table, and the next refresh tries again.
- */
-enum err_code chunks_add_pack(struct chunks *c, const struct object_id *id,
-			      const struct packtable *t, struct err *e)
+/* Mender: the pack is here, its number in the catalog is no, or 0 where that could not take it. */
+static enum err_code register_pack(struct chunks *c, const struct object_id *id,
+				   const struct packtable *t, uint32_t no, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 	struct packtable copy;
-	uint32_t ord, no = 0;
+	uint32_t ord;
 
-	chunks_mend_begin(c);
-	if (!c->catalog || catalog_add_pack(c->catalog, id, t, &no, NULL))
-		no = 0;
 	chunks_lock(c);
 	ord = packset_add(c->packs, id);
 	if (ord == PACK_ORD_NONE) {
@@ -302,11 +296,47 @@ enum err_code chunks_add_pack(struct chunks *c, const struct object_id *id,
 			rc = packset_set_no(c->packs, ord, no, e);
 	}
 	chunks_unlock(c);
-	if (!rc)
-		chunks_note_keys(c, ord, t);
-	if (!rc && copy_table(t, &copy))
+	if (rc)
+		return rc;
+	chunks_note_keys(c, ord, t);
+	if (copy_table(t, &copy))
 		tables_release(c->tables, tables_put(c->tables, ord, &copy));
+	return ERR_OK;
+}
+
+static bool index_packs(struct chunks *c, const struct object_id *ids,
+			const struct packtable *tables, size_t nr, uint32_t *nos)
+{
+	enum err_code rc;
+
+	if (!c->catalog || catalog_begin(c->catalog, NULL))
+		return false;
+	for (size_t i = 0; i < nr; i++)
+		if (catalog_add_pack(c->catalog, &ids[i], &tables[i], &nos[i], NULL))
+			return false; /* and all of them were rolled back */
+	rc = catalog_end(c->catalog, NULL);
+	return rc == ERR_OK;
+}
+
+/*
+ * The packs are there whatever becomes of the index: where that cannot take
+ * them, they are searched by their tables, and the next refresh tries again.
+ */
+enum err_code chunks_add_packs(struct chunks *c, const struct object_id *ids,
+			       const struct packtable *tables, size_t nr, struct err *e)
+{
+	uint32_t *nos = calloc(nr + 1, sizeof(*nos));
+	enum err_code rc = ERR_OK;
+	bool indexed;
+
+	if (!nos)
+		return err_set(e, ERR_NOMEM, "%zu packs", nr);
+	chunks_mend_begin(c);
+	indexed = index_packs(c, ids, tables, nr, nos);
+	for (size_t i = 0; i < nr && !rc; i++)
+		rc = register_pack(c, &ids[i], &tables[i], indexed ? nos[i] : 0, e);
 	chunks_mend_end(c);
+	free(nos);
 	return rc;
 }
 

@@ -66,9 +66,9 @@ void chunk_ref_release(struct chunks *c, struct chunk_ref *r);
 MUST_CHECK enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *have,
 				     uint32_t *len, struct err *e);
 
-/** Tell of a pack just sealed: indexed, and found from now on. */
-MUST_CHECK enum err_code chunks_add_pack(struct chunks *c, const struct object_id *id,
-					 const struct packtable *t, struct err *e);
+/** Tell of packs just sealed: indexed in one transaction, and found from now on. */
+MUST_CHECK enum err_code chunks_add_packs(struct chunks *c, const struct object_id *ids,
+					  const struct packtable *tables, size_t nr, struct err *e);
 
 /** Every pack that is here, for verify: calls fn in order of id; stops at its first error. */
 typedef enum err_code chunks_pack_fn(void *ctx, const struct object_id *id, struct err *e);

@@ -77,7 +77,7 @@ int64_t chunks_now_ns(void);
 struct catalog *chunks_catalog_get(struct chunks *c);
 void chunks_catalog_put(struct chunks *c);
 
-/* reconcile.c */
+/* chunks_index.c, reconcile.c */
 void chunks_mend_begin(struct chunks *c);
 void chunks_mend_end(struct chunks *c);
 /** Mender: open index.db for the first time, whatever state it is in; in memory where it must be.
@@ -85,7 +85,15 @@ void chunks_mend_end(struct chunks *c);
 MUST_CHECK enum err_code chunks_index_open(struct chunks *c, struct err *e);
 /** Mender: the index was wrong; make it anew from the tables. */
 MUST_CHECK enum err_code chunks_index_renew(struct chunks *c, struct err *e);
-/** Mender: list the packs, bring packs and catalog up to date. */
+/** Mender: an index in memory, empty; where there is no memory for it there is none. */
+MUST_CHECK enum err_code chunks_index_private(struct chunks *c, struct err *e);
+/**
+ * Mender: list the packs, bring packs and catalog up to date.  An error of the medium is returned;
+ * one of the index goes to *index_rc, and leaves packs out of it, to be searched by their tables.
+ */
+MUST_CHECK enum err_code chunks_reconcile_once(struct chunks *c, enum err_code *index_rc,
+					       struct err *e);
+/** Mender: the same, with what has to be done where the index failed. */
 MUST_CHECK enum err_code chunks_reconcile(struct chunks *c, struct err *e);
 /**
  * After a miss: list again, unless that was just done and did not help.  *again: it may be worth

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The index against the packs that are there: opening, mending, making anew. All of it is the
- * mender's. */
+/* The packs that are there, and the index brought up to date with them. All of it is the mender's.
+ */
 #include "store/engine/chunks_impl.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "store/engine/pack.h"
 
@@ -14,8 +12,6 @@
 #define PROGRESS_PACKS 32u	  /* fewer are not worth telling of */
 #define REFRESH_NS     1000000000 /* between listings that do not help */
 #define FRUITLESS_MAX  3u	  /* before that limit begins */
-#define RENEWALS_MAX   2u	  /* index files made anew before one in memory is used */
-#define ODD_MAX	       64u	  /* packs that may stay out of an index that cannot be written */
 
 void chunks_mend_begin(struct chunks *c)
 {
@@ -34,175 +30,6 @@ void chunks_mend_end(struct chunks *c)
 	if (pthread_cond_broadcast(&c->changed) != 0)
 		abort();
 	chunks_unlock(c);
-}
-
-/* The catalog changes hands when nobody is inside it. */
-static void install(struct chunks *c, struct catalog *next)
-{
-	chunks_lock(c);
-	c->catalog = next;
-	c->catalog_lost = !next;
-	packset_forget_nos(c->packs);
-	if (pthread_cond_broadcast(&c->changed) != 0)
-		abort();
-	chunks_unlock(c);
-}
-
-static void uninstall(struct chunks *c)
-{
-	struct catalog *old;
-
-	chunks_lock(c);
-	old = c->catalog;
-	c->catalog = NULL;
-	while (c->catalog_users > 0)
-		if (pthread_cond_wait(&c->changed, &c->mutex) != 0)
-			abort();
-	chunks_unlock(c);
-	catalog_close(old);
-}
-
-/* Disposable: what cannot be deleted will be refused again, and one in memory used. */
-static void delete_index(struct chunks *c)
-{
-	static const char *const beside[] = {"", "-journal", "-wal", "-shm"};
-	char name[4200];
-
-	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
-		if (snprintf(name, sizeof(name), "%s%s", c->index_path, beside[i]) <
-		    (int)sizeof(name))
-			(void)unlink(name);
-}
-
-static enum err_code open_private(struct chunks *c, struct err *e)
-{
-	struct catalog *cat = NULL;
-	enum err_code rc = catalog_open(":memory:", c->cfg.repo_id, false, &cat, e);
-
-	c->catalog_private = true;
-	install(c, cat);
-	return rc;
-}
-
-static enum err_code open_file(struct chunks *c, struct catalog **out, struct err *e)
-{
-	enum err_code rc;
-
-	rc = catalog_open(c->index_path, c->cfg.repo_id, c->cfg.index_read_only, out, e);
-	if (rc == ERR_CORRUPT && !c->cfg.index_read_only) {
-		delete_index(c);
-		rc = catalog_open(c->index_path, c->cfg.repo_id, false, out, e);
-	} else if (rc == ERR_IO && !c->cfg.index_read_only) {
-		/* A medium that turned out to be read-only may still hold a good one. */
-		rc = catalog_open(c->index_path, c->cfg.repo_id, true, out, e);
-	}
-	return rc;
-}
-
-static enum err_code make_private(struct chunks *c, struct err *e)
-{
-	uninstall(c);
-	return open_private(c, e);
-}
-
-static enum err_code reconcile_once(struct chunks *c, enum err_code *index_rc, struct err *e);
-
-enum err_code chunks_index_open(struct chunks *c, struct err *e)
-{
-	enum err_code rc, index_rc = ERR_OK;
-	struct catalog *cat = NULL;
-
-	rc = open_file(c, &cat, e);
-	if (rc == ERR_NOMEM)
-		return rc;
-	if (rc) {
-		rc = open_private(c, e);
-		if (rc)
-			return rc;
-	} else {
-		install(c, cat);
-	}
-	rc = reconcile_once(c, &index_rc, e);
-	if (!rc && index_rc == ERR_CORRUPT && !c->catalog_private)
-		return chunks_index_renew(c, e);
-	if (!rc && index_rc && !c->catalog_private) {
-		rc = make_private(c, e);
-		if (!rc)
-			rc = reconcile_once(c, &index_rc, e);
-	}
-	return rc;
-}
-
-enum err_code chunks_index_renew(struct chunks *c, struct err *e)
-{
-	enum err_code rc, index_rc = ERR_OK;
-	struct catalog *cat = NULL;
-
-	uninstall(c);
-	if (!c->catalog_private && !c->cfg.index_read_only && c->renewals < RENEWALS_MAX) {
-		c->renewals++;
-		delete_index(c);
-		rc = catalog_open(c->index_path, c->cfg.repo_id, false, &cat, e);
-		if (!rc)
-			install(c, cat);
-		else
-			rc = open_private(c, e);
-	} else {
-		rc = open_private(c, e);
-	}
-	if (!rc)
-		rc = reconcile_once(c, &index_rc, e);
-	if (!rc && index_rc && !c->catalog_private) {
-		rc = make_private(c, e);
-		if (!rc)
-			rc = reconcile_once(c, &index_rc, e);
-	}
-	return rc;
-}
-
-enum err_code chunks_reconcile(struct chunks *c, struct err *e)
-{
-	enum err_code rc, index_rc = ERR_OK;
-	uint32_t odd;
-
-	rc = reconcile_once(c, &index_rc, e);
-	if (rc || !index_rc)
-		return rc;
-	if (index_rc == ERR_CORRUPT)
-		return chunks_index_renew(c, e);
-	/* Busy, full: a few packs are searched by their tables; many deserve an index. */
-	chunks_lock(c);
-	odd = c->nr_odd;
-	chunks_unlock(c);
-	if (odd <= ODD_MAX || c->catalog_private)
-		return ERR_OK;
-	rc = make_private(c, e);
-	return rc ? rc : reconcile_once(c, &index_rc, e);
-}
-
-enum err_code chunks_look_again(struct chunks *c, bool *again, struct err *e)
-{
-	enum err_code rc;
-
-	*again = true;
-	chunks_lock(c);
-	if (c->mending) {
-		while (c->mending)
-			if (pthread_cond_wait(&c->changed, &c->mutex) != 0)
-				abort();
-		chunks_unlock(c);
-		return ERR_OK; /* it may have found what is wanted */
-	}
-	if (c->fruitless >= FRUITLESS_MAX && chunks_now_ns() - c->refreshed_ns < REFRESH_NS) {
-		chunks_unlock(c);
-		*again = false;
-		return ERR_OK;
-	}
-	c->mending = true;
-	chunks_unlock(c);
-	rc = chunks_reconcile(c, e);
-	chunks_mend_end(c);
-	return rc;
 }
 
 /* The listing. */
@@ -476,7 +303,7 @@ static enum err_code index_missing(struct chunks *c, struct batch *b, enum err_c
  * The packs are what counts: an error of the medium is returned.  One of the
  * index goes to *index_rc, and leaves packs odd, to be searched by their tables.
  */
-static enum err_code reconcile_once(struct chunks *c, enum err_code *index_rc, struct err *e)
+enum err_code chunks_reconcile_once(struct chunks *c, enum err_code *index_rc, struct err *e)
 {
 	struct catalog_pack *rows = NULL;
 	struct listing l = {0};
@@ -486,7 +313,7 @@ static enum err_code reconcile_once(struct chunks *c, enum err_code *index_rc, s
 	enum err_code rc;
 
 	*index_rc = ERR_OK;
-	rc = c->catalog ? ERR_OK : open_private(c, e);
+	rc = c->catalog ? ERR_OK : chunks_index_private(c, e);
 	if (!rc)
 		rc = list_packs(c, &l, e);
 	if (rc)
@@ -519,5 +346,30 @@ out:
 	chunks_unlock(c);
 	free(rows);
 	free(l.ids);
+	return rc;
+}
+
+enum err_code chunks_look_again(struct chunks *c, bool *again, struct err *e)
+{
+	enum err_code rc;
+
+	*again = true;
+	chunks_lock(c);
+	if (c->mending) {
+		while (c->mending)
+			if (pthread_cond_wait(&c->changed, &c->mutex) != 0)
+				abort();
+		chunks_unlock(c);
+		return ERR_OK; /* it may have found what is wanted */
+	}
+	if (c->fruitless >= FRUITLESS_MAX && chunks_now_ns() - c->refreshed_ns < REFRESH_NS) {
+		chunks_unlock(c);
+		*again = false;
+		return ERR_OK;
+	}
+	c->mending = true;
+	chunks_unlock(c);
+	rc = chunks_reconcile(c, e);
+	chunks_mend_end(c);
 	return rc;
 }
