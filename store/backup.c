@@ -27,6 +27,11 @@ enum err_code backup_canceled(const struct backup *b, struct err *e)
 void backup_progress(struct backup *b)
 {
 	const struct store_events *to = &b->s->events;
+	struct event ev = {.kind = EVENT_PROGRESS,
+			   .text = "backup",
+			   .path = backup_path(b),
+			   .files = b->res->files,
+			   .errors = b->res->errors};
 	struct timespec t;
 	uint64_t now;
 
@@ -36,12 +41,13 @@ void backup_progress(struct backup *b)
 	if (now < b->next_progress_ns)
 		return;
 	b->next_progress_ns = now + backup_progress_ns;
-	to->fn(to->ctx, &(struct event){.kind = EVENT_PROGRESS,
-					.text = "backup",
-					.path = backup_path(b),
-					.files = b->res->files,
-					.bytes = b->res->bytes + b->in_file,
-					.errors = b->res->errors});
+	ev.bytes = b->res->bytes + b->in_file;
+	/* Nobody has counted the source: what it was last time is the best guess, until it is passed. */
+	if (b->res->files <= b->last_time.files && ev.bytes <= b->last_time.bytes) {
+		ev.files_total = b->last_time.files;
+		ev.bytes_total = b->last_time.bytes;
+	}
+	to->fn(to->ctx, &ev);
 }
 
 void backup_warn(struct backup *b, int sys, const char *fmt, ...)
@@ -113,6 +119,7 @@ static enum err_code find_parent(struct backup *b, const char *host, struct err 
 
 		if (strcmp(s->host, host) == 0 && same_sources(b, s)) {
 			b->parent = s->root;
+			b->last_time = s->totals;
 			b->has_parent = true;
 		}
 	}

@@ -68,6 +68,7 @@ struct backup {
 	uint64_t sources_read;
 	uint64_t in_file; /* bytes read of the current file: for PROGRESS */
 	uint64_t next_progress_ns;
+	struct totals last_time; /* of the parent: a guess at how much there is */
 };
 
 /* backup.c */

@@ -31,7 +31,7 @@ struct event {
 	const char *text;		/* one line; for PROGRESS what is being done: "backup", "index", "verify", "restore" */
 	const char *path;		/* what it is about, or NULL; raw bytes: escape before printing */
 	const struct err *err;		/* the cause, or NULL */
-	/* PROGRESS: 0 where unknown */
+	/* PROGRESS: 0 where unknown; a backup's totals are those of the snapshot before, so only a guess */
 	uint64_t files, files_total, bytes, bytes_total, errors;
 };
 

@@ -120,3 +120,12 @@ all_json()
 	run -0 vouch cat latest:x
 	[ "$output" = some ]
 }
+
+@test "how much there will be is guessed from the last time" {
+	tree "$W/src"
+	vouch init -q "$VOUCH_REPO"
+	run -0 --separate-stderr vouch backup --json -C "$W/src" .
+	[ "$(jq -c 'select(.type == "progress") | has("bytes_total")' <<<"$output" | head -n 1)" = false ]
+	run -0 --separate-stderr vouch backup --json --force -C "$W/src" .
+	[ "$(jq 'select(.type == "progress") | .bytes_total' <<<"$output" | head -n 1)" -gt 900000 ]
+}
