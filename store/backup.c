@@ -109,18 +109,20 @@ static enum err_code find_parent(struct backup *b, const char *host, struct err 
 	struct snapshot_list list = {0};
 	enum err_code rc;
 
-	if (b->o->force || b->o->nr_sources == 0)
+	if (b->o->nr_sources == 0)
 		return ERR_OK;
 	rc = snapshot_list_read(b->s, &list, e);
 	if (rc)
 		return rc;
-	for (size_t i = list.nr; i-- > 0 && !b->has_parent;) {
+	for (size_t i = list.nr; i-- > 0;) {
 		const struct snapshot *s = &list.all[i];
 
 		if (strcmp(s->host, host) == 0 && same_sources(b, s)) {
 			b->parent = s->root;
 			b->last_time = s->totals;
-			b->has_parent = true;
+			/* With force its tree is not looked at: it may be what is damaged. */
+			b->has_parent = !b->o->force;
+			break;
 		}
 	}
 	snapshot_list_release(&list);

@@ -41,7 +41,7 @@ struct backup_result {
 	struct snapshot snapshot;	/* as published; the caller releases it.  Empty after dry_run. */
 	uint64_t files, dirs, others, bytes;	/* seen */
 	uint64_t unchanged_files, changed_files;
-	uint64_t new_files;		/* of the changed ones: not in the snapshot before, or there is none */
+	uint64_t new_files;		/* of the changed ones: not in the snapshot before; with force not told apart */
 	uint64_t new_bytes, stored_bytes;
 	uint64_t errors;		/* source files not read, or unstable; each was a WARNING event */
 	uint64_t skipped;		/* sockets, pseudo file systems, the repository itself: each a NOTE event */

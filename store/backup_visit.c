@@ -66,7 +66,7 @@ static void count_read(struct backup *b, const struct entry *old)
 {
 	b->res->files++;
 	b->res->changed_files++;
-	b->res->new_files += old == NULL;
+	b->res->new_files += !old && !b->o->force;
 }
 
 /** A name of a file that another name has brought in already. */

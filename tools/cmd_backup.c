@@ -174,9 +174,13 @@ static void print_summary(struct app *a, const struct request *q, const struct b
 		puts("dry run: nothing was stored");
 	else
 		printf("snapshot  %s\n", r->snapshot.name);
-	printf("files     %s: %s new, %s changed, %s unchanged\n", text_count(r->files, x),
-	       text_count(r->new_files, w), text_count(r->changed_files - r->new_files, y),
-	       text_count(r->unchanged_files, z));
+	if (q->o.force)
+		printf("files     %s, all of them read\n", text_count(r->files, x));
+	else
+		printf("files     %s: %s new, %s changed, %s unchanged\n",
+		       text_count(r->files, x), text_count(r->new_files, w),
+		       text_count(r->changed_files - r->new_files, y),
+		       text_count(r->unchanged_files, z));
 	printf("others    %s folders, %s links and special files", text_count(r->dirs, x),
 	       text_count(r->others, y));
 	if (r->skipped)
