@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -611,6 +614,53 @@ static void test_endless(void **state)
 	catalog_close(c);
 }
 
+/* Killed at any moment while adding: what was committed is found, whole; the rest is not there. */
+static void test_killed(void **state)
+{
+	unsigned long seed = getenv("VOUCH_SEED") ? strtoul(getenv("VOUCH_SEED"), NULL, 10)
+						  : (unsigned long)time(NULL);
+	struct catalog_pack *list;
+	struct packtable t;
+	struct err e = ERR_INIT;
+	size_t nr, most = 0;
+
+	(void)state;
+	print_message("seed %lu\n", seed);
+	srandom((unsigned)seed);
+	for (int round = 0; round < 8; round++) {
+		struct catalog *c;
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			c = must_open(false);
+			for (uint8_t i = 0; i < 250; i++) {
+				make_table(i, 2000, &t);
+				must_add(c, i, &t);
+				free_table(&t);
+			}
+			_exit(0);
+		}
+		(void)usleep((useconds_t)random() % 150000);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		c = must_open(false);
+		if (catalog_packs(c, &list, &nr, &e))
+			fail_msg("%s", e.msg);
+		for (size_t i = 0; i < nr; i++) {
+			make_table(list[i].id.b[0], 2000, &t);
+			t.nr_chunks = 60;
+			assert_found(c, &t, list[i].no);
+			free_table(&t);
+		}
+		free(list);
+		assert_true(nr >= most);
+		most = nr;
+		catalog_close(c);
+	}
+	assert_true(most > 0);
+}
+
 static void test_memory(void **state)
 {
 	struct catalog *c = NULL;
@@ -676,7 +726,7 @@ int main(void)
 	static const struct CMUnitTest fixed[] = {
 	    T(test_add_find_drop), T(test_bulk),   T(test_merge_and_scan), T(test_scan_edges),
 	    T(test_not_there),	   T(test_modes),  T(test_bad_rows),	   T(test_damage_later),
-	    T(test_endless),	   T(test_memory), T(test_threads),
+	    T(test_endless),	   T(test_killed), T(test_memory),	   T(test_threads),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(fixed) + ARRAY_LEN(rows)];
 
