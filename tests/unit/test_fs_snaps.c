@@ -134,10 +134,11 @@ static char told[512];
 
 static void on_changed(void *ctx, const char *name)
 {
+	size_t n = strlen(told);
+
+	assert_true(n + strlen(name) + 2 < sizeof(told));
+	(void)snprintf(told + n, sizeof(told) - n, "%s\n", name);
 	(void)ctx;
-	assert_true(strlen(told) + strlen(name) + 2 < sizeof(told));
-	strcat(told, name);
-	strcat(told, "\n");
 }
 
 static void refresh(void)
