@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two directories side by side, by name.  Their nodes are cut by content, so that what did not change has the same
- * nodes: equal ones are passed over whole, also within one large directory.
+ * Two directories side by side, by name.  Their nodes are cut by content, so that what did not
+ * change has the same nodes: equal ones are passed over whole, also within one large directory.
  *
- * Directories below one another are a list on the heap and not a recursion, and a directory that waits keeps
- * ids and positions but no node: a deep tree costs little memory whoever made it.
+ * Directories below one another are a list on the heap and not a recursion, and a directory that
+ * waits keeps ids and positions but no node: a deep tree costs little memory whoever made it.
  */
 #include "store/diff.h"
 
@@ -76,7 +76,10 @@ static void cursor_drop(struct diff *d, struct cursor *c)
 		frame_drop(d, &c->at[i]);
 }
 
-/* Leave nodes that are at their end. Afterwards the top frame, where there is one, stands on something. */
+/*
+ * Leave nodes that are at their end. Afterwards the top frame, where there is one, stands on
+ * something.
+ */
 static enum err_code cursor_settle(struct diff *d, struct cursor *c, struct err *e)
 {
 	while (c->nr > 0) {
@@ -109,7 +112,8 @@ static enum err_code cursor_enter(struct diff *d, struct cursor *c, const struct
 	f->level = f->n->level;
 	if (c->nr > 0 && f->level + 1 != c->at[c->nr - 1].level) {
 		frame_drop(d, f);
-		return err_set(e, ERR_CORRUPT, "node %s has a level that its parent's does not allow",
+		return err_set(e, ERR_CORRUPT,
+			       "node %s has a level that its parent's does not allow",
 			       id_hex(id, hex));
 	}
 	c->nr++;	/* fits: levels fall from NODE_LEVEL_MAX, which the decoder has checked */
@@ -316,14 +320,17 @@ static enum err_code step(struct diff *d, struct err *e)
 		return rc ? rc : cursor_next(d, &l->b, e);
 	}
 	/*
-	 * Whatever comes first is looked into.  Of two that begin alike the higher one: below it may be
-	 * the other's very node.
+	 * Whatever comes first is looked into.  Of two that begin alike the higher one: below it
+	 * may be the other's very node.
 	 */
 	if (a.inner && (cmp < 0 || (cmp == 0 && a.level >= b.level)))
 		return cursor_descend(d, &l->a, e);
 	if (b.inner && cmp >= 0)
 		return cursor_descend(d, &l->b, e);
-	/* Stepped before what is told: met may go below and drop the nodes, ids and positions stay. */
+	/*
+	 * Stepped before what is told: met may go below and drop the nodes, ids and positions
+	 * stay.
+	 */
 	if (cmp <= 0)
 		l->a.at[l->a.nr - 1].i++;
 	if (cmp >= 0)

@@ -10,7 +10,7 @@ enum diff_kind {
 	DIFF_ADDED,
 	DIFF_REMOVED,
 	DIFF_CONTENT,		/* bytes, target, device or type differ */
-	DIFF_METADATA		/* mode, owner, mtime, xattrs, flags differ; not ctime, inode or dev */
+	DIFF_METADATA		/* mode, owner, mtime, xattrs, flags; not ctime, inode or dev */
 };
 
 /** a is NULL for ADDED, b for REMOVED.  ERR_CANCELED stops without error. */

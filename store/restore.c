@@ -13,7 +13,7 @@
 #include "store/base/digest.h"
 
 #define QUEUE_CAP	256u		/* items that wait: memory, and open files of large ones */
-#define LOST_STEP	64u		/* entries passed at once when looking for the end of a damaged node */
+#define LOST_STEP	64u		/* entries passed at once when seeking a damaged node's end */
 
 /* Items. */
 
@@ -90,7 +90,8 @@ static void dry_item(struct ritem *it)
 	if (fd >= 0 && fstatat(fd, it->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		text = "would replace";
 		unchanged = it->e.type == ENTRY_FILE && S_ISREG(st.st_mode) &&
-			    (uint64_t)st.st_size == it->e.size && st.st_mtim.tv_sec == it->e.mtime.sec &&
+			    (uint64_t)st.st_size == it->e.size &&
+			    st.st_mtim.tv_sec == it->e.mtime.sec &&
 			    st.st_mtim.tv_nsec == (long)it->e.mtime.nsec;
 	}
 	if (fd >= 0)
@@ -270,7 +271,10 @@ static void walk(struct restore *r)
 	while (d) {
 		struct rdir *child = NULL, *parent = d->parent;
 
-		/* An excluded parent is made when the first thing below it is wanted; empty ones here. */
+		/*
+		 * An excluded parent is made when the first thing below it is wanted; empty ones
+		 * here.
+		 */
 		if (d->included && !d->failed)
 			(void)rdir_make(r, d);
 		if (!d->failed && !restore_stopping(r))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directories of a restore: made beneath the target, kept open while that is cheap, given their attributes when
- * the last thing in them is done.
+ * The directories of a restore: made beneath the target, kept open while that is cheap, given
+ * their attributes when the last thing in them is done.
  */
 #include "store/restore_internal.h"
 
@@ -20,8 +20,8 @@
 #include "store/base/buf.h"
 
 /*
- * Idle directories kept open.  A deep tree has as many open for filling as it has levels; 1024 descriptors
- * are what a process usually may have, and queued large files need some.
+ * Idle directories kept open.  A deep tree has as many open for filling as it has levels; 1024
+ * descriptors are what a process usually may have, and queued large files need some.
  */
 #define OPEN_MAX_IDLE	128u
 
@@ -112,7 +112,8 @@ static void sweep(struct restore *r, int fd)
 	while (dir && (d = readdir(dir))) {
 		struct stat st;
 
-		if (is_tmp_name(d->d_name) && fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		if (is_tmp_name(d->d_name) &&
+		    fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    st.st_uid == geteuid() && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)))
 			(void)unlinkat(fd, d->d_name, 0);
 	}
@@ -163,7 +164,10 @@ static void idle_add_locked(struct restore *r, struct rdir *d)
 	}
 }
 
-/* d was open before: find it again from the nearest directory above that is open (the top always is). */
+/*
+ * d was open before: find it again from the nearest directory above that is open (the top always
+ * is).
+ */
 static int reopen_locked(struct restore *r, struct rdir *d)
 {
 	struct rdir *up = d;
@@ -348,7 +352,10 @@ static enum err_code open_made(struct restore *r, struct rdir *d, int pfd, const
 	struct stat st;
 	int fd = restore_openat(r, pfd, name, O_RDONLY | O_DIRECTORY, 0);
 
-	/* One of ours from an earlier restore, or a user's: without root it must be opened up to be filled. */
+	/*
+	 * One of ours from an earlier restore, or a user's: without root it must be opened up to
+	 * be filled.
+	 */
 	if (fd < 0 && errno == EACCES && !r->is_root && !r->reading_back && !r->o->dry_run &&
 	    fchmodat(pfd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
 		fd = restore_openat(r, pfd, name, O_RDONLY | O_DIRECTORY, 0);
@@ -394,8 +401,9 @@ static enum err_code make_one(struct restore *r, struct rdir *d, int pfd, struct
 		if (S_ISDIR(st.st_mode))
 			return ERR_OK;
 		if (!S_ISLNK(st.st_mode))
-			return err_set(e, ERR_EXISTS,
-				       "a file of this name is in the way of a folder; move it away");
+			return err_set(
+			    e, ERR_EXISTS,
+			    "a file of this name is in the way of a folder; move it away");
 		if (unlinkat(pfd, name, 0) < 0)
 			return err_sys(e, "remove the link in the way of a folder");
 		restore_event(r, EVENT_NOTE, d, NULL, "replaced a symbolic link by a folder");

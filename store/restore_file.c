@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One regular file: written beside under a temporary name, given its attributes, renamed.  A large one is
- * written by several jobs, each a part of it; the last to end finishes the file.
+ * One regular file: written beside under a temporary name, given its attributes, renamed.  A
+ * large one is written by several jobs, each a part of it; the last to end finishes the file.
  */
 #include "store/restore_internal.h"
 
@@ -13,7 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Large enough that a part's first lookup does not count, small enough to keep all processors busy. */
+/*
+ * Large enough that a part's first lookup does not count, small enough to keep all processors
+ * busy.
+ */
 #define PART_LEN	((uint64_t)16 << 20)
 
 /* A file being written. */
@@ -168,8 +171,9 @@ static bool out_close(struct out *o)
 		if (renameat(o->dirfd, o->tmp, o->dirfd, it->name) == 0)
 			o->tmp[0] = '\0';
 		else if (errno == EISDIR || errno == ENOTEMPTY)
-			(void)err_set(&o->err, ERR_EXISTS,
-				      "a folder of this name is in the way of a file; move it away");
+			(void)err_set(
+			    &o->err, ERR_EXISTS,
+			    "a folder of this name is in the way of a file; move it away");
 		else
 			(void)err_sys(&o->err, "rename it into place");
 	}
@@ -188,8 +192,9 @@ static bool out_close(struct out *o)
 }
 
 /*
- * Whether the name is a file that holds the bytes already (an earlier restore that was stopped): its attributes are set
- * right.  A second link to it that nobody recorded may belong to somebody else: then it is written anew.
+ * Whether the name is a file that holds the bytes already (an earlier restore that was stopped):
+ * its attributes are set right.  A second link to it that nobody recorded may belong to somebody
+ * else: then it is written anew.
  */
 static bool found_whole(struct ritem *it)
 {
@@ -352,7 +357,10 @@ void restore_file_submit(struct restore *r, struct ritem *it)
 		pool_submit(r->pool, small_job, it);
 		return;
 	}
-	/* The walker looks whether it is there already: with several large files it waits, which bounds the open ones. */
+	/*
+	 * The walker looks whether it is there already: with several large files it waits, which
+	 * bounds the open ones.
+	 */
 	if (found_whole(it)) {
 		free(o);
 		restore_item_done(it);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside a restore.  One walker (the thread that called restore_run) goes through the tree in order, makes the
- * directories and hands everything else to a pool as items.  A directory is open for filling (0700 where it is
- * new) until the last item and subdirectory in it is done: rdir.pending counts them, and whoever takes it to 0
- * sets the directory's attributes and counts its parent down.  So attributes come bottom up, without a list.
+ * Inside a restore.  One walker (the thread that called restore_run) goes through the tree in
+ * order, makes the directories and hands everything else to a pool as items.  A directory is open
+ * for filling (0700 where it is new) until the last item and subdirectory in it is done:
+ * rdir.pending counts them, and whoever takes it to 0 sets the directory's attributes and counts
+ * its parent down.  So attributes come bottom up, without a list.
  *
  * Every path is a directory's descriptor and one name.  Locks, in order: links, fds, count.
  */
@@ -113,7 +114,10 @@ struct restore {
 bool restore_stopping(struct restore *r);
 /** Stop everything; the first error given is what restore_run returns. */
 void restore_stop(struct restore *r, const struct err *err);
-/** name in dir (NULL: dir itself) could not be made whole: an event, and counted; some errors stop everything. from_store: err came from reading the repository. */
+/**
+ * name in dir (NULL: dir itself) could not be made whole: an event, and counted; some errors stop
+ * everything. from_store: err came from reading the repository.
+ */
 void restore_failed(struct restore *r, struct rdir *dir, const char *name, const struct err *err,
 		    bool from_store);
 void restore_note(struct restore *r, enum restore_note n);
@@ -121,7 +125,10 @@ void restore_event(struct restore *r, enum event_kind kind, struct rdir *dir, co
 		   const char *text);
 void restore_count(struct restore *r, const struct entry *e, bool unchanged);
 void restore_tell_notes(struct restore *r);
-/** The path of name in dir (NULL: dir's own) relative to the target; malloc'ed, NULL without memory. */
+/**
+ * The path of name in dir (NULL: dir's own) relative to the target; malloc'ed, NULL without
+ * memory.
+ */
 char *restore_path(const struct rdir *dir, const char *name);
 
 /* restore.c */
@@ -138,7 +145,10 @@ MUST_CHECK enum err_code rdir_open_top(struct restore *r, const struct entry *wh
 /** A planned directory, not made yet; counted in parent. */
 MUST_CHECK enum err_code rdir_new(struct restore *r, struct rdir *parent, const struct entry *ent,
 				  struct rdir **out, struct err *e);
-/** Make it and what is above it (the read-back pass only opens). Walker only. False: failed, and told. */
+/**
+ * Make it and what is above it (the read-back pass only opens). Walker only. False: failed, and
+ * told.
+ */
 bool rdir_make(struct restore *r, struct rdir *d);
 /** Its descriptor, -1 with errno; every success is followed by rdir_fd_put. */
 int rdir_fd(struct restore *r, struct rdir *d);
@@ -179,7 +189,10 @@ struct meta_at {
 	bool existing;		/* was there before: compare first, and take off what is not recorded */
 	bool may_inherit;	/* an ACL may have come from the folder it is in */
 };
-/** Owner, xattrs, mode, ACLs, times.  What cannot be set is told or noted; false where something recorded is not there. */
+/**
+ * Owner, xattrs, mode, ACLs, times.  What cannot be set is told or noted; false where something
+ * recorded is not there.
+ */
 bool restore_meta(struct restore *r, struct rdir *dir, const char *name, const struct entry *ent,
 		  const struct meta_at *at);
 /** The flags that wait for the end. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hard links.  The first name of a file that the walk meets is restored as a file; names met while that is under way
- * wait with it and are linked by the thread that ends it; later ones are linked at once.  Where the first fails, the
- * next one tries.  A group is forgotten when as many names as the source had are done.
+ * Hard links.  The first name of a file that the walk meets is restored as a file; names met
+ * while that is under way wait with it and are linked by the thread that ends it; later ones are
+ * linked at once.  Where the first fails, the next one tries.  A group is forgotten when as many
+ * names as the source had are done.
  */
 #include "store/restore_internal.h"
 
@@ -20,7 +21,8 @@ struct link_group {
 	struct rdir *dir;		/* a memory reference, where there */
 	char name[NAME_LEN_MAX + 1];
 	struct ritem *waiting;		/* links mutex */
-	uint64_t nr_done, nr_running;	/* links mutex: names ended; items out with a pointer to this */
+	uint64_t nr_done;		/* links mutex: names ended */
+	uint64_t nr_running;		/* links mutex: items out with a pointer to this */
 };
 
 static void lock_links(struct restore *r)
@@ -208,7 +210,10 @@ bool restore_link_try(struct ritem *it)
 	return true;
 }
 
-/* it is there, whole: what the others are linked to. Called by the thread that made the group busy. */
+/*
+ * it is there, whole: what the others are linked to. Called by the thread that made the group
+ * busy.
+ */
 static void set_there(struct restore *r, struct link_group *g, struct ritem *it)
 {
 	atomic_fetch_add(&it->dir->refs, 1);

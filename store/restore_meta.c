@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owner, attributes, mode, times of what a restore has made.  The order matters: a change of owner takes setuid and
- * capabilities away; user.* wants write permission, so it comes before the final mode; an ACL rewrites the mode's
- * group bits, so it comes after; times come last.
+ * Owner, attributes, mode, times of what a restore has made.  The order matters: a change of
+ * owner takes setuid and capabilities away; user.* wants write permission, so it comes before the
+ * final mode; an ACL rewrites the mode's group bits, so it comes after; times come last.
  */
 #include "store/restore_internal.h"
 
@@ -166,7 +166,8 @@ static void set_xattrs(struct meta *m, bool acls)
 		if (is_acl(name) != acls)
 			continue;
 		if (!ours_to_set(m, name)) {
-			restore_note(m->r, is_privileged(name) ? NOTE_PRIVILEGED_XATTR : NOTE_XATTR);
+			restore_note(m->r,
+				     is_privileged(name) ? NOTE_PRIVILEGED_XATTR : NOTE_XATTR);
 			continue;
 		}
 		value = malloc(x.value_len + 1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Symbolic links, FIFOs and devices: made by name, in one step, or beside and renamed where something is in the way. */
+/*
+ * Symbolic links, FIFOs and devices: made by name, in one step, or beside and renamed where
+ * something is in the way.
+ */
 #include "store/restore_internal.h"
 
 #include <errno.h>

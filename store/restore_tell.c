@@ -95,7 +95,10 @@ void restore_event(struct restore *r, enum event_kind kind, struct rdir *dir, co
 	free(path);
 }
 
-/* One more failed path, so that the read-back pass does not report it again. Without memory it does. */
+/*
+ * One more failed path, so that the read-back pass does not report it again. Without memory it
+ * does.
+ */
 static void remember_failed_locked(struct restore *r, const char *path)
 {
 	if (r->nr_failed == r->cap_failed) {
@@ -143,9 +146,11 @@ static void stop_full(struct restore *r, const char *path, const struct err *err
 	if ((err->sys == ENOSPC || err->sys == EDQUOT) && r->top->fd >= 0 &&
 	    fstatvfs(r->top->fd, &st) == 0) {
 		(void)err_set_at(&full, err->code, err->file, err->line,
-				 "%.600s: %" PRIu64 " of %" PRIu64 " bytes are written below %.200s, %"
-				 PRIu64 " are free there; make room and run it again", err->msg, done,
-				 r->bytes_total, r->o->target, (uint64_t)st.f_bavail * st.f_frsize);
+				 "%.600s: %" PRIu64 " of %" PRIu64
+				 " bytes are written below %.200s, %" PRIu64
+				 " are free there; make room and run it again",
+				 err->msg, done, r->bytes_total, r->o->target,
+				 (uint64_t)st.f_bavail * st.f_frsize);
 		full.sys = err->sys;
 	}
 	err_prefix(&full, "%s", path && *path ? path : r->o->target);
@@ -189,8 +194,8 @@ void restore_tell_notes(struct restore *r)
 		unsigned long long n = atomic_load(&r->notes[i]);
 
 		if (n > 0)
-			store_event(r->s, i == NOTE_COPIED_LINK ? EVENT_WARNING : EVENT_NOTE, NULL, NULL,
-				    "%llu %s", n, note_text[i]);
+			store_event(r->s, i == NOTE_COPIED_LINK ? EVENT_WARNING : EVENT_NOTE, NULL,
+				    NULL, "%llu %s", n, note_text[i]);
 	}
 }
 
@@ -213,8 +218,9 @@ void restore_count(struct restore *r, const struct entry *e, bool unchanged)
 	} else {
 		r->res.others++;
 	}
-	tell = now.tv_sec - r->told.tv_sec > 1 ||
-	       (now.tv_sec - r->told.tv_sec) * 1000000000L + now.tv_nsec - r->told.tv_nsec > TELL_NS;
+	tell =
+	    now.tv_sec - r->told.tv_sec > 1 ||
+	    (now.tv_sec - r->told.tv_sec) * 1000000000L + now.tv_nsec - r->told.tv_nsec > TELL_NS;
 	if (tell)
 		r->told = now;
 	ev.files = r->res.files;

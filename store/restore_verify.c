@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a file on disk holds what is recorded: by its SHA-256, or against the content, piece by piece. */
+/*
+ * Whether a file on disk holds what is recorded: by its SHA-256, or against the content, piece by
+ * piece.
+ */
 #include "store/restore_internal.h"
 
 #include <errno.h>

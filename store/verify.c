@@ -62,8 +62,9 @@ void verify_progress(struct verify *v)
 
 	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	verify_lock(v);
-	tell = now.tv_sec - v->told.tv_sec > 1 ||
-	       (now.tv_sec - v->told.tv_sec) * 1000000000L + now.tv_nsec - v->told.tv_nsec > TELL_NS;
+	tell =
+	    now.tv_sec - v->told.tv_sec > 1 ||
+	    (now.tv_sec - v->told.tv_sec) * 1000000000L + now.tv_nsec - v->told.tv_nsec > TELL_NS;
 	if (tell)
 		v->told = now;
 	ev.files = v->res.files;
@@ -205,7 +206,8 @@ static enum err_code check_folder(struct verify *v, const char *prefix, size_t m
 		if (snprintf(other, sizeof(other), "%s%s", is_copy ? "" : "copies/",
 			     is_copy ? name + 7 : name) >= (int)sizeof(other))
 			continue;
-		if (!rc && v->s->backend->ops->size(v->s->backend, other, &size, NULL) == ERR_NOT_FOUND)
+		if (!rc &&
+		    v->s->backend->ops->size(v->s->backend, other, &size, NULL) == ERR_NOT_FOUND)
 			store_event(v->s, EVENT_WARNING, other, NULL, "record is missing");
 	}
 	buf_release(&l.text);
@@ -284,7 +286,8 @@ static void log_it(struct verify *v)
 
 	if (v->s->mode != STORE_WRITE || store_is_read_only(v->s))
 		return;
-	buf_printf(&b, "\"what\":\"%s\",\"files_hashed\":%s,\"packs\":%" PRIu64 ",\"chunks\":%" PRIu64
+	buf_printf(&b,
+		   "\"what\":\"%s\",\"files_hashed\":%s,\"packs\":%" PRIu64 ",\"chunks\":%" PRIu64
 		   ",\"nodes\":%" PRIu64 ",\"snapshots\":%" PRIu64 ",\"bytes_read\":\"%" PRIu64
 		   "\",\"damaged_packs\":%" PRIu64 ",\"incomplete_packs\":%" PRIu64
 		   ",\"damaged_chunks\":%" PRIu64 ",\"missing_chunks\":%" PRIu64
@@ -333,7 +336,10 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 		e = &local;	/* what goes wrong is looked at below */
 	if (pthread_mutex_init(&v.mutex, NULL))
 		abort();
-	/* Snapshots before packs: what a backup publishes meanwhile may lie in packs that were listed before. */
+	/*
+	 * Snapshots before packs: what a backup publishes meanwhile may lie in packs that were
+	 * listed before.
+	 */
 	if (!o->only)
 		rc = snapshot_list_read(s, &l, e);
 	if (!rc)
@@ -341,7 +347,8 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 	if (rc)
 		goto out;
 	for (size_t i = 0; i < l.nr_bad; i++)
-		store_event(s, EVENT_DAMAGE, l.bad[i], NULL, "snapshot is damaged, and so is its copy");
+		store_event(s, EVENT_DAMAGE, l.bad[i], NULL,
+			    "snapshot is damaged, and so is its copy");
 	v.res.damaged_snapshots = l.nr_bad;
 	chunks_stats(s->chunks, &before);
 	rc = check_all(&v, &l, e);

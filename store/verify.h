@@ -10,7 +10,7 @@
 
 struct verify_options {
 	bool files;			/* whole-file hashes too */
-	const struct snapshot *only;	/* this snapshot's chunks only; NULL: all packs, all snapshots */
+	const struct snapshot *only;	/* its chunks only; NULL: all packs, all snapshots */
 	unsigned jobs;
 	const atomic_bool *cancel;
 };
@@ -20,8 +20,8 @@ struct verify_result {
 	uint64_t bytes_read, bytes_checked;	/* stored, plain */
 	uint64_t damaged_packs, damaged_chunks, missing_chunks, damaged_nodes, damaged_snapshots;
 	uint64_t incomplete_packs;
-	uint64_t damaged_paths;		/* paths of snapshots touched; each a DAMAGE event (text: snapshot, path: path) */
-	uint64_t damaged_records;	/* vouch.json, its copy, README.txt...: healthy copy or not */
+	uint64_t damaged_paths;		/* of snapshots; each a DAMAGE event (text: snapshot, path) */
+	uint64_t damaged_records;	/* vouch.json, copies, README.txt...: healthy copy or not */
 };
 
 /** ERR_OK where the check was made, whatever it found: the counts tell. */

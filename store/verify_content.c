@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What snapshots refer to: that each chunk is there and whole, and that whole files have the digest recorded. */
+/*
+ * What snapshots refer to: that each chunk is there and whole, and that whole files have the
+ * digest recorded.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +11,10 @@
 #include "store/tree.h"
 #include "store/verify_internal.h"
 
-/* Hashing zeros takes a second for each GiB or two: beyond this the digest of a file of holes is not computed. */
+/*
+ * Hashing zeros takes a second for each GiB or two: beyond this the digest of a file of holes is
+ * not computed.
+ */
 #define HOLES_HASHED_MAX	((uint64_t)64 << 30)
 
 /* Keysets: open addressing, at most half full. */
@@ -159,7 +165,10 @@ enum err_code verify_chunk(struct verify *v, const struct object_id *id, uint32_
 	rc = keyset_add(&v->asked, key, &is_new, e);
 	if (rc || !is_new)
 		return rc;
-	/* Not met in a whole pack: it may have come since (another backup), or be found where packs are searched. */
+	/*
+	 * Not met in a whole pack: it may have come since (another backup), or be found where
+	 * packs are searched.
+	 */
 	if (!v->o->only)
 		return read_chunk(v, id, len, e);
 	j = malloc(sizeof(*j));

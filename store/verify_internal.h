@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside a verify.  First every pack is read once (verify_packs.c): which chunks are whole is remembered, 8 bytes a
- * chunk.  Then every node of every snapshot is decoded and compared with what refers to it, and every chunk
- * that is referred to must be among the whole ones (verify_trees.c, CHECK).  Where something is bad, the snapshots are
- * walked again to name the paths (verify_trees.c, NAME).
+ * Inside a verify.  First every pack is read once (verify_packs.c): which chunks are whole is
+ * remembered, 8 bytes a chunk.  Then every node of every snapshot is decoded and compared with
+ * what refers to it, and every chunk that is referred to must be among the whole ones
+ * (verify_trees.c, CHECK).  Where something is bad, the snapshots are walked again to name the
+ * paths (verify_trees.c, NAME).
  */
 #ifndef VOUCH_STORE_VERIFY_INTERNAL_H
 #define VOUCH_STORE_VERIFY_INTERNAL_H
@@ -17,7 +18,8 @@
 #include "store/verify.h"
 
 #define VERIFY_NAMED_MAX	10000u		/* paths told of; the rest is counted */
-#define VERIFY_COUNTED_MAX	1000000u	/* paths counted: nodes shared many times over could make it any number */
+/* Paths counted: nodes that are shared many times over could make it any number. */
+#define VERIFY_COUNTED_MAX	1000000u
 
 /** A set of 64-bit keys (digests: well spread). */
 struct keyset {
@@ -52,7 +54,7 @@ struct verify {
 	struct verify_result res;	/* mutex */
 	struct err stop;		/* mutex: what ended the check itself */
 	struct keyset damaged;		/* mutex: chunks found damaged in a pack, by id_key() */
-	struct keyset bad;		/* mutex: chunks that a snapshot needs and nobody has whole, by id_key() */
+	struct keyset bad;		/* mutex: chunks needed and nowhere whole, by id_key() */
 	struct keyset missing;		/* mutex: those of bad that are in no pack */
 	struct keyset bad_files;	/* mutex: contents whose digest is another */
 	struct timespec told;		/* mutex */

@@ -50,7 +50,10 @@ static void found(struct finding *f, const struct err *err)
 		f->first = *err;
 }
 
-/* Make the pack's bytes at off to off + len be at *at; goes forward only, all bytes passed are hashed. */
+/*
+ * Make the pack's bytes at off to off + len be at *at; goes forward only, all bytes passed are
+ * hashed.
+ */
 static enum err_code stream_need(struct stream *st, uint64_t off, size_t len, const uint8_t **at,
 				 struct err *e)
 {
@@ -183,8 +186,8 @@ static enum err_code check_block(struct stream *st, struct worker *w, const stru
 }
 
 /*
- * A block that is damaged: its chunks are looked at one by one all the same, by what the table says of them, because a
- * reader is served those that are whole.
+ * A block that is damaged: its chunks are looked at one by one all the same, by what the table says
+ * of them, because a reader is served those that are whole.
  */
 static enum err_code block_lost(struct stream *st, struct worker *w, const struct packtable *t,
 				uint32_t i, struct finding *f, struct err *e)
@@ -209,8 +212,8 @@ static enum err_code block_lost(struct stream *st, struct worker *w, const struc
 }
 
 /*
- * The table, or what a rescan finds where there is none.  Without a footer the pack is a copy under way, unless
- * something like a table still ends it.
+ * The table, or what a rescan finds where there is none.  Without a footer the pack is a copy
+ * under way, unless something like a table still ends it.
  */
 static enum err_code get_table(struct stream *st, const struct object_id *id, struct packtable *t,
 			       struct finding *f, struct err *e)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot's nodes, from its root, each compared with all that what refers to it claims: kind, level, first name,
- * numbers and totals.  A claim is checked where it is followed and a node adds up only what it holds itself, so a
- * node met again with the same claim need not be looked at again: shared subtrees cost nothing.
+ * A snapshot's nodes, from its root, each compared with all that what refers to it claims: kind,
+ * level, first name, numbers and totals.  A claim is checked where it is followed and a node adds
+ * up only what it holds itself, so a node met again with the same claim need not be looked at
+ * again: shared subtrees cost nothing.
  *
- * The way from the root is a list of frames on the heap, and only the innermost holds its node: neither a deep tree nor
- * a crafted one takes more than a few hundred bytes a level.
+ * The way from the root is a list of frames on the heap, and only the innermost holds its node:
+ * neither a deep tree nor a crafted one takes more than a few hundred bytes a level.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -133,8 +134,9 @@ static enum err_code check_dir(const struct visit *v, const struct node *n, stru
 		return rc;
 	if (sum.entries != v->entries || sum.subdirs != v->subdirs)
 		return err_set(e, ERR_CORRUPT,
-			       "it has %" PRIu64 " entries and %" PRIu64 " folders, and its parent says %"
-			       PRIu64 " and %" PRIu64, sum.entries, sum.subdirs, v->entries, v->subdirs);
+			       "it has %" PRIu64 " entries and %" PRIu64
+			       " folders, and its parent says %" PRIu64 " and %" PRIu64,
+			       sum.entries, sum.subdirs, v->entries, v->subdirs);
 	if (!same_totals(&sum.totals, &v->totals))
 		return err_set(e, ERR_CORRUPT, "it has other totals than its parent says");
 	return ERR_OK;
@@ -143,9 +145,9 @@ static enum err_code check_dir(const struct visit *v, const struct node *n, stru
 static enum err_code check_visit(const struct visit *v, const struct node *n, struct err *e)
 {
 	if (v->kind == VISIT_ROOT)
-		return n->kind == NODE_ROOT ? ERR_OK
-					    : err_set(e, ERR_CORRUPT, "it is of kind %d and no root",
-						      (int)n->kind);
+		return n->kind == NODE_ROOT
+			   ? ERR_OK
+			   : err_set(e, ERR_CORRUPT, "it is of kind %d and no root", (int)n->kind);
 	if (!v->top && n->level != v->level)
 		return err_set(e, ERR_CORRUPT, "it has level %u where %u should be", n->level,
 			       v->level);
@@ -172,7 +174,10 @@ static enum err_code frame_hold(struct walk *w, struct frame *f, struct err *e)
 		f->n = NULL;
 		return rc;
 	}
-	/* Once: the bytes behind an id are the same the next time. NAME goes where CHECK has been. */
+	/*
+	 * Once: the bytes behind an id are the same the next time. NAME goes where CHECK has
+	 * been.
+	 */
 	if (!f->checked)
 		rc = check_visit(&f->v, f->n, e);
 	f->checked = true;

@@ -100,9 +100,18 @@ static void put_builder(struct testtree *t, struct dir_builder *b)
 struct entry testtree_entry(enum entry_type type, const char *name)
 {
 	struct entry e = {
-		.name = name, .name_len = strlen(name), .type = type,
-		.mode = type == ENTRY_DIR ? 0755 : 0644, .uid = geteuid(), .gid = getegid(),
-		.user = "", .group = "", .mtime = { 1, 5 }, .ctime = { 1, 5 }, .inode = 1, .nlink = 1,
+		.name = name,
+		.name_len = strlen(name),
+		.type = type,
+		.mode = type == ENTRY_DIR ? 0755 : 0644,
+		.uid = geteuid(),
+		.gid = getegid(),
+		.user = "",
+		.group = "",
+		.mtime = { 1, 5 },
+		.ctime = { 1, 5 },
+		.inode = 1,
+		.nlink = 1,
 		.target = "",
 	};
 
@@ -181,9 +190,11 @@ void testtree_file(struct testtree *t, struct entry e, const struct run *runs, s
 			OK(content_builder_add(t->content, &s, &ok_err));
 			e.hole_bytes += s.len;
 			/* Of a huge hole nobody computes the digest here. */
-			for (uint64_t at = 0; s.len <= (1u << 30) && at < s.len; at += sizeof(zeros))
-				digest_add(d, zeros, s.len - at < sizeof(zeros) ? (size_t)(s.len - at)
-										: sizeof(zeros));
+			for (uint64_t at = 0; s.len <= (1u << 30) && at < s.len;
+			     at += sizeof(zeros))
+				digest_add(d, zeros,
+					   s.len - at < sizeof(zeros) ? (size_t)(s.len - at)
+								      : sizeof(zeros));
 			continue;
 		}
 		testtree_fill(p, runs[i].len, runs[i].seed);
@@ -217,7 +228,9 @@ void testtree_text(struct testtree *t, const char *name, const char *text)
 void testtree_xattr(struct testrepo *r, struct buf *b, const char *name, const void *value,
 		    size_t len)
 {
-	struct xattr x = { .name = name, .name_len = strlen(name), .value = value, .value_len = len };
+	struct xattr x = {
+		.name = name, .name_len = strlen(name), .value = value, .value_len = len
+	};
 
 	if (len > 2048) {	/* readers take shorter ones too, and ext4 keeps no longer ones */
 		x.in_chunk = true;

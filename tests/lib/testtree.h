@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Trees built entry by entry into a test repository: what a backup would make, and what it would not. */
+/*
+ * Trees built entry by entry into a test repository: what a backup would make, and what it would
+ * not.
+ */
 #ifndef VOUCH_TESTS_TESTTREE_H
 #define VOUCH_TESTS_TESTTREE_H
 
@@ -40,7 +43,10 @@ struct testtree {
 };
 
 void testtree_begin(struct testtree *t, struct testrepo *r);
-/** Ends all folders; *root names the snapshot's root, *top is the root folder's entry (no pointers in it). Sealed. */
+/**
+ * Ends all folders; *root names the snapshot's root, *top is the root folder's entry (no pointers
+ * in it). Sealed.
+ */
 void testtree_end(struct testtree *t, struct object_id *root, struct entry *top);
 
 /** Plausible values: mode 0644, times 1, names of nobody, this process's ids. */
@@ -55,7 +61,10 @@ struct run {
 	uint64_t len, seed;
 };
 void testtree_fill(uint8_t *p, size_t len, uint64_t seed);
-/** Adds the file with these runs, in chunks of at most chunk_len bytes; its digest and holes are filled in. */
+/**
+ * Adds the file with these runs, in chunks of at most chunk_len bytes; its digest and holes are
+ * filled in.
+ */
 void testtree_file(struct testtree *t, struct entry e, const struct run *runs, size_t nr,
 		   size_t chunk_len);
 /** A file of a few bytes, inline. */

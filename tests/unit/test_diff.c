@@ -77,7 +77,8 @@ static void end(struct testtree *t, struct entry *top)
 
 static void test_kinds(void **state)
 {
-	struct entry d = testtree_entry(ENTRY_DIR, "d"), e, gone = testtree_entry(ENTRY_DIR, "gone");
+	struct entry d = testtree_entry(ENTRY_DIR, "d"), e,
+		     gone = testtree_entry(ENTRY_DIR, "gone");
 	struct testtree t;
 
 	(void)state;
@@ -143,7 +144,8 @@ static void test_large(void **state)
 
 		buf_reset(&want);
 		for (unsigned i = 0; i < NAMES; i++) {
-			change[i] = test_random(&seed) % one_in ? 0 : (uint8_t)(1 + test_random(&seed) % 3);
+			change[i] =
+			    test_random(&seed) % one_in ? 0 : (uint8_t)(1 + test_random(&seed) % 3);
 			(void)snprintf(names[i], sizeof(names[i]), "n%06u", i);
 			if (change[i])
 				buf_printf(&want, "%c n%06u\n", " +-c"[change[i]], i);
@@ -153,7 +155,8 @@ static void test_large(void **state)
 			begin(&t);
 			for (unsigned i = 0; i < NAMES; i++)
 				if (change[i] != (side ? 2 : 1))
-					testtree_text(&t, names[i], side && change[i] == 3 ? "b" : "a");
+					testtree_text(&t, names[i],
+						      side && change[i] == 3 ? "b" : "a");
 			end(&t, side ? &fx.b : &fx.a);
 		}
 		assert_diff((char *)want.p);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Every kind of damage is found, counted under its name, and the paths it touches are told; a whole repository is whole. */
+/*
+ * Every kind of damage is found, counted under its name, and the paths it touches are told; a
+ * whole repository is whole.
+ */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,8 +111,8 @@ static void pack_of(unsigned kind, char name[160])
 
 	(void)snprintf(cmd, sizeof(cmd),
 		       "cd '%s' && for f in packs/*/*.pack; do "
-		       "[ \"$(od -An -tu1 -j13 -N1 $f | tr -d ' ')\" = %u ] && echo $f; done", fx.r.path,
-		       kind);
+		       "[ \"$(od -An -tu1 -j13 -N1 $f | tr -d ' ')\" = %u ] && echo $f; done",
+		       fx.r.path, kind);
 	f = popen(cmd, "r");
 	assert_non_null(f);
 	assert_non_null(fgets(name, 160, f));
@@ -128,6 +131,15 @@ static size_t table_at(const char *name, size_t *len)
 	return at;
 }
 
+static void move(const char *from, const char *to)
+{
+	char a[512], b[512];
+
+	(void)snprintf(a, sizeof(a), "%s/%s", fx.r.path, from);
+	(void)snprintf(b, sizeof(b), "%s/%s", fx.r.path, to);
+	assert_int_equal(rename(a, b), 0);
+}
+
 static void cut(const char *name, size_t len)
 {
 	char path[512];
@@ -136,8 +148,25 @@ static void cut(const char *name, size_t len)
 	assert_int_equal(truncate(path, (off_t)len), 0);
 }
 
-enum what { BLOCK_DATA, BLOCK_HEADER, TABLE, PACK_HEADER, FOOTER, NODE, CUT, CUT_TABLE, GONE,
-	    TREE_GONE, SNAPSHOT, SNAPSHOT_COPY, BOTH_SNAPSHOTS, VOUCH_JSON, VOUCH_COPY, SUMS };
+enum what {
+	RENAMED,
+	BLOCK_DATA,
+	BLOCK_HEADER,
+	TABLE,
+	PACK_HEADER,
+	FOOTER,
+	NODE,
+	CUT,
+	CUT_TABLE,
+	GONE,
+	TREE_GONE,
+	SNAPSHOT,
+	SNAPSHOT_COPY,
+	BOTH_SNAPSHOTS,
+	VOUCH_JSON,
+	VOUCH_COPY,
+	SUMS
+};
 
 static const struct row {
 	const char *name;
@@ -145,6 +174,7 @@ static const struct row {
 	/* At least one of what is named here; none of the others. */
 	bool packs, incomplete, chunks, missing, nodes, snapshots, records, paths;
 } rows[] = {
+	{ "another pack's name", RENAMED, .packs = 1 },
 	{ "block data", BLOCK_DATA, .packs = 1, .chunks = 1, .paths = 1 },
 	{ "block header", BLOCK_HEADER, .packs = 1 },
 	{ "pack table", TABLE, .packs = 1 },
@@ -175,6 +205,11 @@ static void spoil(enum what what)
 	(void)snprintf(snap, sizeof(snap), "snapshots/%s.json", fx.snap.name);
 	(void)snprintf(copy, sizeof(copy), "copies/%s", snap);
 	switch (what) {
+	case RENAMED:	/* found by its name alone */
+		(void)snprintf(snap, sizeof(snap), "%s", data);
+		snap[70] = snap[70] == '0' ? '1' : '0';
+		move(data, snap);
+		break;
 	case BLOCK_DATA:
 		testrepo_flip(&fx.r, data, table - 1, 7);
 		break;
@@ -275,7 +310,7 @@ static void test_whole(void **state)
 	assert_int_equal(found(), 0);
 	assert_int_equal(fx.log.nr[EVENT_DAMAGE], 0);
 	assert_int_equal(fx.res.snapshots, 2);
-	assert_int_equal(fx.res.chunks, 3 + 6 + fx.res.nodes + 2);	/* and testrepo's empty root */
+	assert_int_equal(fx.res.chunks, 3 + 6 + fx.res.nodes + 2); /* and testrepo's empty root */
 	assert_true(fx.res.bytes_checked > 2100 * K);
 	assert_true(fx.res.bytes_read > 2100 * K);
 	/* Roots 2, top folders 2, one shared folder. */
@@ -361,6 +396,37 @@ static void test_wrong_length(void **state)
 	reopen(STORE_READ);
 	verify_with((struct verify_options){ 0 });
 	assert_int_equal(fx.res.damaged_chunks, 1);
+	assert_int_equal(fx.res.damaged_paths, 1);
+	buf_release(&list);
+}
+
+/* All checksums of the pack are right, and the chunk is not what its name says. */
+static void test_forged_chunk(void **state)
+{
+	struct segment seg = { .kind = SEGMENT_CHUNK, .len = 77, .id = { { 1, 2, 3 } } };
+	struct entry e = testtree_entry(ENTRY_FILE, "file"), top;
+	uint8_t bytes[77] = { 9 }, other = 1;
+	struct buf list = BUF_INIT;
+	struct object_id root, id;
+	struct testtree t;
+
+	(void)state;
+	testrepo_put(&fx.r, PACK_DATA, &other, 1, &id);		/* opens the writer */
+	OK(writer_put(fx.r.w, PACK_DATA, &seg.id, bytes, sizeof(bytes), NULL, &ok_err));
+	segment_encode(&seg, &list);
+	e.content = CONTENT_LIST;
+	e.content_p = list.p;
+	e.content_len = list.len;
+	e.size = 77;
+	testtree_begin(&t, &fx.r);
+	testtree_add(&t, &e);
+	testtree_end(&t, &root, &top);
+	publish(&root, 5);
+	reopen(STORE_READ);
+	verify_with((struct verify_options){ 0 });
+	assert_int_equal(fx.res.damaged_packs, 1);
+	assert_int_equal(fx.res.damaged_chunks, 1);
+	assert_int_equal(fx.res.missing_chunks, 0);
 	assert_int_equal(fx.res.damaged_paths, 1);
 	buf_release(&list);
 }
@@ -468,7 +534,10 @@ static void test_missing_node(void **state)
 	assert_true(testlog_has(&fx.log, EVENT_DAMAGE, "|/dir|", "names in this folder"));
 }
 
-/* Folders that refer to one another's node many times over: a path for each could never be counted. */
+/*
+ * Folders that refer to one another's node many times over: a path for each could never be
+ * counted.
+ */
 static void test_many_paths(void **state)
 {
 	static char names[40][8];
@@ -520,16 +589,21 @@ static void test_log(void **state)
 	build();
 	reopen(STORE_WRITE);
 	verify_with((struct verify_options){ 0 });
-	(void)snprintf(cmd, sizeof(cmd), "cat '%s'/log/*.ndjson | grep verify | grep -q '\"damaged_chunks\":0'",
+	(void)snprintf(cmd, sizeof(cmd),
+		       "cat '%s'/log/*.ndjson | grep verify | grep -q '\"damaged_chunks\":0'",
 		       fx.r.path);
 	assert_int_equal(system(cmd), 0);
-	(void)snprintf(cmd, sizeof(cmd), "cd '%s' && find . -type f | sort | grep -v index.db | xargs "
-		       "sha256sum > ../before", fx.r.path);
+	(void)snprintf(cmd, sizeof(cmd),
+		       "cd '%s' && find . -type f | sort | grep -v index.db | xargs "
+		       "sha256sum > ../before",
+		       fx.r.path);
 	assert_int_equal(system(cmd), 0);
 	reopen(STORE_READ);
 	verify_with((struct verify_options){ .files = true });
-	(void)snprintf(cmd, sizeof(cmd), "cd '%s' && find . -type f | sort | grep -v index.db | xargs "
-		       "sha256sum | cmp - ../before", fx.r.path);
+	(void)snprintf(cmd, sizeof(cmd),
+		       "cd '%s' && find . -type f | sort | grep -v index.db | xargs "
+		       "sha256sum | cmp - ../before",
+		       fx.r.path);
 	assert_int_equal(system(cmd), 0);
 }
 
@@ -549,9 +623,10 @@ static void test_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest more[] = {
-		T(test_whole), T(test_names_paths), T(test_missing_chunk), T(test_wrong_length),
-		T(test_wrong_claims), T(test_wrong_digest), T(test_missing_node), T(test_many_paths),
-		T(test_log), T(test_cancel),
+		T(test_whole),	      T(test_names_paths),  T(test_missing_chunk),
+		T(test_wrong_length), T(test_forged_chunk), T(test_wrong_claims),
+		T(test_wrong_digest), T(test_missing_node), T(test_many_paths),
+		T(test_log),	      T(test_cancel),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(rows)];
 
