@@ -33,6 +33,7 @@ static struct {
 	char last[512];
 } fuse_words;
 
+__attribute__((format(printf, 2, 0)))
 static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	char line[512];
