@@ -71,10 +71,8 @@ static void item_job(void *arg)
 		restore_link_done(it, false);
 	} else if (r->reading_back) {
 		restore_read_back(it);
-	} else if (it->e.type != ENTRY_FILE) {
-		restore_other(it);
 	} else if (!restore_link_try(it)) {
-		restore_link_done(it, restore_file(it));
+		restore_link_done(it, restore_make(it));
 	}
 	restore_item_done(it);
 }
@@ -118,10 +116,10 @@ static void submit(struct restore *r, struct rdir *dir, const struct entry *e)
 		restore_stop(r, &err);
 	} else if (r->o->dry_run) {
 		dry_item(it);
-	} else if (e->type != ENTRY_FILE || r->reading_back) {
+	} else if (r->reading_back) {
 		pool_submit(r->pool, item_job, it);
 	} else if (!restore_link_wait(r, it)) {
-		if (it->group)
+		if (it->group || e->type != ENTRY_FILE)
 			pool_submit(r->pool, item_job, it);
 		else
 			restore_file_submit(r, it);

@@ -174,11 +174,13 @@ bool restore_link_try(struct ritem *it);
 /** Worker: the item's file is there, or failed; the names that waited are seen to. */
 void restore_link_done(struct ritem *it, bool ok);
 void restore_links_free(struct restore *r);
+/** Make the entry itself, whatever it is, not as a link to another name. */
+bool restore_make(struct ritem *it);
 
 /* restore_other.c */
 
-/** Symbolic links, FIFOs, devices. */
-void restore_other(struct ritem *it);
+/** Symbolic links, FIFOs, devices. false: it is not there, and that was told. */
+bool restore_other(struct ritem *it);
 
 /* restore_meta.c */
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hard links.  The first name of a file that the walk meets is restored as a file; names met
- * while that is under way wait with it and are linked by the thread that ends it; later ones are
- * linked at once.  Where the first fails, the next one tries.  A group is forgotten when as many
- * names as the source had are done.
+ * Hard links, of files and of whatever else has several names.  The first name that the walk meets is made; names met
+ * while that is under way wait with it and are linked by the thread that ends it; later ones are linked at once.
+ * Where the first fails, the next one tries.  A group is forgotten when as many names as the source had are done.
  */
 #include "store/restore_internal.h"
 
@@ -168,6 +167,11 @@ static bool same_file(int from_fd, const char *from, int to_fd, const char *to)
 	       a.st_ino == b.st_ino;
 }
 
+bool restore_make(struct ritem *it)
+{
+	return it->e.type == ENTRY_FILE ? restore_file(it) : restore_other(it);
+}
+
 /* Link it to the group's first; a copy where that cannot be. */
 static void link_one(struct ritem *it, struct link_group *g)
 {
@@ -188,7 +192,7 @@ static void link_one(struct ritem *it, struct link_group *g)
 		rdir_fd_put(r, g->dir);
 	if (linked) {
 		restore_count(r, &it->e, unchanged);
-	} else if (restore_file(it)) {
+	} else if (restore_make(it)) {
 		restore_note(r, NOTE_COPIED_LINK);
 	}
 }
@@ -235,7 +239,7 @@ static void see_to(struct restore *r, struct link_group *g, struct ritem *list)
 			;	/* only counted */
 		else if (g->there)
 			link_one(it, g);
-		else if (restore_file(it))
+		else if (restore_make(it))
 			set_there(r, g, it);
 		lock_links(r);
 		g->nr_done++;

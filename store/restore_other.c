@@ -74,7 +74,7 @@ static enum err_code make_beside(struct ritem *it, int dirfd, char *tmp, bool *e
 	return ERR_OK;
 }
 
-void restore_other(struct ritem *it)
+bool restore_other(struct ritem *it)
 {
 	struct restore *r = it->r;
 	struct meta_at at = { .fd = -1, .name = it->name, .may_inherit = !it->dir->planned };
@@ -84,7 +84,7 @@ void restore_other(struct ritem *it)
 
 	if ((it->e.type == ENTRY_CHARDEV || it->e.type == ENTRY_BLOCKDEV) && !r->special) {
 		restore_note(r, NOTE_DEVICE);
-		return;
+		return false;
 	}
 	at.dirfd = rdir_fd(r, it->dir);
 	if (at.dirfd < 0) {
@@ -113,4 +113,5 @@ out:
 		restore_failed(r, it->dir, it->name, &err, false);
 	else if (meta_ok)
 		restore_count(r, &it->e, false);
+	return !err.code;
 }

@@ -149,8 +149,7 @@ refused()	# refused STATUS TEXT ARGUMENT...
 @test "a forgotten snapshot goes, and what was open in it is stale" {
 	"$VOUCH" backup -C "$W/src" . 2>/dev/null
 	mount_it
-	full=$(cd "$W/repo/snapshots" && ls -- *.json | sort | tail -n 1)
-	full=${full%.json}
+	full=$("$VOUCH" snapshots --json | tail -n 1 | jq -r .name)
 	[ "$(cat "$W/mnt/$full/dir/sub/deeper/deep")" = deep ]
 	before=$(ls "$W/mnt" | wc -l)
 	cd "$W/mnt/$full/dir"
