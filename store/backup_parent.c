@@ -142,7 +142,8 @@ static bool node_is_here(struct backup *b, const struct object_id *id, unsigned 
 	bool ok = depth <= NODE_LEVEL_MAX;
 	void *pin;
 
-	if (node_cache_get(b->s, id, &n, &pin, NULL))
+	/* A node may still be in memory when its pack has gone. */
+	if (!have(b, id) || node_cache_get(b->s, id, &n, &pin, NULL))
 		return false;
 	for (uint32_t i = 0; i < n->nr && ok; i++) {
 		struct segment seg;

@@ -35,11 +35,19 @@ static void on_event(void *ctx, const struct event *ev)
 		sb->hook(sb, ev);
 }
 
+void sandbox_reopen(struct sandbox *sb)
+{
+	const struct store_events events = {on_event, sb};
+
+	store_close(sb->s);
+	sb->s = NULL;
+	if (store_open(sb->repo, STORE_WRITE, &events, &sb->s, &sb->e))
+		fail_msg("open: %s", sb->e.msg);
+}
+
 int sandbox_setup(void **state)
 {
-	const struct store_events ev = {on_event, NULL};
 	struct sandbox *sb = calloc(1, sizeof(*sb));
-	struct store_events events = ev;
 	const char *tmp = getenv("TMPDIR");
 	char *real;
 
@@ -57,9 +65,7 @@ int sandbox_setup(void **state)
 	assert_int_equal(setenv("XDG_CACHE_HOME", sb->dir, 1), 0);
 	if (store_create(sb->repo, NULL, &sb->e))
 		fail_msg("create: %s", sb->e.msg);
-	events.ctx = sb;
-	if (store_open(sb->repo, STORE_WRITE, &events, &sb->s, &sb->e))
-		fail_msg("open: %s", sb->e.msg);
+	sandbox_reopen(sb);
 	sb->o = (struct backup_options){.sources = dot, .nr_sources = 1, .base = sb->src};
 	meta_clock_shift_ns = 0;
 	backup_progress_ns = 100000000;

@@ -32,6 +32,9 @@ void make_text(const struct sandbox *sb, const char *rel, const char *text);
 uint8_t *noise(size_t len, uint64_t seed);
 void make_noise(const struct sandbox *sb, const char *rel, size_t len, uint64_t seed);
 
+/** Close the repository and open it again, with nothing of it in memory. */
+void sandbox_reopen(struct sandbox *sb);
+
 /** Run sb->o; the result in sb->res, an error in sb->e. */
 enum err_code sandbox_run(struct sandbox *sb);
 /** It must succeed. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +154,67 @@ static void test_parent_is_of_the_same(void **state)
 	sb->o.sources = other;
 	sandbox_backup(sb);
 	assert_int_equal(sb->res.unchanged_files, 0);
+}
+
+static struct {
+	bool smallest;
+	off_t len;
+	char path[400];
+} pack;
+
+static int choose_pack(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)ftw;
+	if (type == FTW_F && strstr(path, ".pack") &&
+	    (pack.len == 0 || (pack.smallest ? st->st_size < pack.len : st->st_size > pack.len))) {
+		pack.len = st->st_size;
+		(void)snprintf(pack.path, sizeof(pack.path), "%s", path);
+	}
+	return 0;
+}
+
+/** The data's is the largest, the tree's the smallest. */
+static void lose_pack(struct sandbox *sb, bool smallest)
+{
+	pack.smallest = smallest;
+	pack.len = 0;
+	assert_int_equal(nftw(sb->repo, choose_pack, 16, FTW_PHYS), 0);
+	assert_true(pack.len > 0);
+	assert_int_equal(unlink(pack.path), 0);
+	assert_int_equal(store_refresh(sb->s, &sb->e), ERR_OK);
+}
+
+/* A file is not taken over unread where its chunks have gone: the backup makes it whole again. */
+static void test_lost_chunks(void **state)
+{
+	struct sandbox *sb = *state;
+
+	make_noise(sb, "list", 1000000, 1);
+	make_noise(sb, "node", 12000000, 2); /* too many segments for the entry */
+	make_text(sb, "inline", "kept");
+	sandbox_settle();
+	sandbox_backup(sb);
+	lose_pack(sb, false);
+	sandbox_backup(sb);
+	assert_int_equal(sb->res.changed_files, 2);
+	assert_int_equal(sb->res.unchanged_files, 1);
+	assert_true(sb->res.new_bytes >= 13000000);
+	assert_like_source(sb, "list");
+	assert_like_source(sb, "node");
+	/* Its list of chunks alone, which is still in memory. */
+	lose_pack(sb, true);
+	sandbox_backup(sb);
+	assert_like_source(sb, "node");
+	sandbox_reopen(sb);
+	assert_like_source(sb, "node");
+	/* Nor does it fail where the parent's tree itself is gone. */
+	lose_pack(sb, false);
+	lose_pack(sb, false);
+	sandbox_reopen(sb);
+	sandbox_backup(sb);
+	assert_int_equal(sb->res.changed_files, 3);
+	assert_like_source(sb, "node");
+	assert_text(sb, "inline", "kept");
 }
 
 /* While it runs. The hook is called in the middle of the walk: a socket's note stands between
@@ -387,6 +449,7 @@ int main(void)
 	    WITH_SANDBOX(test_changed),
 	    WITH_SANDBOX(test_mtime_set_back),
 	    WITH_SANDBOX(test_parent_is_of_the_same),
+	    WITH_SANDBOX(test_lost_chunks),
 	    WITH_SANDBOX(test_vanishing),
 	    WITH_SANDBOX(test_growing),
 	    WITH_SANDBOX(test_changed_once),
