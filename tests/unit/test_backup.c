@@ -376,6 +376,30 @@ static void test_terabyte_of_nothing(void **state)
 	found_release(sb, &r);
 }
 
+/* A digest that was begun and given up must not become part of the next file's. */
+static void test_digest_given_up(void **state)
+{
+	const uint64_t size = (5ull << 30) / 4;
+	struct sandbox *sb = *state;
+	struct entry_ref r;
+	char name[8];
+
+	make_noise(sb, "a", 2 << 20, 1); /* fills a batch: the end is in the next */
+	if (truncate(in_src(sb, "a"), (off_t)size) < 0)
+		skip();
+	for (unsigned i = 0; i < 20; i++) { /* a batch of files that are one chunk each */
+		(void)snprintf(name, sizeof(name), "a%02u", i);
+		make_noise(sb, name, 60000, i);
+	}
+	make_noise(sb, "b", 3000000, 2);
+	sandbox_backup(sb);
+	find(sb, "a", &r);
+	assert_int_equal(r.e.size, size);
+	assert_false(r.e.flags & ENTRY_HAS_SHA256);
+	found_release(sb, &r);
+	assert_like_source(sb, "b");
+}
+
 /* Names that fill many nodes; the second run walks the old ones beside the new. */
 static void test_wide_folder(void **state)
 {
@@ -454,6 +478,7 @@ int main(void)
 	    WITH_SANDBOX(test_hard_links),
 	    WITH_SANDBOX(test_sparse),
 	    WITH_SANDBOX(test_terabyte_of_nothing),
+	    WITH_SANDBOX(test_digest_given_up),
 	    WITH_SANDBOX(test_wide_folder),
 	    WITH_SANDBOX(test_deep_folders),
 	};
