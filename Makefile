@@ -7,9 +7,10 @@
 #   make demo       the main job on real input (sh tools/demo.sh)
 #   make bench      side-by-side speed;  make torture  long-running attacks
 #
-# Knobs: B (build folder), CC, CFLAGS, CPPFLAGS, LDFLAGS, WERROR=1, SAN=address,undefined or SAN=thread, PARANOID=1.
+# Knobs: V=1 (show the commands), B (build folder), CC, CFLAGS, CPPFLAGS, LDFLAGS, WERROR=1, SAN=address,undefined or SAN=thread, PARANOID=1.
 
 B ?= build
+Q := $(if $(V),,@)
 PREFIX ?= /usr/local
 VERSION := 0.1.0
 
@@ -47,17 +48,21 @@ all: $(B)/vouch
 
 $(B)/libvouch.a: $(STORE_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@echo "AR $@"
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/vouch: $(VOUCH_OBJ) $(B)/libvouch.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $(VOUCH_OBJ) $(B)/libvouch.a $(STORE_LIBS) $(FUSE_LIBS)
+	@echo "LD $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(VOUCH_OBJ) $(B)/libvouch.a $(STORE_LIBS) $(FUSE_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "CC $<"
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/%: $(B)/tests/%.o $(TESTLIB_OBJ) $(B)/libvouch.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(TESTLIB_OBJ) $(B)/libvouch.a $(STORE_LIBS) -lcmocka
+	@echo "LD $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TESTLIB_OBJ) $(B)/libvouch.a $(STORE_LIBS) -lcmocka
 
 unit: $(UNIT_BIN)
 

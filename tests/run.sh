@@ -12,6 +12,7 @@ jobs=$(nproc)
 pass=0 fail=0 skip=0
 failed=
 work=$(mktemp -d "${TMPDIR:-/tmp}/vouch-tests.XXXXXX") || exit 2
+chmod 1777 "$work"	# some tests go on as nobody, in folders of their own below it
 export TMPDIR="$work" VOUCH="$top/build/vouch" LC_ALL=C.UTF-8
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1:suppressions="$top/tests/lib/tsan.supp"

@@ -340,7 +340,7 @@ static void test_replaced(void **state)
 static void test_many_files(void **state)
 {
 	struct fixture *f = *state;
-	char name[32], want[8];
+	char name[32], want[16];
 
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < 150; i++) {
@@ -384,7 +384,7 @@ static void test_threads(void **state)
 	struct fixture *f = *state;
 	struct reader r[4];
 	pthread_t t[4];
-	char name[32], text[8];
+	char name[32], text[16];
 
 	for (int i = 0; i < 100; i++) {
 		(void)snprintf(name, sizeof(name), "packs/%d", i);

@@ -540,7 +540,7 @@ static void test_missing_node(void **state)
  */
 static void test_many_paths(void **state)
 {
-	static char names[40][8];
+	static char names[40][16];
 	struct segment seg = { .kind = SEGMENT_CHUNK, .len = 77, .id = { { 7 } } };
 	struct entry e = testtree_entry(ENTRY_FILE, "file"), below;
 	struct buf list = BUF_INIT;
