@@ -79,6 +79,7 @@ demo:
 	sh tools/demo.sh
 bench: all
 	sh tests/bench/run.sh $(B)/vouch
+	tests/bench/mount $(B)/vouch
 torture:
 	sh tests/torture.sh
 
