@@ -21,6 +21,7 @@ struct fs {
 	struct refresher *refresher;
 	uid_t uid;		/* the mounter's: who owns the root */
 	gid_t gid;
+	bool verify_always;	/* every read goes to the medium: open must be answered, with direct_io */
 	void (*up)(void *ctx);	/* called once, when the kernel has been answered for the first time */
 	void *up_ctx;
 };

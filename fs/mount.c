@@ -259,6 +259,7 @@ static enum err_code serve(struct server *sv, const char *repository,
 	end_signals(SIG_BLOCK);
 	fs->uid = geteuid();
 	fs->gid = getegid();
+	fs->verify_always = sv->options->verify_always;
 	fs->up = on_up;
 	fs->up_ctx = sv;
 	rc = log_open(ev, &fs->log, e);
@@ -354,7 +355,7 @@ enum err_code mount_run(const struct mount_options *o, const struct store_events
 	char *mountpoint = NULL;
 	enum err_code rc;
 
-	rc = options_parse(o->fuse_options, &options, e);
+	rc = options_parse(o->fuse_options, o->by_mount, &options, e);
 	if (!rc && options.allow_other)
 		rc = options_check_allow_other(FUSE_CONF, geteuid() == 0, e);
 	if (!rc)

@@ -13,6 +13,7 @@ struct mount_options {
 	const char *mountpoint;
 	const char *fuse_options;	/* what -o had, comma separated, or NULL */
 	bool foreground;		/* -f */
+	bool by_mount;			/* mount(8) has called: its own options are among fuse_options */
 };
 
 /**

@@ -2,6 +2,7 @@
 #include "fs/options.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,12 +11,17 @@
 /*
  * The mount is read-only, nosuid, nodev and noatime whatever is asked, so the
  * words for that are taken in silence and their opposites refused: a person who
- * typed "suid" and got nosuid would find out at the worst time.
+ * typed "suid" and got nosuid would find out at the worst time.  mount(8) adds
+ * rw, suid and dev of its own accord, so that from it they mean nothing.
  */
 static const char *const granted[] = {
 	"ro", "nosuid", "nodev", "noatime", "default_permissions", "exec",
 	/* what an /etc/fstab line has for others than us */
-	"defaults", "auto", "noauto", "user", "nouser", "users", "_netdev", "nofail",
+	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev",
+	"nofail",
+	/* what makes no difference to a file system nobody can write to, and that keeps no access times */
+	"relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime",
+	"diratime", "nodiratime", "sync", "async", "dirsync", "silent", "loud", "mand", "nomand",
 };
 
 static const struct refusal {
@@ -39,16 +45,42 @@ static bool begins(const char *opt, size_t len, const char *with)
 	return len >= n && memcmp(opt, with, n) == 0;
 }
 
-static enum err_code option(const char *opt, size_t len, struct options *o, struct err *e)
+static bool is_valued(const char *opt, size_t len, struct options *o)
 {
-	if (len == 0 || begins(opt, len, "x-") || begins(opt, len, "fsname=") ||
-	    begins(opt, len, "subtype="))
+	static const struct {
+		const char *text;
+		size_t at;
+		bool to;
+	} valued[] = {
+		{ "time=utc", offsetof(struct options, local_time), false },
+		{ "time=local", offsetof(struct options, local_time), true },
+		{ "verify=cached", offsetof(struct options, verify_always), false },
+		{ "verify=always", offsetof(struct options, verify_always), true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(valued); i++) {
+		if (is(opt, len, valued[i].text)) {
+			*(bool *)((char *)o + valued[i].at) = valued[i].to;
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum err_code option(const char *opt, size_t len, bool by_mount, struct options *o,
+			    struct err *e)
+{
+	if (len == 0 || begins(opt, len, "x-") || begins(opt, len, "X-") ||
+	    begins(opt, len, "comment=") || begins(opt, len, "user=") ||
+	    begins(opt, len, "fsname=") || begins(opt, len, "subtype=") || is_valued(opt, len, o))
 		return ERR_OK;
 	for (size_t i = 0; i < ARRAY_LEN(granted); i++)
 		if (is(opt, len, granted[i]))
 			return ERR_OK;
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		if (is(opt, len, refused[i].name))
+		if (is(opt, len, refused[i].name) && by_mount)
+			return ERR_OK;
+		else if (is(opt, len, refused[i].name))
 			return err_set(e, ERR_USAGE, "-o %s: %s", refused[i].name, refused[i].why);
 	if (is(opt, len, "allow_other"))
 		o->allow_other = true;
@@ -60,7 +92,7 @@ static enum err_code option(const char *opt, size_t len, struct options *o, stru
 	return ERR_OK;
 }
 
-enum err_code options_parse(const char *text, struct options *out, struct err *e)
+enum err_code options_parse(const char *text, bool by_mount, struct options *out, struct err *e)
 {
 	struct options o = { 0 };
 	enum err_code rc = ERR_OK;
@@ -68,7 +100,7 @@ enum err_code options_parse(const char *text, struct options *out, struct err *e
 	while (text && *text && !rc) {
 		size_t len = strcspn(text, ",");
 
-		rc = option(text, len, &o, e);
+		rc = option(text, len, by_mount, &o, e);
 		text += len;
 		text += *text == ',';
 	}

@@ -10,10 +10,16 @@
 struct options {
 	bool allow_other;
 	bool noexec;
+	bool local_time;	/* time=local: folders are named in local time, with its offset */
+	bool verify_always;	/* verify=always: every read goes to the medium again */
 };
 
-/** text: comma separated, or NULL.  ERR_USAGE names the option that is unknown or refused. */
-MUST_CHECK enum err_code options_parse(const char *text, struct options *out, struct err *e);
+/**
+ * text: comma separated, or NULL.  ERR_USAGE names the option that is unknown or refused.  by_mount: mount(8) passes
+ * them on, with its defaults among them: what says the opposite of what the mount is in any case is passed over.
+ */
+MUST_CHECK enum err_code options_parse(const char *text, bool by_mount, struct options *out,
+				       struct err *e);
 
 /**
  * Whether this process may ask for allow_other.  ERR_USAGE says which line /etc/fuse.conf lacks; conf is that

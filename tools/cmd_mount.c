@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "fs/mount.h"
 #include "store/base/buf.h"
 #include "tools/commands.h"
@@ -29,18 +31,27 @@ static int mount_it(struct app *a, struct mount_options *o)
 	return e.code == ERR_NOT_FOUND ? app_fail_open(a, &e) : app_fail(a, &e);
 }
 
+/*
+ * By mount(8) and /etc/fstab it is "vouch REPOSITORY MOUNTPOINT -o OPTIONS" (mount.fuse3's form: main finds
+ * no command in it) or "mount.vouch REPOSITORY MOUNTPOINT [-sfnv] [-o OPTIONS]"; then argv[0] is that program.
+ */
 static int run(struct app *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		APP_LONG_OPTIONS, { "foreground", no_argument, NULL, 'f' },
 		{ "options", required_argument, NULL, 'o' }, APP_LONG_END
 	};
-	struct mount_options o = { 0 };
+	struct mount_options o = { .by_mount = strcmp(argv[0], "mount") != 0 };
 	struct buf fuse = BUF_INIT;
+	bool fake = false;	/* mount -f: all but the mount */
 	int status, c;
 
-	while ((c = app_getopt(a, argc, argv, ":fho:r:", longs)) != -1) {
-		if (c == 'f') {
+	while ((c = app_getopt(a, argc, argv, o.by_mount ? ":fnsvo:" : ":fho:r:", longs)) != -1) {
+		if (o.by_mount && c == 'f') {
+			fake = true;
+		} else if (o.by_mount && strchr("nsv", c)) {
+			continue;	/* no mtab, sloppy, verbose: nothing to be done about */
+		} else if (c == 'f') {
 			o.foreground = true;
 		} else if (c == 'o') {
 			add_fuse_option(&fuse, optarg);
@@ -57,7 +68,7 @@ static int run(struct app *a, int argc, char **argv)
 			a->repo = argv[optind];
 		o.mountpoint = argv[argc - 1];
 		o.fuse_options = *fuse.p ? (const char *)fuse.p : NULL;
-		status = mount_it(a, &o);
+		status = fake ? STATUS_DONE : mount_it(a, &o);
 	} else {
 		status = app_usage(a, "one MOUNTPOINT, please");
 	}

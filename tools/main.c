@@ -130,6 +130,19 @@ static int flush_status(int status)
 	return status;
 }
 
+/*
+ * mount(8) calls helpers in two forms: mount.TYPE SPEC DIR ..., and by way of mount.fuse3 "vouch REPO DIR -o ...",
+ * where a path stands in a command's place.
+ */
+static bool is_mount_call(int argc, char **argv)
+{
+	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
+
+	if (argc > 0 && strncmp(base ? base + 1 : argv[0], "mount.", 6) == 0)
+		return true;
+	return argc >= 3 && argv[1][0] == '/';
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -143,6 +156,10 @@ int main(int argc, char **argv)
 
 	prepare_process();
 	opterr = 0;			/* what is wrong is said in our own words */
+	if (is_mount_call(argc, argv)) {
+		a.command = &cmd_mount;
+		return app_end(&a, cmd_mount.run(&a, argc, argv));
+	}
 	/* "+": options after the command are the command's. */
 	while ((c = getopt_long(argc, argv, "+r:hV", longs, NULL)) != -1) {
 		switch (c) {

@@ -24,6 +24,9 @@ static const struct row {
 	{ "defaults,noauto,_netdev,nofail,x-systemd.automount", ERR_OK, false, false, NULL },
 	{ ",noexec,,allow_other,", ERR_OK, true, true, NULL },
 	{ "fsname=/x,subtype=y", ERR_OK, false, false, NULL },
+	{ "time=local,time=utc,verify=cached,relatime,user=joe", ERR_OK, false, false, NULL },
+	{ "time=mars", ERR_USAGE, false, false, "-o time=mars:" },
+	{ "verify=", ERR_USAGE, false, false, "-o verify=:" },
 	{ "rw", ERR_USAGE, false, false, "-o rw" },
 	{ "ro,suid", ERR_USAGE, false, false, "-o suid" },
 	{ "dev", ERR_USAGE, false, false, "-o dev" },
@@ -40,12 +43,38 @@ static void test_row(void **state)
 	struct options o = { 0 };
 	struct err e = ERR_INIT;
 
-	assert_int_equal(options_parse(t->text, &o, &e), t->want);
+	assert_int_equal(options_parse(t->text, false, &o, &e), t->want);
 	assert_int_equal(e.code, t->want);
 	assert_int_equal(o.allow_other, t->allow_other);
 	assert_int_equal(o.noexec, t->noexec);
 	if (t->says)
 		assert_non_null(strstr(e.msg, t->says));
+}
+
+static void test_values(void **state)
+{
+	struct options o = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(options_parse("time=local,verify=always", false, &o, &e), ERR_OK);
+	assert_true(o.local_time && o.verify_always);
+	assert_int_equal(options_parse("verify=always,verify=cached", false, &o, &e), ERR_OK);
+	assert_false(o.local_time || o.verify_always);
+}
+
+/* What mount(8) and mount.fuse3 were seen to pass. */
+static void test_by_mount(void **state)
+{
+	struct options o = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(options_parse("rw,dev,suid", true, &o, &e), ERR_OK);
+	assert_int_equal(options_parse("rw,relatime,nosuid,nodev,allow_other,exec", true, &o, &e),
+			 ERR_OK);
+	assert_true(o.allow_other);
+	assert_int_equal(options_parse("rw,bogus", true, &o, &e), ERR_USAGE);
 }
 
 static const struct conf {
@@ -85,12 +114,14 @@ static void test_conf(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(rows) + 1];
+	struct CMUnitTest tests[ARRAY_LEN(rows) + 3];
 	size_t n = 0;
 
 	for (; n < ARRAY_LEN(rows); n++)
 		tests[n] = (struct CMUnitTest){ rows[n].text ? rows[n].text : "none", test_row,
 						NULL, NULL, (void *)(uintptr_t)&rows[n] };
+	tests[n++] = (struct CMUnitTest){ "values", test_values, NULL, NULL, NULL };
+	tests[n++] = (struct CMUnitTest){ "by mount(8)", test_by_mount, NULL, NULL, NULL };
 	tests[n] = (struct CMUnitTest){ "fuse.conf", test_conf, NULL, NULL, NULL };
 	return cmocka_run_group_tests_name("fs options", tests, NULL, NULL);
 }
