@@ -275,7 +275,7 @@ static enum err_code serve(struct server *sv, const char *repository,
 	if (!rc)
 		rc = handles_open(&fs->handles, e);
 	if (!rc)
-		rc = snaps_open(fs->store, fs->log, &fs->snaps, e);
+		rc = snaps_open(fs->store, fs->log, sv->options->local_time, &fs->snaps, e);
 	if (!rc)
 		rc = serve_session(sv, e);
 out:

@@ -22,7 +22,7 @@ struct listing {
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (ino != NODEID_ROOT) {
+	if (!root_has(ino)) {
 		fi->cache_readdir = 1;
 		fi->keep_cache = 1;
 	}
@@ -88,8 +88,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool pl
 	struct facts dir;
 	enum err_code rc;
 
-	if (ino == NODEID_ROOT) {
-		root_readdir(req, size, off, plus);
+	if (root_has(ino)) {
+		root_readdir(req, ino, size, off, plus);
 		return;
 	}
 	rc = node_dir(fs, ino, &dir, &e);

@@ -22,8 +22,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		(void)fuse_reply_err(req, ENAMETOOLONG);
 		return;
 	}
-	if (parent == NODEID_ROOT) {
-		root_lookup(req, name);
+	if (root_has(parent)) {
+		root_lookup(req, parent, name);
 		return;
 	}
 	rc = node_dir(fs, parent, &dir, &e);

@@ -41,8 +41,17 @@ static void name_changed(void *ctx, const char *name)
 		(void)fuse_lowlevel_notify_inval_entry(r->se, NODEID_ROOT, name, strlen(name));
 }
 
-static void root_changed(struct refresher *r)
+static void dir_changed(void *ctx, uint64_t id)
 {
+	struct refresher *r = ctx;
+
+	if (!fuse_session_exited(r->se))
+		(void)fuse_lowlevel_notify_inval_inode(r->se, id, 0, 0);
+}
+
+static void root_changed(struct refresher *r, const struct snap_list *now)
+{
+	view_each_dir(now->view, dir_changed, r);
 	(void)fuse_lowlevel_notify_inval_inode(r->se, NODEID_ROOT, 0, 0);
 	(void)fuse_lowlevel_notify_inval_inode(r->se, NODEID_LATEST, 0, 0);
 }
@@ -59,7 +68,7 @@ static void look(struct refresher *r, bool packs)
 		rc = snaps_refresh(r->fs->snaps, name_changed, r, &e);
 	now = snaps_get(r->fs->snaps);
 	if (now != before)
-		root_changed(r);
+		root_changed(r, now);
 	snaps_put(now);
 	snaps_put(before);
 	if (rc && !r->failing)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The root: a folder a snapshot, "latest", and by name only the links DATE-ID8 and DATE-ID16 to a snapshot that is
+ * The root: a folder a snapshot, "latest", what fs/view.h makes, and by name only the links DATE-ID8 and DATE-ID16 to a snapshot that is
  * shown as DATE.  They are links and no second names of the folder because the kernel allows a folder one name: it
  * would move it back and forth between two under the feet of whoever stands in it.
  */
@@ -25,6 +25,9 @@ static void root_stat(const struct fs *fs, const struct snap_list *l, struct sta
 	st->st_ino = NODEID_ROOT;
 	st->st_mode = S_IFDIR | 0555;
 	st->st_nlink = (nlink_t)(2 + l->nr_live);
+	for (const struct view_node *n = view_next(l->view, NODEID_ROOT, 0); n;
+	     n = view_next(l->view, NODEID_ROOT, n->id))
+		st->st_nlink += !n->target;
 	st->st_uid = fs->uid;
 	st->st_gid = fs->gid;
 	st->st_size = 4096;
@@ -44,6 +47,26 @@ static void link_stat(const struct fs *fs, const struct snap *to, uint64_t nodei
 	st->st_mtim.tv_sec = (time_t)to->time.sec;
 	st->st_mtim.tv_nsec = (long)to->time.nsec;
 	st->st_ctim = st->st_atim = st->st_mtim;
+}
+
+static void view_stat(const struct fs *fs, const struct view_node *n, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = n->id;
+	st->st_mode = n->target ? S_IFLNK | 0777 : S_IFDIR | 0555;
+	st->st_nlink = n->target ? 1 : 2 + n->nr_subdirs;
+	st->st_uid = fs->uid;
+	st->st_gid = fs->gid;
+	st->st_size = n->target ? (off_t)strlen(n->target) : 4096;
+	st->st_blksize = 4096;
+	st->st_mtim.tv_sec = (time_t)n->time.sec;
+	st->st_mtim.tv_nsec = (long)n->time.nsec;
+	st->st_ctim = st->st_atim = st->st_mtim;
+}
+
+static bool is_view(uint64_t nodeid)
+{
+	return nodeid_slot(nodeid) == 0 && nodeid >= NODEID_VIEW;
 }
 
 /* The snapshot that a link of ours leads to; NULL where there is none (any more). */
@@ -82,7 +105,35 @@ static void link_param(const struct fs *fs, const struct snap *to, uint64_t node
 	link_stat(fs, to, nodeid, &p->attr);
 }
 
-void root_lookup(fuse_req_t req, const char *name)
+/* No timeouts: what these names lead to is asked for anew each time. */
+static void view_reply(fuse_req_t req, const struct fs *fs, const struct view_node *n)
+{
+	struct fuse_entry_param p = { .ino = n ? n->id : 0 };
+
+	if (!n) {
+		(void)fuse_reply_err(req, ENOENT);
+		return;
+	}
+	view_stat(fs, n, &p.attr);
+	(void)fuse_reply_entry(req, &p);
+}
+
+static void lookup_in_view(fuse_req_t req, uint64_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	const struct snap_list *l = snaps_get(fs->snaps);
+	const struct view_node *dir = view_by_id(l->view, parent);
+
+	if (!dir)
+		(void)fuse_reply_err(req, ESTALE);
+	else if (dir->target)
+		(void)fuse_reply_err(req, ENOTDIR);
+	else
+		view_reply(req, fs, view_child(l->view, parent, name));
+	snaps_put(l);
+}
+
+void root_lookup(fuse_req_t req, uint64_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	const struct snap_list *l = snaps_get(fs->snaps);
@@ -92,10 +143,12 @@ void root_lookup(fuse_req_t req, const char *name)
 	struct fuse_entry_param p;
 	struct err e = ERR_INIT;
 
-	if (!s) {
-		(void)fuse_reply_err(req, ENOENT);
+	if (parent != NODEID_ROOT) {
+		lookup_in_view(req, parent, name);
+	} else if (!s) {
+		view_reply(req, fs, view_child(l->view, NODEID_ROOT, name));
 	} else if (latest || alias) {
-		uint64_t number = len == strlen(s->name) ? NUMBER_ALIAS16 : NUMBER_ALIAS8;
+		uint64_t number = len == strlen(s->full) ? NUMBER_ALIAS16 : NUMBER_ALIAS8;
 
 		link_param(fs, s, latest ? NODEID_LATEST : nodeid_of(s->slot, number), &p);
 		(void)fuse_reply_entry(req, &p);
@@ -111,10 +164,14 @@ void root_getattr(fuse_req_t req, uint64_t nodeid)
 {
 	struct fs *fs = fs_of(req);
 	const struct snap_list *l = snaps_get(fs->snaps);
+	const struct view_node *n = is_view(nodeid) ? view_by_id(l->view, nodeid) : NULL;
 	const struct snap *to = link_target(l, nodeid);
 	struct stat st;
 
-	if (nodeid == NODEID_ROOT) {
+	if (n) {
+		view_stat(fs, n, &st);
+		(void)fuse_reply_attr(req, &st, 0);
+	} else if (nodeid == NODEID_ROOT) {
 		root_stat(fs, l, &st);
 		(void)fuse_reply_attr(req, &st, TIMEOUT_ROOT);
 	} else if (to) {
@@ -130,10 +187,15 @@ void root_readlink(fuse_req_t req, uint64_t nodeid)
 {
 	struct fs *fs = fs_of(req);
 	const struct snap_list *l = snaps_get(fs->snaps);
+	const struct view_node *n = is_view(nodeid) ? view_by_id(l->view, nodeid) : NULL;
 	const struct snap *to = link_target(l, nodeid);
 
 	if (to)
 		(void)fuse_reply_readlink(req, to->shown);
+	else if (n && n->target)
+		(void)fuse_reply_readlink(req, n->target);
+	else if (n || nodeid == NODEID_ROOT)
+		(void)fuse_reply_err(req, EINVAL);
 	else
 		(void)fuse_reply_err(req, ESTALE);
 	snaps_put(l);
@@ -168,10 +230,31 @@ static void list(struct listing *l, const char *name, uint64_t ino, mode_t mode,
 		l->len += n;
 }
 
-void root_readdir(fuse_req_t req, size_t size, off_t off, bool plus)
+/* A view's cookies are its nodes' numbers, all above those of snapshots. */
+static void list_view(struct listing *out, const struct view *v, uint64_t dir, off_t off)
+{
+	const struct view_node *n = view_next(v, dir, off > 0 ? (uint64_t)off : 0);
+
+	for (; n && !out->full; n = view_next(v, dir, n->id))
+		list(out, n->name, n->id, n->target ? S_IFLNK : S_IFDIR, (off_t)n->id);
+}
+
+static void list_root(struct listing *out, const struct snap_list *l, off_t off)
+{
+	if (off < COOKIE_LATEST && l->newest)
+		list(out, "latest", NODEID_LATEST, S_IFLNK, COOKIE_LATEST);
+	for (size_t i = off < COOKIE_SNAPS ? 0 : (size_t)off - COOKIE_SNAPS + 1;
+	     i < l->nr && !out->full; i++)
+		if (!l->all[i].gone)
+			list(out, l->all[i].shown, nodeid_of(l->all[i].slot, 0), S_IFDIR,
+			     (off_t)(COOKIE_SNAPS + i));
+}
+
+void root_readdir(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool plus)
 {
 	struct fs *fs = fs_of(req);
 	struct listing out = { .req = req, .size = size, .plus = plus, .buf = reply_buffer(size) };
+	const struct view_node *n = NULL;
 	const struct snap_list *l;
 
 	if (!out.buf) {
@@ -179,17 +262,18 @@ void root_readdir(fuse_req_t req, size_t size, off_t off, bool plus)
 		return;
 	}
 	l = snaps_get(fs->snaps);
-	if (off < 1)
-		list(&out, ".", NODEID_ROOT, S_IFDIR, 1);
-	if (off < 2)
-		list(&out, "..", NODEID_ROOT, S_IFDIR, 2);
-	if (off < COOKIE_LATEST && l->newest)
-		list(&out, "latest", NODEID_LATEST, S_IFLNK, COOKIE_LATEST);
-	for (size_t i = off < COOKIE_SNAPS ? 0 : (size_t)off - COOKIE_SNAPS + 1;
-	     i < l->nr && !out.full; i++)
-		if (!l->all[i].gone)
-			list(&out, l->all[i].shown, nodeid_of(l->all[i].slot, 0), S_IFDIR,
-			     (off_t)(COOKIE_SNAPS + i));
+	n = is_view(dir) ? view_by_id(l->view, dir) : NULL;
+	if (dir != NODEID_ROOT && (!n || n->target)) {
+		(void)fuse_reply_err(req, n || dir == NODEID_LATEST ? ENOTDIR : ESTALE);
+	} else {
+		if (off < 1)
+			list(&out, ".", dir, S_IFDIR, 1);
+		if (off < 2)
+			list(&out, "..", n ? n->parent : NODEID_ROOT, S_IFDIR, 2);
+		if (dir == NODEID_ROOT && off < (off_t)NODEID_VIEW)
+			list_root(&out, l, off);
+		list_view(&out, l->view, dir, off);
+		(void)fuse_reply_buf(req, out.buf, out.len);
+	}
 	snaps_put(l);
-	(void)fuse_reply_buf(req, out.buf, out.len);
 }

@@ -8,11 +8,13 @@
 #include "fs/nodes.h"
 #include "store/base/checked.h"
 
-#define DATE_ID8_LEN	(SNAPSHOT_DATE_LEN + 1 + 8)
+#define ID8_LEN		(1 + 8)	/* "-1c9e0d2a" */
+#define LOCAL_DATE_LEN	24u	/* "2026-11-21T03-00-00+0100" */
 
 struct snaps {
 	struct store *store;
 	struct log *log;
+	bool local_time;
 	pthread_mutex_t mutex;
 	struct snap_list *now;		/* mutex: the pointer; what it points to is immutable */
 	uint64_t stamp;			/* the refreshing thread's: of the names now was made from */
@@ -29,6 +31,9 @@ static void list_free(struct snap_list *l)
 {
 	if (!l)
 		return;
+	for (size_t i = 0; l->all && i < l->nr; i++)
+		view_parts_put(l->all[i].parts);
+	view_free(l->view);
 	free(l->all);
 	free(l->slots);
 	free(l->by_name);
@@ -85,6 +90,7 @@ static struct snap *find_id(const struct snap_list *l, const struct object_id *i
 	return i ? &l->all[i - 1] : NULL;
 }
 
+/* s's parts become the list's. */
 static void append(struct snap_list *l, const struct snap *s)
 {
 	l->all[l->nr] = *s;
@@ -95,13 +101,13 @@ static int name_order(const void *a, const void *b, void *list)
 {
 	const struct snap_list *l = list;
 
-	return strcmp(l->all[*(const size_t *)a].name, l->all[*(const size_t *)b].name);
+	return strcmp(l->all[*(const size_t *)a].full, l->all[*(const size_t *)b].full);
 }
 
 static bool same_prefix(const struct snap_list *l, size_t i, size_t j, size_t len)
 {
 	return i < l->nr_live && j < l->nr_live &&
-	       strncmp(l->all[l->by_name[i]].name, l->all[l->by_name[j]].name, len) == 0;
+	       strncmp(l->all[l->by_name[i]].full, l->all[l->by_name[j]].full, len) == 0;
 }
 
 /* i - 1 wraps at 0 and is then no index: same_prefix says false. */
@@ -132,11 +138,11 @@ static void finish(struct snap_list *l)
 	for (size_t i = 0; i < l->nr_live; i++) {
 		struct snap *s = &l->all[l->by_name[i]];
 
-		memcpy(s->shown, s->name, sizeof(s->shown));
-		if (alone(l, i, SNAPSHOT_DATE_LEN))
-			s->shown[SNAPSHOT_DATE_LEN] = '\0';
-		else if (alone(l, i, DATE_ID8_LEN))
-			s->shown[DATE_ID8_LEN] = '\0';
+		memcpy(s->shown, s->full, sizeof(s->shown));
+		if (alone(l, i, s->date_len))
+			s->shown[s->date_len] = '\0';
+		else if (alone(l, i, s->date_len + ID8_LEN))
+			s->shown[s->date_len + ID8_LEN] = '\0';
 	}
 	(void)clock_gettime(CLOCK_REALTIME, &l->changed);	/* zero is a time too */
 }
@@ -149,8 +155,26 @@ static bool is_bad(const struct snapshot_list *sl, const char *name)
 	return false;
 }
 
-static enum err_code add_found(struct snap_list *l, const struct snapshot *from, bool *changed,
-			       struct err *e)
+/* full and date_len. A time that the local clock has no four-digit year for stays as it is. */
+static void name_in_full(struct snap *s, bool local_time)
+{
+	time_t t = (time_t)s->time.sec;
+	char date[64];
+	struct tm tm;
+
+	memcpy(s->full, s->name, sizeof(s->full));
+	s->date_len = SNAPSHOT_DATE_LEN;
+	if (!local_time || !localtime_r(&t, &tm) ||
+	    strftime(date, sizeof(date), "%Y-%m-%dT%H-%M-%S%z", &tm) != LOCAL_DATE_LEN)
+		return;
+	memcpy(s->full, date, LOCAL_DATE_LEN);
+	memcpy(s->full + LOCAL_DATE_LEN, s->name + SNAPSHOT_DATE_LEN,
+	       sizeof(s->full) - LOCAL_DATE_LEN);	/* add_found saw that the end is in there */
+	s->date_len = LOCAL_DATE_LEN;
+}
+
+static enum err_code add_found(struct snap_list *l, const struct snapshot *from, bool local_time,
+			       bool *changed, struct err *e)
 {
 	struct snap s = { .id = from->id, .root = from->root, .time = from->time };
 	size_t len = strlen(from->name);
@@ -163,9 +187,13 @@ static enum err_code add_found(struct snap_list *l, const struct snapshot *from,
 	/* Slots are never reused, so that many could come and go in one mount. */
 	if (l->nr >= SLOT_MAX / 2)
 		return err_set(e, ERR_LIMIT, "%zu snapshots seen: mount again", l->nr);
-	if (len < SNAPSHOT_DATE_LEN || len >= sizeof(s.name) || memchr(from->name, '/', len))
+	if (len < SNAPSHOT_DATE_LEN ||
+	    len >= sizeof(s.name) - (LOCAL_DATE_LEN - SNAPSHOT_DATE_LEN) || memchr(from->name, '/', len))
 		return err_set(e, ERR_CORRUPT, "snapshot of a strange name: %s", from->name);
 	memcpy(s.name, from->name, len + 1);
+	name_in_full(&s, local_time);
+	if (view_parts_new(from, &s.parts, e))
+		return ERR_NOMEM;
 	append(l, &s);
 	*changed = true;
 	return ERR_OK;
@@ -173,7 +201,7 @@ static enum err_code add_found(struct snap_list *l, const struct snapshot *from,
 
 /* The list after old (NULL at first), given what the repository has now; NULL in *out where nothing changed. */
 static enum err_code next_list(const struct snap_list *old, const struct snapshot_list *sl,
-			       struct snap_list **out, struct err *e)
+			       bool local_time, struct snap_list **out, struct err *e)
 {
 	struct snap_list *l = list_alloc((old ? old->nr : 0) + sl->nr);
 	enum err_code rc = ERR_OK;
@@ -186,14 +214,18 @@ static enum err_code next_list(const struct snap_list *old, const struct snapsho
 
 		/* One whose file rotted while we look on was whole when we read it: it stays. */
 		s.gone = s.gone || !is_bad(sl, s.name);
+		s.parts = view_parts_get(s.parts);
 		append(l, &s);
 	}
 	for (size_t i = 0; i < sl->nr && !rc; i++)
-		rc = add_found(l, &sl->all[i], &changed, e);
+		rc = add_found(l, &sl->all[i], local_time, &changed, e);
 	for (size_t i = 0; old && i < old->nr; i++)
 		changed = changed || l->all[i].gone != old->all[i].gone;
 	if (!rc && changed) {
 		finish(l);
+		rc = view_build(l, local_time, &l->view, e);
+	}
+	if (!rc && changed) {
 		*out = l;
 		l = NULL;
 	}
@@ -219,11 +251,11 @@ static void tell_bad(struct snaps *s, const struct snapshot_list *sl)
 
 static void tell_names(const struct snap *s, snaps_changed_fn *changed, void *ctx)
 {
-	static const size_t lens[] = { SNAPSHOT_DATE_LEN, DATE_ID8_LEN, SNAP_NAME_MAX };
+	const size_t lens[] = { s->date_len, s->date_len + ID8_LEN, SNAP_NAME_MAX };
 	char name[SNAP_NAME_MAX];
 
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
-		memcpy(name, s->name, sizeof(name));
+		memcpy(name, s->full, sizeof(name));
 		if (lens[i] < sizeof(name))
 			name[lens[i]] = '\0';
 		changed(ctx, name);
@@ -262,7 +294,7 @@ enum err_code snaps_refresh(struct snaps *s, snaps_changed_fn *changed, void *ct
 	if (rc)
 		return rc;
 	tell_bad(s, &sl);
-	rc = next_list(old, &sl, &next, e);
+	rc = next_list(old, &sl, s->local_time, &next, e);
 	snapshot_list_release(&sl);
 	if (rc)
 		return rc;
@@ -279,7 +311,8 @@ enum err_code snaps_refresh(struct snaps *s, snaps_changed_fn *changed, void *ct
 	return ERR_OK;
 }
 
-enum err_code snaps_open(struct store *st, struct log *log, struct snaps **out, struct err *e)
+enum err_code snaps_open(struct store *st, struct log *log, bool local_time, struct snaps **out,
+			 struct err *e)
 {
 	struct snaps *s = calloc(1, sizeof(*s));
 	enum err_code rc;
@@ -288,6 +321,8 @@ enum err_code snaps_open(struct store *st, struct log *log, struct snaps **out, 
 		return err_set(e, ERR_NOMEM, "snapshots");
 	s->store = st;
 	s->log = log;
+	s->local_time = local_time;
+	tzset();
 	must(pthread_mutex_init(&s->mutex, NULL));
 	rc = snaps_refresh(s, NULL, NULL, e);
 	if (rc) {
@@ -327,6 +362,27 @@ void snaps_put(const struct snap_list *cl)
 		list_free(l);
 }
 
+/* Where snapshots show by the local clock, the repository's names are good, too: DATE and DATE-ID8 of one only. */
+static const struct snap *by_own_name(const struct snap_list *l, const char *name, size_t len)
+{
+	const struct snap *found = NULL;
+
+	if (len < SNAPSHOT_DATE_LEN || name[SNAPSHOT_DATE_LEN - 1] != 'Z')
+		return NULL;
+	for (size_t i = 0; i < l->nr_live; i++) {
+		const struct snap *s = &l->all[l->by_name[i]];
+
+		if (strncmp(s->name, name, len) != 0)
+			continue;
+		if (strlen(s->name) == len)
+			return s;
+		if (found || (len != SNAPSHOT_DATE_LEN && len != SNAPSHOT_DATE_LEN + ID8_LEN))
+			return NULL;
+		found = s;
+	}
+	return found;
+}
+
 const struct snap *snap_list_name(const struct snap_list *l, const char *name, size_t len,
 				  bool *alias)
 {
@@ -336,22 +392,22 @@ const struct snap *snap_list_name(const struct snap_list *l, const char *name, s
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (strncmp(l->all[l->by_name[mid]].name, name, len) < 0)
+		if (strncmp(l->all[l->by_name[mid]].full, name, len) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	if (lo == l->nr_live)
-		return NULL;
-	s = &l->all[l->by_name[lo]];
-	if (strncmp(s->name, name, len) != 0)
-		return NULL;
+	s = lo < l->nr_live ? &l->all[l->by_name[lo]] : NULL;
+	if (!s || strncmp(s->full, name, len) != 0) {
+		*alias = true;
+		return by_own_name(l, name, len);
+	}
 	/* By its shown name, by DATE-ID8 where that is one snapshot's only, or in full; nothing between. */
 	if (strlen(s->shown) == len) {
 		*alias = false;
 		return s;
 	}
-	if (strlen(s->name) != len && (len != DATE_ID8_LEN || !alone(l, lo, len)))
+	if (strlen(s->full) != len && (len != s->date_len + ID8_LEN || !alone(l, lo, len)))
 		return NULL;
 	*alias = true;
 	return s;

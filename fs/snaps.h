@@ -8,17 +8,21 @@
 #include <time.h>
 
 #include "fs/log.h"
+#include "fs/view.h"
 #include "store/snapshot.h"
 
-#define SNAP_NAME_MAX	64u	/* with the NUL; DATE-ID16 takes 38 */
+#define SNAP_NAME_MAX	64u	/* with the NUL; DATE-ID16 takes 38, with a local date 42 */
 
 struct snap {
 	struct object_id id, root;
-	char name[SNAP_NAME_MAX];	/* in full */
-	char shown[SNAP_NAME_MAX];	/* as the root lists it; a prefix of name */
+	char name[SNAP_NAME_MAX];	/* the repository's */
+	char full[SNAP_NAME_MAX];	/* the same, or with the date as the local clock had it */
+	char shown[SNAP_NAME_MAX];	/* as the root lists it; a prefix of full */
+	size_t date_len;		/* of full */
 	struct vtime time;
 	uint32_t slot;		/* its part of a node id; never another snapshot's while mounted */
 	bool gone;		/* forgotten: kept to keep the slot */
+	struct view_parts *parts;
 };
 
 /** all is in the order of first sight: an index is a cookie that readdir can go on from after any change. */
@@ -28,17 +32,18 @@ struct snap_list {
 	size_t nr;
 	uint32_t *slots;	/* hash table of slots_mask + 1: index into all, plus 1 */
 	size_t slots_mask;
-	size_t *by_name;	/* the nr_live that are not gone, sorted by name */
+	size_t *by_name;	/* the nr_live that are not gone, sorted by full */
 	size_t nr_live;
 	const struct snap *newest;	/* NULL where there is none */
+	struct view *view;		/* what is made from the live ones */
 	struct timespec changed;	/* when this list came to be: the root's mtime */
 };
 
 struct snaps;
 
-/** Reads the list once. */
-MUST_CHECK enum err_code snaps_open(struct store *s, struct log *l, struct snaps **out,
-				    struct err *e);
+/** Reads the list once.  local_time: snapshots are shown by the local clock, 2026-11-21T03-00-00+0100. */
+MUST_CHECK enum err_code snaps_open(struct store *s, struct log *l, bool local_time,
+				    struct snaps **out, struct err *e);
 void snaps_close(struct snaps *s);		/* NULL is allowed */
 
 /** The list as it is now, until snaps_put. */

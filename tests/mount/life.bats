@@ -122,7 +122,7 @@ refused()	# refused STATUS TEXT ARGUMENT...
 	new=$(readlink "$W/mnt/latest")
 	[ "$(cat "$W/mnt/latest/hello")" = changed ]
 	[ "$(cat "$W/mnt/$old/hello")" = hello ]
-	[ "$(ls "$W/mnt" | wc -l)" -eq 3 ]
+	[ "$(ls -d "$W/mnt"/20* | wc -l)" -eq 2 ]
 	[ -d "$W/mnt/$new" ]
 }
 

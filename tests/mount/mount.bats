@@ -28,11 +28,13 @@ stat_of() { stat -c "$1" "$W/mnt/latest/$2"; }
 
 @test "the root lists one dated folder, and latest leads to it" {
 	run ls "$W/mnt"
-	[ "${#lines[@]}" -eq 2 ]
+	[ "${#lines[@]}" -eq 4 ]
 	[[ "${lines[0]}" =~ ^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]-[0-5][0-9]-[0-6][0-9]Z$ ]]
-	[ "${lines[1]}" = latest ]
+	[ "${lines[1]}" = by-type ]
+	[ "${lines[2]}" = latest ]
+	[ "${lines[3]}" = "latest-$(hostname | tr -c 'A-Za-z0-9._\n-' _)" ]
 	[ "$(readlink "$W/mnt/latest")" = "${lines[0]}" ]
-	[ "$(stat -c %h "$W/mnt")" -eq 3 ]
+	[ "$(stat -c %h "$W/mnt")" -eq 4 ]
 }
 
 @test "a snapshot is found by its name with its id, short and long" {

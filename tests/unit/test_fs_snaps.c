@@ -5,6 +5,12 @@
 #define snapshot_list_release	fake_list_release
 #define store_refresh		fake_refresh
 #include "fs/snaps.c"
+#define newer		view_newer
+#define name_order	view_name_order
+#include "fs/view.c"
+#include "fs/view_find.c"
+#undef newer
+#undef name_order
 #define must log_must
 #include "fs/log.c"
 #undef must
@@ -80,7 +86,7 @@ static int setup(void **state)
 	add("2026-11-21T03-00-00Z-bbbbbbbb3b4c5d6e", 200, 3);
 	add("2026-11-21T04-00-00Z-cccccccc00000000", 300, 4);
 	add("2026-11-21T04-00-00Z-cccccccc00000001", 300, 4);
-	return log_open(NULL, &l, &e) || snaps_open(NULL, l, &s, &e);
+	return log_open(NULL, &l, &e) || snaps_open(NULL, l, false, &s, &e);
 }
 
 static int teardown(void **state)
@@ -128,6 +134,58 @@ static void test_name(void **state)
 		assert_int_equal(alias, t->alias);
 	}
 	snaps_put(now);
+}
+
+/* In a zone east of Greenwich and, since October, an hour from it: one folder a row, by each of its names. */
+static const struct local_row {
+	const char *name;
+	int found;
+	bool alias;
+} locals[] = {
+	{ "1970-01-01T01-01-40+0100", 0, false },
+	{ "1970-01-01T01-01-40+0100-1c9e0d2a", 0, true },
+	{ "1970-01-01T01-01-40+0100-1c9e0d2a3b4c5d6e", 0, true },
+	{ "2026-11-21T02-00-00Z", 0, true },
+	{ "2026-11-21T02-00-00Z-1c9e0d2a", 0, true },
+	{ "2026-11-21T02-00-00Z-1c9e0d2a3b4c5d6e", 0, true },
+	{ "2026-11-21T02-00-00Z-1c9e0d2a3b4c5d6", -1, false },
+	{ "2026-11-21T03-00-00Z", -1, false },
+	{ "2026-11-21T03-00-00Z-bbbbbbbb", 2, true },
+	{ "1970-01-01T01-03-20+0100", -1, false },
+	{ "1970-01-01T01-03-20+0100-bbbbbbbb", 2, false },
+	{ "1970-01-01T01-05-00+0100-cccccccc00000001", 4, false },
+	{ "1970-01-01T01-01-40", -1, false },
+};
+
+static void test_local(void **state)
+{
+	struct err e = ERR_INIT;
+	const struct snap_list *now;
+
+	(void)state;
+	snaps_close(s);
+	s = NULL;
+	assert_int_equal(setenv("TZ", "CET-1", 1), 0);
+	assert_int_equal(snaps_open(NULL, l, true, &s, &e), ERR_OK);
+	now = snaps_get(s);
+	for (size_t i = 0; i < ARRAY_LEN(locals); i++) {
+		const struct local_row *t = &locals[i];
+		bool alias = false;
+		const struct snap *got = snap_list_name(now, t->name, strlen(t->name), &alias);
+
+		if (t->found < 0) {
+			assert_null(got);
+			continue;
+		}
+		assert_non_null(got);
+		assert_true(id_eq(&got->id, &have[t->found].id));
+		assert_int_equal(alias, t->alias);
+	}
+	assert_non_null(view_child(now->view, view_child(now->view, view_child(now->view,
+			NODEID_ROOT, "by-type")->id, "files")->id, "session_19700101_010140"));
+	snaps_put(now);
+	assert_int_equal(unsetenv("TZ"), 0);
+	tzset();
 }
 
 static char told[512];
@@ -241,12 +299,13 @@ static void test_empty(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(names) + 4];
+	struct CMUnitTest tests[ARRAY_LEN(names) + 5];
 	size_t n = 0;
 
 	for (; n < ARRAY_LEN(names); n++)
 		tests[n] = (struct CMUnitTest){ names[n].name, test_name, setup, teardown,
 						(void *)(uintptr_t)&names[n] };
+	tests[n++] = (struct CMUnitTest){ "local", test_local, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "slots", test_slots, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "nothing new", test_nothing_new, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "rotten", test_rotten_stays, setup, teardown, NULL };
