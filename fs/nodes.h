@@ -4,7 +4,7 @@
  * forget has nothing to do.
  *
  *   1                   the root, 2 the link "latest"; what else has slot 0 belongs to no snapshot:
- *   1 << 38 | hash      links and folders made from the list of snapshots (fs/view.h)
+ *   1 << 38 | hash      links and folders made from the list of snapshots (fs/views.h)
  *   slot << 40 | n      entry n of a snapshot: its root folder is 0, then preorder.  A folder numbered n with t
  *                       entries anywhere below it holds exactly n + 1 ... n + t.
  *   the two highest n   the links DATE-ID8 and DATE-ID16 that stand beside a snapshot shown as DATE

@@ -51,7 +51,7 @@ static void dir_changed(void *ctx, uint64_t id)
 
 static void root_changed(struct refresher *r, const struct snap_list *now)
 {
-	view_each_dir(now->view, dir_changed, r);
+	views_each_dir(now->views, dir_changed, r);
 	(void)fuse_lowlevel_notify_inval_inode(r->se, NODEID_ROOT, 0, 0);
 	(void)fuse_lowlevel_notify_inval_inode(r->se, NODEID_LATEST, 0, 0);
 }

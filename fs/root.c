@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The root: a folder a snapshot, "latest", what fs/view.h makes, and by name only the links DATE-ID8 and DATE-ID16 to a snapshot that is
+ * The root: a folder a snapshot, "latest", what fs/views.h makes, and by name only the links DATE-ID8 and DATE-ID16 to a snapshot that is
  * shown as DATE.  They are links and no second names of the folder because the kernel allows a folder one name: it
  * would move it back and forth between two under the feet of whoever stands in it.
  */
@@ -25,8 +25,8 @@ static void root_stat(const struct fs *fs, const struct snap_list *l, struct sta
 	st->st_ino = NODEID_ROOT;
 	st->st_mode = S_IFDIR | 0555;
 	st->st_nlink = (nlink_t)(2 + l->nr_live);
-	for (const struct view_node *n = view_next(l->view, NODEID_ROOT, 0); n;
-	     n = view_next(l->view, NODEID_ROOT, n->id))
+	for (const struct view_node *n = views_next(l->views, NODEID_ROOT, 0); n;
+	     n = views_next(l->views, NODEID_ROOT, n->id))
 		st->st_nlink += !n->target;
 	st->st_uid = fs->uid;
 	st->st_gid = fs->gid;
@@ -122,14 +122,14 @@ static void lookup_in_view(fuse_req_t req, uint64_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	const struct snap_list *l = snaps_get(fs->snaps);
-	const struct view_node *dir = view_by_id(l->view, parent);
+	const struct view_node *dir = views_by_id(l->views, parent);
 
 	if (!dir)
 		(void)fuse_reply_err(req, ESTALE);
 	else if (dir->target)
 		(void)fuse_reply_err(req, ENOTDIR);
 	else
-		view_reply(req, fs, view_child(l->view, parent, name));
+		view_reply(req, fs, views_child(l->views, parent, name));
 	snaps_put(l);
 }
 
@@ -146,7 +146,7 @@ void root_lookup(fuse_req_t req, uint64_t parent, const char *name)
 	if (parent != NODEID_ROOT) {
 		lookup_in_view(req, parent, name);
 	} else if (!s) {
-		view_reply(req, fs, view_child(l->view, NODEID_ROOT, name));
+		view_reply(req, fs, views_child(l->views, NODEID_ROOT, name));
 	} else if (latest || alias) {
 		uint64_t number = len == strlen(s->full) ? NUMBER_ALIAS16 : NUMBER_ALIAS8;
 
@@ -164,7 +164,7 @@ void root_getattr(fuse_req_t req, uint64_t nodeid)
 {
 	struct fs *fs = fs_of(req);
 	const struct snap_list *l = snaps_get(fs->snaps);
-	const struct view_node *n = is_view(nodeid) ? view_by_id(l->view, nodeid) : NULL;
+	const struct view_node *n = is_view(nodeid) ? views_by_id(l->views, nodeid) : NULL;
 	const struct snap *to = link_target(l, nodeid);
 	struct stat st;
 
@@ -187,7 +187,7 @@ void root_readlink(fuse_req_t req, uint64_t nodeid)
 {
 	struct fs *fs = fs_of(req);
 	const struct snap_list *l = snaps_get(fs->snaps);
-	const struct view_node *n = is_view(nodeid) ? view_by_id(l->view, nodeid) : NULL;
+	const struct view_node *n = is_view(nodeid) ? views_by_id(l->views, nodeid) : NULL;
 	const struct snap *to = link_target(l, nodeid);
 
 	if (to)
@@ -231,11 +231,11 @@ static void list(struct listing *l, const char *name, uint64_t ino, mode_t mode,
 }
 
 /* A view's cookies are its nodes' numbers, all above those of snapshots. */
-static void list_view(struct listing *out, const struct view *v, uint64_t dir, off_t off)
+static void list_view(struct listing *out, const struct views *v, uint64_t dir, off_t off)
 {
-	const struct view_node *n = view_next(v, dir, off > 0 ? (uint64_t)off : 0);
+	const struct view_node *n = views_next(v, dir, off > 0 ? (uint64_t)off : 0);
 
-	for (; n && !out->full; n = view_next(v, dir, n->id))
+	for (; n && !out->full; n = views_next(v, dir, n->id))
 		list(out, n->name, n->id, n->target ? S_IFLNK : S_IFDIR, (off_t)n->id);
 }
 
@@ -262,7 +262,7 @@ void root_readdir(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool plu
 		return;
 	}
 	l = snaps_get(fs->snaps);
-	n = is_view(dir) ? view_by_id(l->view, dir) : NULL;
+	n = is_view(dir) ? views_by_id(l->views, dir) : NULL;
 	if (dir != NODEID_ROOT && (!n || n->target)) {
 		(void)fuse_reply_err(req, n || dir == NODEID_LATEST ? ENOTDIR : ESTALE);
 	} else {
@@ -272,7 +272,7 @@ void root_readdir(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool plu
 			list(&out, "..", n ? n->parent : NODEID_ROOT, S_IFDIR, 2);
 		if (dir == NODEID_ROOT && off < (off_t)NODEID_VIEW)
 			list_root(&out, l, off);
-		list_view(&out, l->view, dir, off);
+		list_view(&out, l->views, dir, off);
 		(void)fuse_reply_buf(req, out.buf, out.len);
 	}
 	snaps_put(l);

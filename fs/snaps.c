@@ -33,7 +33,7 @@ static void list_free(struct snap_list *l)
 		return;
 	for (size_t i = 0; l->all && i < l->nr; i++)
 		view_parts_put(l->all[i].parts);
-	view_free(l->view);
+	views_free(l->views);
 	free(l->all);
 	free(l->slots);
 	free(l->by_name);
@@ -223,7 +223,7 @@ static enum err_code next_list(const struct snap_list *old, const struct snapsho
 		changed = changed || l->all[i].gone != old->all[i].gone;
 	if (!rc && changed) {
 		finish(l);
-		rc = view_build(l, local_time, &l->view, e);
+		rc = views_build(l, local_time, &l->views, e);
 	}
 	if (!rc && changed) {
 		*out = l;

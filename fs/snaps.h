@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "fs/log.h"
-#include "fs/view.h"
+#include "fs/views.h"
 #include "store/snapshot.h"
 
 #define SNAP_NAME_MAX	64u	/* with the NUL; DATE-ID16 takes 38, with a local date 42 */
@@ -35,7 +35,7 @@ struct snap_list {
 	size_t *by_name;	/* the nr_live that are not gone, sorted by full */
 	size_t nr_live;
 	const struct snap *newest;	/* NULL where there is none */
-	struct view *view;		/* what is made from the live ones */
+	struct views *views;		/* what is made from the live ones */
 	struct timespec changed;	/* when this list came to be: the root's mtime */
 };
 

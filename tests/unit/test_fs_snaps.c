@@ -7,8 +7,8 @@
 #include "fs/snaps.c"
 #define newer		view_newer
 #define name_order	view_name_order
-#include "fs/view.c"
-#include "fs/view_find.c"
+#include "fs/views.c"
+#include "fs/views_find.c"
 #undef newer
 #undef name_order
 #define must log_must
@@ -181,7 +181,7 @@ static void test_local(void **state)
 		assert_true(id_eq(&got->id, &have[t->found].id));
 		assert_int_equal(alias, t->alias);
 	}
-	assert_non_null(view_child(now->view, view_child(now->view, view_child(now->view,
+	assert_non_null(views_child(now->views, views_child(now->views, views_child(now->views,
 			NODEID_ROOT, "by-type")->id, "files")->id, "session_19700101_010140"));
 	snaps_put(now);
 	assert_int_equal(unsetenv("TZ"), 0);

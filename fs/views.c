@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every link is first an item, a path and a target; items in order of their paths then become nodes, with folders. */
-#include "fs/view.h"
+#include "fs/views.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -397,7 +397,7 @@ static int place_order(const void *a, const void *b)
 	       x->id < y->id ? -1 : x->id > y->id;
 }
 
-static uint32_t *sorted(struct view *v, int (*order)(const void *, const void *, void *))
+static uint32_t *sorted(struct views *v, int (*order)(const void *, const void *, void *))
 {
 	uint32_t *all = calloc((size_t)v->nr + 1, sizeof(*all));
 
@@ -409,7 +409,7 @@ static uint32_t *sorted(struct view *v, int (*order)(const void *, const void *,
 }
 
 /* Two paths of one hash, one in some millions of mounts of as many snapshots as anybody has: the next number. */
-static bool number_nodes(struct view *v, const uint32_t *up)
+static bool number_nodes(struct views *v, const uint32_t *up)
 {
 	uint32_t *all = sorted(v, id_order);
 
@@ -423,10 +423,10 @@ static bool number_nodes(struct view *v, const uint32_t *up)
 	return all != NULL;
 }
 
-enum err_code view_build(const struct snap_list *l, bool local, struct view **out, struct err *e)
+enum err_code views_build(const struct snap_list *l, bool local, struct views **out, struct err *e)
 {
 	struct builder b = { .l = l, .local = local };
-	struct view *v = calloc(1, sizeof(*v));
+	struct views *v = calloc(1, sizeof(*v));
 
 	b.bad = !v;
 	add_hosts(&b);
@@ -454,14 +454,14 @@ enum err_code view_build(const struct snap_list *l, bool local, struct view **ou
 	free(b.nodes);
 	free(b.up);
 	if (b.bad) {
-		view_free(v);
+		views_free(v);
 		return err_set(e, ERR_NOMEM, "views of %zu snapshots", l->nr_live);
 	}
 	*out = v;
 	return ERR_OK;
 }
 
-void view_free(struct view *v)
+void views_free(struct views *v)
 {
 	if (!v)
 		return;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "fs/view.h"
+#include "fs/views.h"
 
-const struct view_node *view_by_id(const struct view *v, uint64_t id)
+const struct view_node *views_by_id(const struct views *v, uint64_t id)
 {
 	uint32_t lo = 0, hi = v->nr;
 
@@ -18,7 +18,7 @@ const struct view_node *view_by_id(const struct view *v, uint64_t id)
 	return lo < v->nr && v->nodes[v->by_id[lo]].id == id ? &v->nodes[v->by_id[lo]] : NULL;
 }
 
-const struct view_node *view_child(const struct view *v, uint64_t parent, const char *name)
+const struct view_node *views_child(const struct views *v, uint64_t parent, const char *name)
 {
 	uint32_t lo = 0, hi = v->nr;
 
@@ -40,7 +40,7 @@ const struct view_node *view_child(const struct view *v, uint64_t parent, const 
 	return NULL;
 }
 
-const struct view_node *view_next(const struct view *v, uint64_t parent, uint64_t after)
+const struct view_node *views_next(const struct views *v, uint64_t parent, uint64_t after)
 {
 	uint32_t lo = 0, hi = v->nr;
 
@@ -56,7 +56,7 @@ const struct view_node *view_next(const struct view *v, uint64_t parent, uint64_
 	return lo < v->nr && v->nodes[lo].parent == parent ? &v->nodes[lo] : NULL;
 }
 
-void view_each_dir(const struct view *v, void (*fn)(void *ctx, uint64_t id), void *ctx)
+void views_each_dir(const struct views *v, void (*fn)(void *ctx, uint64_t id), void *ctx)
 {
 	for (uint32_t i = 0; i < v->nr; i++)
 		if (!v->nodes[i].target)

@@ -10,8 +10,8 @@
  * Names are [A-Za-z0-9._-] ('+' too in DATED), and no two of a folder differ in case alone: where they would, -ID8
  * of the snapshot is put behind (of a latest-HOST: eight digits made from the host's name).
  */
-#ifndef VOUCH_FS_VIEW_H
-#define VOUCH_FS_VIEW_H
+#ifndef VOUCH_FS_VIEWS_H
+#define VOUCH_FS_VIEWS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,24 +38,24 @@ struct view_node {
 	uint32_t nr_subdirs;
 };
 
-struct view {
+struct views {
 	struct view_node *nodes;	/* sorted by parent, id */
 	uint32_t *by_id, *by_name;	/* indices; by_name sorted by parent, name */
 	uint32_t nr;
 };
 
-/** l: all but its view is in place.  local: by the local clock. */
-MUST_CHECK enum err_code view_build(const struct snap_list *l, bool local, struct view **out,
+/** l: all but its views are in place.  local: by the local clock. */
+MUST_CHECK enum err_code views_build(const struct snap_list *l, bool local, struct views **out,
 				    struct err *e);
-void view_free(struct view *v);		/* NULL is allowed */
+void views_free(struct views *v);		/* NULL is allowed */
 
 /* Each: NULL where there is none. */
-const struct view_node *view_by_id(const struct view *v, uint64_t id);
-const struct view_node *view_child(const struct view *v, uint64_t parent, const char *name);
+const struct view_node *views_by_id(const struct views *v, uint64_t id);
+const struct view_node *views_child(const struct views *v, uint64_t parent, const char *name);
 /** The child of parent with the lowest id above after: a listing that goes on whatever changed meanwhile. */
-const struct view_node *view_next(const struct view *v, uint64_t parent, uint64_t after);
+const struct view_node *views_next(const struct views *v, uint64_t parent, uint64_t after);
 
 /** fn with each folder's id. */
-void view_each_dir(const struct view *v, void (*fn)(void *ctx, uint64_t id), void *ctx);
+void views_each_dir(const struct views *v, void (*fn)(void *ctx, uint64_t id), void *ctx);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Links and folders made from a list of snapshots: which, where they lead, that their numbers stay. */
-#include "fs/view.c"
-#include "fs/view_find.c"
+#include "fs/views.c"
+#include "fs/views_find.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 static struct snap snaps[SNAPS_MAX];
 static size_t by_name[SNAPS_MAX];
 static struct snap_list list = { .all = snaps, .by_name = by_name };
-static struct view *v;
+static struct views *v;
 
 /* sec: after 2026-11-21T02:00:00Z. comps: "type name status", a NULL at the end. */
 static void add(const char *shown, int64_t sec, const char *host, const char *const *comps)
@@ -49,15 +49,15 @@ static void build(void)
 {
 	struct err e = ERR_INIT;
 
-	view_free(v);
+	views_free(v);
 	v = NULL;
-	assert_int_equal(view_build(&list, false, &v, &e), ERR_OK);
+	assert_int_equal(views_build(&list, false, &v, &e), ERR_OK);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	view_free(v);
+	views_free(v);
 	v = NULL;
 	while (list.nr)
 		view_parts_put(snaps[--list.nr].parts);
@@ -72,7 +72,7 @@ static const struct view_node *at(const char *path)
 
 	(void)snprintf(copy, sizeof(copy), "%s", path);
 	for (char *p = strtok_r(copy, "/", &save); p; p = strtok_r(NULL, "/", &save)) {
-		n = view_child(v, n ? n->id : NODEID_ROOT, p);
+		n = views_child(v, n ? n->id : NODEID_ROOT, p);
 		if (!n)
 			return NULL;
 	}
@@ -88,14 +88,14 @@ static void leads(const char *path, const char *target)
 	assert_non_null(n);
 	assert_non_null(n->target);
 	assert_string_equal(n->target, target);
-	assert_ptr_equal(view_by_id(v, n->id), n);
+	assert_ptr_equal(views_by_id(v, n->id), n);
 }
 
 static size_t count(uint64_t dir)
 {
 	size_t nr = 0;
 
-	for (const struct view_node *n = view_next(v, dir, 0); n; n = view_next(v, dir, n->id), nr++)
+	for (const struct view_node *n = views_next(v, dir, 0); n; n = views_next(v, dir, n->id), nr++)
 		assert_int_equal(n->parent, dir);
 	return nr;
 }
@@ -116,8 +116,8 @@ static void test_files(void **state)
 	assert_int_equal(count(at("by-type")->id), 1);
 	assert_int_equal(at("by-type")->nr_subdirs, 1);
 	assert_int_equal(at("by-type/files")->time.sec, snaps[1].time.sec);
-	assert_null(view_by_id(v, NODEID_VIEW));
-	assert_null(view_child(v, NODEID_ROOT, "by-typ"));
+	assert_null(views_by_id(v, NODEID_VIEW));
+	assert_null(views_child(v, NODEID_ROOT, "by-typ"));
 
 	/* the next list: same folders, same numbers; what leads elsewhere has another number */
 	old = at("latest-web")->id;
@@ -227,5 +227,5 @@ int main(void)
 		cmocka_unit_test_teardown(test_empty, teardown),
 	};
 
-	return cmocka_run_group_tests_name("fs view", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("fs views", tests, NULL, NULL);
 }
