@@ -9,6 +9,7 @@
 #include "fs/nodes.h"
 #include "fs/snaps.h"
 
+struct control;
 struct handles;
 struct refresher;
 
@@ -19,6 +20,7 @@ struct fs {
 	struct nodes *nodes;
 	struct handles *handles;
 	struct refresher *refresher;
+	struct control *control;
 	uid_t uid;		/* the mounter's: who owns the root */
 	gid_t gid;
 	bool verify_always;	/* every read goes to the medium: open must be answered, with direct_io */

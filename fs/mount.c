@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/control.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 #include "fs/options.h"
@@ -277,12 +278,15 @@ static enum err_code serve(struct server *sv, const char *repository,
 	if (!rc)
 		rc = snaps_open(fs->store, fs->log, sv->options->local_time, &fs->snaps, e);
 	if (!rc)
+		rc = control_open(sv->options->show_control, &fs->control, e);
+	if (!rc)
 		rc = serve_session(sv, e);
 out:
 	if (rc && sv->detached)
 		log_say(fs->log, EVENT_WARNING, "the mount on %s ends: %s", sv->mountpoint,
 			e ? e->msg : err_name(rc));
 	handles_close(fs->handles);
+	control_close(fs->control);
 	snaps_close(fs->snaps);
 	nodes_close(fs->nodes);
 	store_close(fs->store);

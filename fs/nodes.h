@@ -5,6 +5,7 @@
  *
  *   1                   the root, 2 the link "latest"; what else has slot 0 belongs to no snapshot:
  *   1 << 38 | hash      links and folders made from the list of snapshots (fs/views.h)
+ *   1 << 39 | ...       the control folder and what is in it (fs/control_impl.h)
  *   slot << 40 | n      entry n of a snapshot: its root folder is 0, then preorder.  A folder numbered n with t
  *                       entries anywhere below it holds exactly n + 1 ... n + t.
  *   the two highest n   the links DATE-ID8 and DATE-ID16 that stand beside a snapshot shown as DATE
@@ -18,6 +19,7 @@
 #define NODEID_ROOT	1u
 #define NODEID_LATEST	2u
 #define NODEID_VIEW	(UINT64_C(1) << 38)	/* | 38 bits of hash */
+#define NODEID_CONTROL	(UINT64_C(1) << 39)	/* the folder .vouch; and | more: what is in it */
 #define NUMBER_BITS	40
 #define NUMBER_MASK	((UINT64_C(1) << NUMBER_BITS) - 1)
 #define NUMBER_ALIAS8	NUMBER_MASK

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/control.h"
 #include "fs/ops.h"
 
 #define COOKIE_DOTDOT	2
@@ -88,6 +89,10 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool pl
 	struct facts dir;
 	enum err_code rc;
 
+	if (control_has(ino)) {
+		control_readdir(req, ino, size, off, plus);
+		return;
+	}
 	if (root_has(ino)) {
 		root_readdir(req, ino, size, off, plus);
 		return;

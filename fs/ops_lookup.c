@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 
 #include "fs/attr.h"
+#include "fs/control.h"
 #include "fs/ops.h"
 
 #define NAME_LEN_MAX	255	/* what statfs says; the kernel lets 1024 through */
@@ -20,6 +21,10 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (strlen(name) > NAME_LEN_MAX) {
 		(void)fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	if (control_takes(parent, name)) {
+		control_lookup(req, parent, name);
 		return;
 	}
 	if (root_has(parent)) {
@@ -71,6 +76,10 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct stat st;
 
 	(void)fi;
+	if (control_has(ino)) {
+		control_getattr(req, ino);
+		return;
+	}
 	if (root_has(ino)) {
 		root_getattr(req, ino);
 		return;
@@ -90,6 +99,10 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	struct entry_ref r = { 0 };
 	struct err e = ERR_INIT;
 
+	if (control_has(ino)) {
+		control_readlink(req, ino);
+		return;
+	}
 	if (root_has(ino)) {
 		root_readlink(req, ino);
 		return;

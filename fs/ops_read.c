@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/control.h"
 #include "fs/ops.h"
 
 struct handle {
@@ -104,6 +105,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		(void)fuse_reply_err(req, EROFS);
 		return;
 	}
+	if (control_has(ino)) {
+		control_opened(req, ino, fi);
+		return;
+	}
 	h = calloc(1, sizeof(*h));
 	if (!h) {
 		(void)fuse_reply_err(req, ENOMEM);
@@ -130,7 +135,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	struct err e = ERR_INIT;
 	size_t n;
 
-	if (!buf)
+	if (control_has(ino))
+		control_read(req, ino, size, off);
+	else if (!buf)
 		(void)fuse_reply_err(req, ENOMEM);
 	else if (blob_pread(h->blob, (uint64_t)off, buf, size, &n, &e))
 		reply_err(req, "read", ino, &e);	/* damage: EIO */
@@ -145,7 +152,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 	enum err_code rc;
 	uint64_t to;
 
-	if (whence != SEEK_DATA && whence != SEEK_HOLE) {	/* the kernel does the others */
+	if (control_has(ino) || (whence != SEEK_DATA && whence != SEEK_HOLE)) {	/* the kernel does the others */
 		(void)fuse_reply_err(req, EINVAL);
 		return;
 	}
@@ -166,7 +173,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 
-	(void)ino;
-	handle_free(fs->handles, handle_of(fi));
+	if (!control_has(ino))
+		handle_free(fs->handles, handle_of(fi));
 	(void)fuse_reply_err(req, 0);
 }

@@ -11,6 +11,7 @@ struct options {
 	bool allow_other;
 	bool noexec;
 	bool local_time;	/* time=local: folders are named in local time, with its offset */
+	bool show_control;	/* control=visible: the root lists .vouch */
 	bool verify_always;	/* verify=always: every read goes to the medium again */
 };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "fs/control.h"
 #include "fs/fs.h"
 
 #define PERIOD_MS	800	/* a snapshot appears within two seconds, the kernel's one included */
@@ -76,6 +77,7 @@ static void look(struct refresher *r, bool packs)
 	if (!rc && r->failing)
 		log_say(r->fs->log, EVENT_NOTE, "the repository answers again");
 	r->failing = rc != ERR_OK;
+	control_medium(r->fs->control, rc ? &e : NULL);
 }
 
 static void add_ms(struct timespec *t, long ms)

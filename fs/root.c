@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/control.h"
 #include "fs/ops.h"
 
 #define COOKIE_LATEST	3	/* after ".", 1, and "..", 2 */
-#define COOKIE_SNAPS	4	/* plus the index in snap_list.all */
+#define COOKIE_CONTROL	4
+#define COOKIE_SNAPS	5	/* plus the index in snap_list.all */
 
 bool root_has(uint64_t nodeid)
 {
@@ -239,10 +241,13 @@ static void list_view(struct listing *out, const struct views *v, uint64_t dir, 
 		list(out, n->name, n->id, n->target ? S_IFLNK : S_IFDIR, (off_t)n->id);
 }
 
-static void list_root(struct listing *out, const struct snap_list *l, off_t off)
+static void list_root(struct listing *out, const struct fs *fs, const struct snap_list *l,
+		      off_t off)
 {
 	if (off < COOKIE_LATEST && l->newest)
 		list(out, "latest", NODEID_LATEST, S_IFLNK, COOKIE_LATEST);
+	if (off < COOKIE_CONTROL && control_is_listed(fs->control))
+		list(out, CONTROL_NAME, NODEID_CONTROL, S_IFDIR, COOKIE_CONTROL);
 	for (size_t i = off < COOKIE_SNAPS ? 0 : (size_t)off - COOKIE_SNAPS + 1;
 	     i < l->nr && !out->full; i++)
 		if (!l->all[i].gone)
@@ -271,7 +276,7 @@ void root_readdir(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool plu
 		if (off < 2)
 			list(&out, "..", n ? n->parent : NODEID_ROOT, S_IFDIR, 2);
 		if (dir == NODEID_ROOT && off < (off_t)NODEID_VIEW)
-			list_root(&out, l, off);
+			list_root(&out, fs, l, off);
 		list_view(&out, l->views, dir, off);
 		(void)fuse_reply_buf(req, out.buf, out.len);
 	}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Folders of the control folder with a name for each snapshot; and the first of them, SHA256SUMS. */
+#include "fs/control_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/sums.h"
+
+#define SUFFIX_MAX	8u
+
+enum err_code snaps_slot(const struct snap_list *l, uint64_t slot, const struct snap **out,
+			 struct err *e)
+{
+	const struct snap *s = slot <= SLOT_MAX ? snap_list_slot(l, (uint32_t)slot) : NULL;
+
+	if (!s || s->gone)
+		return ctl_none(e, ESTALE);
+	*out = s;
+	return ERR_OK;
+}
+
+enum err_code snaps_find(const struct ctl *c, const struct snap_name *as, const char *name,
+			 uint64_t *out, struct err *e)
+{
+	size_t len = strlen(name), suffix = strlen(as->suffix);
+	const struct snap_list *l = snaps_get(c->fs->snaps);
+	const struct snap *s = NULL;
+	bool alias;
+
+	/* By every name that the root knows it under; listed is the one that the root lists. */
+	if (len > suffix && strcmp(name + len - suffix, as->suffix) == 0) {
+		len -= suffix;
+		s = len == 6 && memcmp(name, "latest", 6) == 0
+			    ? l->newest
+			    : snap_list_name(l, name, len, &alias);
+	}
+	if (s)
+		*out = ctl_id(as->kind, s->slot);
+	snaps_put(l);
+	return s ? ERR_OK : ctl_none(e, ENOENT);
+}
+
+enum err_code snaps_each(const struct ctl *c, const struct snap_name *as, uint64_t after,
+			 struct ctl_listing *to, struct err *e)
+{
+	const struct snap_list *l = snaps_get(c->fs->snaps);
+	uint64_t i = after < CTL_COOKIE_FIRST ? 0 : after - CTL_COOKIE_FIRST + 1;
+	char name[SNAP_NAME_MAX + SUFFIX_MAX];
+	bool room = true;
+
+	(void)e;
+	for (; i < l->nr && room; i++) {
+		const struct snap *s = &l->all[i];
+
+		if (s->gone)
+			continue;
+		(void)snprintf(name, sizeof(name), "%s%s", s->shown, as->suffix);
+		room = ctl_list(to, name, ctl_id(as->kind, s->slot), S_IFREG,
+				CTL_COOKIE_FIRST + i);
+	}
+	snaps_put(l);
+	return ERR_OK;
+}
+
+/* SHA256SUMS. */
+
+static enum err_code sums_root(const struct ctl *c, uint64_t nodeid, struct vtime *time,
+			       struct entry_ref *out, struct err *e)
+{
+	const struct snap_list *l = snaps_get(c->fs->snaps);
+	const struct snap *s = NULL;
+	enum err_code rc = snaps_slot(l, ctl_data(nodeid), &s, e);
+
+	if (!rc) {
+		*time = s->time;
+		rc = tree_root(c->fs->store, &s->root, out, e);
+	}
+	if (!rc && out->e.type != ENTRY_DIR)
+		rc = err_set(e, ERR_CORRUPT, "the snapshot's root is not a folder");
+	snaps_put(l);
+	return rc;
+}
+
+static enum err_code sums_stat(const struct ctl *c, uint64_t nodeid, struct stat *st,
+			       struct err *e)
+{
+	struct entry_ref root = { 0 };
+	struct vtime time = { 0 };
+	struct timespec t;
+	enum err_code rc = sums_root(c, nodeid, &time, &root, e);
+
+	if (!rc) {
+		t = (struct timespec){ .tv_sec = (time_t)time.sec, .tv_nsec = (long)time.nsec };
+		ctl_stat(c, S_IFREG | 0400, &t, st);
+		st->st_size = (off_t)sums_size(&root.e);
+		st->st_blksize = 128 << 10;
+	}
+	entry_ref_release(c->fs->store, &root);
+	return rc;
+}
+
+static enum err_code sums_read_at(const struct ctl *c, uint64_t nodeid, uint64_t off, void *buf,
+				  size_t len, size_t *n, struct err *e)
+{
+	struct entry_ref root = { 0 };
+	struct vtime time;
+	enum err_code rc = sums_root(c, nodeid, &time, &root, e);
+
+	if (!rc)
+		rc = sums_read(c->fs->store, &root.e, off, buf, len, n, e);
+	entry_ref_release(c->fs->store, &root);
+	return rc;
+}
+
+const struct ctl_ops ctl_sums_ops = { .stat = sums_stat, .read = sums_read_at };

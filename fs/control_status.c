@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* "status" for people, and "metrics" for Prometheus: the same facts. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "fs/control_impl.h"
+#include "store/base/checked.h"
+
+struct facts_now {
+	struct store_stats stats;
+	struct medium medium;
+	struct timespec now;
+	uint64_t snapshots;
+	bool has_newest;
+	char newest[SNAP_NAME_MAX];
+	struct vtime newest_time;
+};
+
+static void look(const struct ctl *c, struct facts_now *f)
+{
+	const struct snap_list *l = snaps_get(c->fs->snaps);
+
+	*f = (struct facts_now){ .snapshots = l->nr_live, .has_newest = l->newest != NULL };
+	if (l->newest) {
+		memcpy(f->newest, l->newest->shown, sizeof(f->newest));
+		f->newest_time = l->newest->time;
+	}
+	snaps_put(l);
+	store_stats(c->fs->store, &f->stats);
+	f->medium = control_medium_now(c->fs->control);
+	if (clock_gettime(CLOCK_REALTIME, &f->now) < 0)
+		f->now.tv_sec = 0;
+}
+
+/* One line, whatever is in it: a path may have a newline. */
+static void add_line(struct buf *out, const char *s)
+{
+	for (; *s; s++) {
+		unsigned char ch = (unsigned char)*s;
+
+		if (ch < 0x20 || ch == 0x7f || ch == '\\')
+			buf_printf(out, "\\x%02x", ch);
+		else
+			buf_add_u8(out, ch);
+	}
+	buf_add_u8(out, '\n');
+}
+
+static void add_time(struct buf *out, const struct timespec *t)
+{
+	char text[32];
+	struct tm tm;
+
+	if (gmtime_r(&t->tv_sec, &tm) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm))
+		buf_printf(out, "%s UTC", text);
+	else
+		buf_add_str(out, "an unknown time");
+}
+
+static void add_age(struct buf *out, int64_t sec)
+{
+	if (sec < 0)
+		buf_add_str(out, "in the future");
+	else if (sec < 120)
+		buf_printf(out, "%" PRId64 " s ago", sec);
+	else if (sec < 2 * 3600)
+		buf_printf(out, "%" PRId64 " minutes ago", sec / 60);
+	else if (sec < 48 * 3600)
+		buf_printf(out, "%" PRId64 " hours ago", sec / 3600);
+	else
+		buf_printf(out, "%" PRId64 " days ago", sec / 86400);
+}
+
+static void add_bytes(struct buf *out, uint64_t n)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double v = (double)n;
+	size_t i = 0;
+
+	if (n < 1024) {
+		buf_printf(out, "%" PRIu64 " bytes", n);
+		return;
+	}
+	for (v /= 1024; v >= 1024 && i + 1 < ARRAY_LEN(units); i++)
+		v /= 1024;
+	buf_printf(out, "%.1f %s", v, units[i]);
+}
+
+static void add_medium(struct buf *out, const struct medium *m)
+{
+	buf_add_str(out, "medium      ");
+	if (m->there) {
+		buf_add_str(out, "there\n");
+		return;
+	}
+	buf_add_str(out, "NOT READABLE since ");
+	add_time(out, &m->since);
+	buf_add_str(out, ": ");
+	add_line(out, m->why);
+}
+
+void status_text(const struct ctl *c, struct buf *out)
+{
+	struct facts_now f;
+
+	look(c, &f);
+	buf_printf(out, "vouch %s\nrepository  ", store_version());
+	add_line(out, store_path(c->fs->store));
+	buf_printf(out, "id          %s\n", store_id_text(c->fs->store));
+	add_medium(out, &f.medium);
+	buf_add_str(out, "mounted     ");
+	add_time(out, &c->fs->control->began);
+	buf_printf(out, "\nsnapshots   %" PRIu64 "\n", f.snapshots);
+	if (f.has_newest) {
+		buf_printf(out, "newest      %s, ", f.newest);
+		add_age(out, (int64_t)f.now.tv_sec - f.newest_time.sec);
+		buf_add_u8(out, '\n');
+	}
+	buf_printf(out, "index       %" PRIu64 " packs, %" PRIu64 " chunks\nread        ",
+		   f.stats.packs, f.stats.chunks);
+	add_bytes(out, f.stats.bytes_read);
+	buf_printf(out, " of the medium in %" PRIu64 " blocks, since it was mounted\nverified    ",
+		   f.stats.blocks_read);
+	add_bytes(out, f.stats.bytes_checked);
+	buf_add_str(out, " against their SHA-256\n");
+	if (f.stats.damaged)
+		buf_printf(out, "damage      MET %" PRIu64 " TIMES: see " CONTROL_NAME "/damage\n",
+			   f.stats.damaged);
+	else
+		buf_add_str(out, "damage      none met in what was read\n");
+}
+
+static void metric(struct buf *out, const char *name, const char *type, const char *help,
+		   uint64_t value)
+{
+	buf_printf(out, "# HELP vouch_%s %s\n# TYPE vouch_%s %s\nvouch_%s %" PRIu64 "\n", name, help,
+		   name, type, name, value);
+}
+
+void metrics_text(const struct ctl *c, struct buf *out)
+{
+	struct facts_now f;
+
+	look(c, &f);
+	metric(out, "repository_available", "gauge",
+	       "1 if the repository could be read at the last look, a second ago at most, else 0.",
+	       f.medium.there);
+	metric(out, "snapshots", "gauge", "Snapshots shown.", f.snapshots);
+	if (f.has_newest && f.newest_time.sec >= 0)
+		metric(out, "newest_snapshot_timestamp_seconds", "gauge",
+		       "When the newest snapshot was begun.", (uint64_t)f.newest_time.sec);
+	metric(out, "mount_start_timestamp_seconds", "gauge", "When this mount was begun.",
+	       (uint64_t)c->fs->control->began.tv_sec);
+	metric(out, "packs", "gauge", "Packs known to the index.", f.stats.packs);
+	metric(out, "chunks", "gauge", "Chunks known to the index.", f.stats.chunks);
+	metric(out, "read_blocks_total", "counter", "Blocks read from the medium.",
+	       f.stats.blocks_read);
+	metric(out, "read_bytes_total", "counter", "Stored bytes read from the medium.",
+	       f.stats.bytes_read);
+	metric(out, "verified_bytes_total", "counter",
+	       "Plain bytes whose SHA-256 was checked after they were read.",
+	       f.stats.bytes_checked);
+	metric(out, "damage_total", "counter", "Damaged or missing chunks met.", f.stats.damaged);
+}

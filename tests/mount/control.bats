@@ -1,0 +1,174 @@
+#!/usr/bin/env bats
+# The control folder: reached by name, the mounter's alone, and never stale.
+
+load common
+
+setup_file()
+{
+	require_fuse
+	begin
+	make_tree
+	(
+		cd "$W/src" || exit 1
+		mkdir -p $'odd\nfolder/in\\ner' plain
+		echo 1 > $'odd\nfolder/plain'
+		echo 2 > $'odd\nfolder/in\\ner/back\\slash'
+		echo 3 > $'plain/new\nline'
+		echo 4 > $'plain/carriage\rreturn'
+		echo 5 > $'plain/latin-\xe9'
+		echo 6 > 'plain/ leading and trailing '
+		echo 7 > 'plain/#hash'
+		echo 8 > 'plain/*star "quoted"'
+		touch $'plain/tab\there'
+	)
+	"$VOUCH" init "$VOUCH_REPO"
+	"$VOUCH" backup -C "$W/src" . 2>/dev/null
+	next_second
+	echo changed > "$W/src/plain/#hash"
+	rm "$W/src/text"
+	"$VOUCH" backup -C "$W/src" . 2>/dev/null
+	mount_it -o allow_other
+}
+
+teardown_file() { drop; }
+
+# Until the clock shows another second: snapshots are named by theirs.
+next_second()
+{
+	local now=$(date +%s)
+
+	until [ "$(date +%s)" != "$now" ]; do read -rt 0.05 <> <(:) || :; done
+}
+
+snapshots() { ls "$W/mnt" | grep "^20"; }
+
+@test "it is reached by name, and listed only where that is asked for" {
+	run ls -A "$W/mnt"
+	[[ "$output" != *vouch* ]]
+	[ "$(stat -c '%F %a %u' "$W/mnt/.vouch")" = "directory 700 $(id -u)" ]
+	for name in SHA256SUMS status metrics; do
+		ls -A "$W/mnt/.vouch" | grep -qx "$name"
+		[ -e "$W/mnt/.vouch/$name" ]
+	done
+	[ ! -e "$W/mnt/.vouch/none" ]
+	[ ! -e "$W/mnt/latest/.vouch" ]
+	run touch "$W/mnt/.vouch/new"
+	[[ "$output" = *"Read-only file system"* ]]
+	mkdir "$W/mnt-visible"
+	"$VOUCH" mount -o control=visible "$W/mnt-visible"
+	run ls -A "$W/mnt-visible"
+	fusermount3 -u "$W/mnt-visible"
+	grep -qx .vouch <<< "$output"
+}
+
+@test "nobody else gets in, also under allow_other" {
+	as_other() { (cd "$W/mnt" && setpriv --reuid=65534 --regid=65534 --clear-groups "$@"); }
+	[ "$(as_other cat latest/acl-yes)" = readable ]
+	for path in .vouch .vouch/status .vouch/SHA256SUMS .vouch/SHA256SUMS/latest; do
+		cat "$W/mnt/$path" > /dev/null 2>&1 || :	# known to the kernel now
+		run as_other cat $path
+		[[ "$output" = *"Permission denied"* ]]
+	done
+	run as_other ls .vouch
+	[[ "$output" = *"Permission denied"* ]]
+}
+
+@test "SHA256SUMS: sha256sum finds every file right" {
+	[ "$(ls "$W/mnt/.vouch/SHA256SUMS" | wc -l)" -eq 2 ]
+	for s in $(snapshots); do
+		cd "$W/mnt/$s"
+		LC_ALL=C sha256sum -c ../.vouch/SHA256SUMS/"$s" > "$W/checked"
+		[ "$(find . -type f -print0 | tr -dc '\0' | wc -c)" -eq "$(grep -c ': OK$' "$W/checked")" ]
+		[ "$(wc -l < "$W/checked")" -eq "$(grep -c ': OK$' "$W/checked")" ]
+		find . -type f -printf '%P\0' | xargs -0 sha256sum -- | LC_ALL=C sort > "$W/want"
+		LC_ALL=C sort "../.vouch/SHA256SUMS/$s" | cmp - "$W/want"
+	done
+	cmp "$W/mnt/.vouch/SHA256SUMS/latest" "$W/mnt/.vouch/SHA256SUMS/$(readlink "$W/mnt/latest")"
+	[ ! -e "$W/mnt/.vouch/SHA256SUMS/2001-01-01T00-00-00Z" ]
+}
+
+@test "SHA256SUMS: its size is exact, and any part of it is the same as the whole" {
+	f=$W/mnt/.vouch/SHA256SUMS/latest
+	cat "$f" > "$W/whole"
+	[ "$(stat -c %s "$f")" -eq "$(wc -c < "$W/whole")" ]
+	[ "$(wc -c < "$W/whole")" -gt 100000 ]
+	for skip in 0 1 66 67 4095 4096 50001 99999 $(($(wc -c < "$W/whole") - 1)); do
+		echo 3 > /proc/sys/vm/drop_caches
+		dd if="$f" bs=1 skip=$skip count=3000 status=none | cmp - <(tail -c +$((skip + 1)) "$W/whole" | head -c 3000)
+	done
+	[ -z "$(tail -c +$(($(wc -c < "$W/whole") + 1)) "$f")" ]
+}
+
+@test "a file of holes has a comment of the same length, that sha256sum passes over" {
+	mkdir -p "$W/holes/in"
+	truncate -s 2G "$W/holes/in/sparse\\file"
+	truncate -s 2G "$W/holes/in/sparse"
+	echo x > "$W/holes/x"
+	VOUCH_REPO=$W/repo-holes "$VOUCH" init
+	VOUCH_REPO=$W/repo-holes "$VOUCH" backup -C "$W/holes" . 2>/dev/null
+	mkdir "$W/mnt-holes"
+	VOUCH_REPO=$W/repo-holes "$VOUCH" mount "$W/mnt-holes"
+	cd "$W/mnt-holes/latest/"
+	cp "$W/mnt-holes/.vouch/SHA256SUMS/latest" "$W/sums"
+	[ "$(stat -c %s "$W/mnt-holes/.vouch/SHA256SUMS/latest")" -eq "$(wc -c < "$W/sums")" ]
+	run sha256sum -c "$W/sums"
+	cd "$W"
+	fusermount3 -u "$W/mnt-holes"
+	[ "$status" -eq 0 ]
+	[ "$output" = "x: OK" ]
+	[ "$(grep -c '^#' "$W/sums")" -eq 2 ]
+}
+
+@test "status and metrics follow a new backup within two seconds" {
+	f=$W/mnt/.vouch/status
+	grep -q "^snapshots   2$" "$f"
+	grep -q "^medium      there$" "$f"
+	grep -q "$W/repo" "$f"
+	next_second
+	"$VOUCH" backup -C "$W/src" . 2>/dev/null
+	three() { grep -q "^snapshots   3$" "$f"; }
+	within 2 three
+	grep -q "^vouch_snapshots 3$" "$W/mnt/.vouch/metrics"
+	[ "$(stat -c %s "$f")" -gt 100 ]
+}
+
+@test "metrics are in Prometheus' form, and count what is read" {
+	m=$W/mnt/.vouch/metrics
+	metric() { awk -v n="vouch_$1" '$1 == n { print $2 }' "$m"; }
+	for name in snapshots newest_snapshot_timestamp_seconds read_bytes_total \
+		verified_bytes_total damage_total repository_available; do
+		[[ "$(metric $name)" =~ ^[0-9]+$ ]]
+		[ "$(grep -cE "^# (HELP|TYPE) vouch_$name " "$m")" -eq 2 ]
+	done
+	run grep -vE '^(# (HELP|TYPE) vouch_[a-z_]+ .+|vouch_[a-z_]+ [0-9]+)$' "$m"
+	[ "$status" -eq 1 ]
+	[ "$(metric repository_available)" -eq 1 ]
+	[ "$(($(date +%s) - $(metric newest_snapshot_timestamp_seconds)))" -lt 100 ]
+	before=$(metric verified_bytes_total)
+	echo 3 > /proc/sys/vm/drop_caches
+	cat "$W/mnt/latest/large" "$W/mnt/latest/random-a" > /dev/null
+	[ "$(metric verified_bytes_total)" -ge "$before" ]
+	[ "$(metric read_bytes_total)" -gt 0 ]
+}
+
+@test "what was opened stays as it was while newer ones are made" {
+	exec 7< "$W/mnt/.vouch/metrics"
+	size=$(stat -L -c %s /proc/self/fd/7)
+	for i in 1 2 3 4; do
+		cat "$W/mnt/latest/wide/file-number-$i-with-a-long-name" > /dev/null
+		cat "$W/mnt/.vouch/metrics" > /dev/null
+	done
+	[ "$(wc -c <&7)" -eq "$size" ]
+	exec 7<&-
+}
+
+@test "the repository goes away and comes back: status and metrics say so" {
+	mv "$W/repo" "$W/unplugged"
+	away() { grep -q "^medium      NOT READABLE" "$W/mnt/.vouch/status"; }
+	here() { grep -q "^medium      there" "$W/mnt/.vouch/status"; }
+	within 5 away
+	grep -qx "vouch_repository_available 0" "$W/mnt/.vouch/metrics"
+	mv "$W/unplugged" "$W/repo"
+	within 5 here
+	grep -qx "vouch_repository_available 1" "$W/mnt/.vouch/metrics"
+}
