@@ -2,6 +2,7 @@
 #include "store/engine/catalog_impl.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -342,6 +343,8 @@ enum err_code catalog_end(struct catalog *c, struct err *e)
 		free(c->rows);
 		c->rows = NULL;
 		c->nr_rows = c->cap_rows = 0;
+		/* Rows by the million and tables by the thousand came and went: a mount keeps no such room. */
+		(void)malloc_trim(0);
 	}
 	catalog_unlock(c);
 	return rc;
