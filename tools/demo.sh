@@ -12,7 +12,10 @@ export LC_ALL=C.UTF-8
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 sh tools/deps.sh build
-make -s -j"$(nproc)" all
+build=$(mktemp)
+echo "building (make)"
+make -j"$(nproc)" all >"$build" 2>&1 || { cat "$build"; exit 1; }
+rm -f "$build"
 vouch=$PWD/build/vouch
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/vouch-demo.XXXXXX")
