@@ -162,10 +162,12 @@ static void test_bar_width(void **state)
 	assert_int_equal(setenv("TERM", "xterm", 1), 0);
 	for (unsigned short columns = 1; columns < 200; columns++) {
 		struct winsize ws = { .ws_row = 24, .ws_col = columns };
-		int master, slave, old = dup(STDERR_FILENO);
+		int master, slave, old;
 		ssize_t n;
 
-		assert_int_equal(openpty(&master, &slave, NULL, NULL, &ws), 0);
+		if (openpty(&master, &slave, NULL, NULL, &ws) < 0)
+			skip();		/* no /dev/pts in this chroot */
+		old = dup(STDERR_FILENO);
 		assert_int_equal(dup2(slave, STDERR_FILENO), STDERR_FILENO);
 		bar_events(NULL);
 		assert_int_equal(dup2(old, STDERR_FILENO), STDERR_FILENO);
