@@ -13,11 +13,14 @@
 /* Beside the folders, the files of control_text.c. */
 static const struct folder {
 	const char *name;
-	enum ctl_kind holds;
+	uint64_t nodeid;
 	struct snap_name names;		/* of a name a snapshot */
 } folders[FOLDER_NR] = {
-	[FOLDER_CONTROL] = { CONTROL_NAME, CTL_TOP, { NULL, CTL_TOP } },
-	[FOLDER_SUMS] = { "SHA256SUMS", CTL_SUMS, { "", CTL_SUMS } },
+	[FOLDER_CONTROL] = { .name = CONTROL_NAME, .nodeid = ctl_id(CTL_TOP, FOLDER_CONTROL) },
+	[FOLDER_SUMS] = { "SHA256SUMS", ctl_id(CTL_TOP, FOLDER_SUMS), { "", CTL_SUMS } },
+	[FOLDER_MANIFEST] = { "manifest", ctl_id(CTL_TOP, FOLDER_MANIFEST),
+			      { ".json", CTL_MANIFEST } },
+	[FOLDER_VERSIONS] = { .name = "versions", .nodeid = VERSIONS_TOP },
 };
 
 /* Parts. */
@@ -51,8 +54,8 @@ static enum err_code find_in_top(const struct ctl *c, const char *name, uint64_t
 				 struct err *e)
 {
 	for (size_t i = 1; i < FOLDER_NR; i++) {
-		if (folders[i].name && strcmp(name, folders[i].name) == 0) {
-			*out = ctl_id(CTL_TOP, i);
+		if (strcmp(name, folders[i].name) == 0) {
+			*out = folders[i].nodeid;
 			return ERR_OK;
 		}
 	}
@@ -67,8 +70,8 @@ static enum err_code list_top(uint64_t after, struct ctl_listing *l)
 	uint64_t cookie = CTL_COOKIE_FIRST;
 
 	for (size_t i = 1; i < FOLDER_NR; i++, cookie++)
-		if (folders[i].name && cookie > after &&
-		    !ctl_list(l, folders[i].name, ctl_id(CTL_TOP, i), S_IFDIR, cookie))
+		if (cookie > after &&
+		    !ctl_list(l, folders[i].name, folders[i].nodeid, S_IFDIR, cookie))
 			return ERR_OK;
 	for (size_t i = 0; i < TEXT_NR; i++, cookie++)
 		if (text_names[i] && cookie > after &&
@@ -118,11 +121,13 @@ static const struct ctl_ops *ops_of(uint64_t nodeid)
 	static const struct ctl_ops *const all[CTL_KIND_NR] = {
 		[CTL_TOP] = &folder_ops,
 		[CTL_SUMS] = &ctl_sums_ops,
+		[CTL_MANIFEST] = &ctl_manifest_ops,
+		[CTL_VERSION] = &ctl_version_ops,
 		[CTL_TEXT] = &ctl_text_ops,
 	};
 	enum ctl_kind kind = ctl_kind(nodeid);
 
-	if (kind >= CTL_KIND_NR || (kind == CTL_TOP && ctl_data(nodeid) >= FOLDER_NR))
+	if (kind >= CTL_KIND_NR || (kind == CTL_TOP && ctl_data(nodeid) >= FOLDER_VERSIONS))
 		return NULL;
 	return all[kind];
 }
@@ -310,6 +315,10 @@ enum err_code control_open(bool listed, struct control **out, struct err *e)
 		c->began.tv_sec = 0;	/* zero is a time too */
 	c->medium = (struct medium){ .there = true, .since = c->began };
 	rc = texts_open(&c->texts, e);
+	if (!rc)
+		rc = manifests_open(&c->manifests, e);
+	if (!rc)
+		rc = versions_open(&c->versions, e);
 	if (rc) {
 		control_close(c);
 		return rc;
@@ -322,6 +331,8 @@ void control_close(struct control *c)
 {
 	if (!c)
 		return;
+	versions_close(c->versions);
+	manifests_close(c->manifests);
 	texts_close(c->texts);
 	ctl_must(pthread_mutex_destroy(&c->mutex));
 	free(c);

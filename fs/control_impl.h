@@ -29,10 +29,9 @@ enum ctl_kind {
 
 enum ctl_folder { FOLDER_CONTROL, FOLDER_SUMS, FOLDER_MANIFEST, FOLDER_VERSIONS, FOLDER_NR };
 
-static inline uint64_t ctl_id(enum ctl_kind kind, uint64_t data)
-{
-	return NODEID_CONTROL | (uint64_t)kind << KIND_SHIFT | data;
-}
+/* A constant expression where its operands are. */
+#define ctl_id(kind, data) \
+	(NODEID_CONTROL | (uint64_t)(kind) << KIND_SHIFT | (uint64_t)(data))
 
 static inline enum ctl_kind ctl_kind(uint64_t nodeid)
 {
@@ -104,7 +103,19 @@ void texts_close(struct texts *t);
 MUST_CHECK enum err_code texts_now(const struct ctl *c, enum text which, uint64_t *out,
 				   struct err *e);
 
-/* What they say. */
+/* control_manifest.c */
+struct manifests;
+MUST_CHECK enum err_code manifests_open(struct manifests **out, struct err *e);
+void manifests_close(struct manifests *m);
+
+/* control_versions.c */
+struct versions;
+MUST_CHECK enum err_code versions_open(struct versions **out, struct err *e);
+void versions_close(struct versions *v);
+/** versions/ itself: the path is "". */
+#define VERSIONS_TOP	ctl_id(CTL_VERSION, 0)
+
+/* What the generated files say. */
 void status_text(const struct ctl *c, struct buf *out);
 void metrics_text(const struct ctl *c, struct buf *out);
 MUST_CHECK enum err_code damage_text(const struct ctl *c, struct buf *out, struct err *e);

@@ -30,7 +30,10 @@ setup_file()
 	mount_it -o allow_other
 }
 
-teardown_file() { drop; }
+teardown_file()
+{
+	for m in "$W"/mnt*; do fusermount3 -uz "$m" 2>/dev/null || :; done
+}
 
 # Until the clock shows another second: snapshots are named by theirs.
 next_second()
@@ -46,7 +49,7 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	run ls -A "$W/mnt"
 	[[ "$output" != *vouch* ]]
 	[ "$(stat -c '%F %a %u' "$W/mnt/.vouch")" = "directory 700 $(id -u)" ]
-	for name in SHA256SUMS status metrics; do
+	for name in SHA256SUMS manifest versions status metrics; do
 		ls -A "$W/mnt/.vouch" | grep -qx "$name"
 		[ -e "$W/mnt/.vouch/$name" ]
 	done
@@ -171,4 +174,82 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	mv "$W/unplugged" "$W/repo"
 	within 5 here
 	grep -qx "vouch_repository_available 1" "$W/mnt/.vouch/metrics"
+}
+
+@test "manifest: JSON with every file, its size exact before it is read" {
+	s=$(readlink "$W/mnt/latest")
+	f=$W/mnt/.vouch/manifest/$s.json
+	ls "$W/mnt/.vouch/manifest" | grep -qx "$s.json"
+	size=$(stat -c %s "$f")
+	cp "$f" "$W/manifest.json"
+	[ "$(wc -c < "$W/manifest.json")" -eq "$size" ]
+	[ "$(tail -c +5001 "$f" | head -c 100)" = "$(tail -c +5001 "$W/manifest.json" | head -c 100)" ]
+	python3 - "$W/manifest.json" "$W/mnt/$s" <<-'END'
+		import base64, datetime, hashlib, json, os, sys
+		m = json.load(open(sys.argv[1]))
+		top = os.fsencode(sys.argv[2])
+		want = set()
+		for folder, _, names in os.walk(top):
+		    for n in names:
+		        p = os.path.join(folder, n)
+		        if os.path.isfile(p) and not os.path.islink(p):
+		            want.add(os.path.relpath(p, top))
+		assert m["files"] == len(m["entries"]) == len(want), (m["files"], len(want))
+		seen = 0
+		for e in m["entries"]:
+		    path = e["path"].encode() if "path" in e else base64.b64decode(e["path_b64"])
+		    seen += "path_b64" in e
+		    want.remove(path)
+		    st = os.stat(os.path.join(top, path))
+		    assert int(e["size"]) == st.st_size and int(e["mode"], 8) == st.st_mode & 0o7777, e
+		    sec, ns = e["mtime"][:19], int(e["mtime"][20:29])
+		    t = datetime.datetime.fromisoformat(sec + "+00:00").timestamp()
+		    assert int(t) * 10**9 + ns == st.st_mtime_ns, (e, st.st_mtime_ns)
+		    data = open(os.path.join(top, path), "rb").read()
+		    assert e["sha256"] == hashlib.sha256(data).hexdigest(), e
+		assert not want and seen == 1
+	END
+	if command -v jq > /dev/null; then
+		[ "$(jq '.entries | length' "$f")" -eq "$(find "$W/mnt/$s" -type f -printf x | wc -c)" ]
+	fi
+	[ ! -e "$W/mnt/.vouch/manifest/$s" ]
+	# made in a file without a name
+	[ -z "$(ls "${TMPDIR:-/var/tmp}" | grep vouch-manifest || :)" ]
+}
+
+@test "versions: a link for each distinct version of a path" {
+	mkdir -p "$W/v/a/b" "$W/mnt-v"
+	export VOUCH_REPO=$W/repo-v
+	"$VOUCH" init
+	for i in 1 2 2 3 2b; do
+		if [ "$i" = 2b ]; then touch "$W/v/other"; elif [ "$i" != "$(cat "$W/v/a/b/file" 2>/dev/null)" ]; then
+			echo $i > "$W/v/a/b/file"; fi
+		next_second
+		"$VOUCH" backup -C "$W/v" . 2>/dev/null
+	done
+	"$VOUCH" mount "$W/mnt-v"
+	cd "$W/mnt-v/.vouch/versions"
+	[ "$(ls "$W/mnt-v" | grep -c ^20)" -eq 5 ]
+	run ls a/b/file
+	[ "${#lines[@]}" -eq 3 ]
+	n=0
+	for date in "${lines[@]}"; do
+		n=$((n + 1))
+		[ "$(readlink "a/b/file/$date")" = "../../../../../$date/a/b/file" ]
+		[ "$(cat "a/b/file/$date")" = $n ]
+		[ "$(stat -c %s "a/b/file/$date")" -eq "$(readlink -n "a/b/file/$date" | wc -c)" ]
+	done
+	first=$(ls "$W/mnt-v" | grep ^20 | head -n 1)
+	[ "${lines[0]}" = "$first" ]
+	[ "$(ls a/b | wc -l)" -ge 3 ]
+	[ "$(ls other | wc -l)" -eq 1 ]
+	[ "$(ls . | wc -l)" -ge 4 ]
+	[ "$(cat "$first/a/b/file")" = 1 ]
+	[ ! -e none ]
+	[ ! -e a/none ]
+	[ ! -e a/b/file/none ]
+	[ ! -e other/"$first" ]
+	cd "$W"
+	fusermount3 -u "$W/mnt-v"
+	export VOUCH_REPO=$W/repo
 }
