@@ -216,19 +216,6 @@ void control_readlink(fuse_req_t req, uint64_t nodeid)
 	buf_release(&target);
 }
 
-/* The kernel's own cache is good here: another content has another node id. */
-void control_opened(fuse_req_t req, uint64_t nodeid, struct fuse_file_info *fi)
-{
-	struct fs *fs = fs_of(req);
-
-	(void)nodeid;
-	fi->fh = 0;
-	fi->keep_cache = !fs->verify_always;
-	fi->direct_io = fs->verify_always;
-	fi->noflush = 1;
-	(void)fuse_reply_open(req, fi);
-}
-
 void control_read(fuse_req_t req, uint64_t nodeid, size_t size, off_t off)
 {
 	struct ctl c = { .fs = fs_of(req), .req = req };

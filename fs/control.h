@@ -32,7 +32,6 @@ void control_lookup(fuse_req_t req, uint64_t parent, const char *name);
 void control_getattr(fuse_req_t req, uint64_t nodeid);
 void control_readlink(fuse_req_t req, uint64_t nodeid);
 void control_readdir(fuse_req_t req, uint64_t nodeid, size_t size, off_t off, bool plus);
-void control_opened(fuse_req_t req, uint64_t nodeid, struct fuse_file_info *fi);
 void control_read(fuse_req_t req, uint64_t nodeid, size_t size, off_t off);
 
 /* News for what is shown there; any thread, never waits. */

@@ -10,7 +10,6 @@
 #include "fs/snaps.h"
 
 struct control;
-struct handles;
 struct refresher;
 
 struct fs {
@@ -18,11 +17,11 @@ struct fs {
 	struct log *log;
 	struct snaps *snaps;
 	struct nodes *nodes;
-	struct handles *handles;
 	struct refresher *refresher;
 	struct control *control;
 	uid_t uid;		/* the mounter's: who owns the root */
 	gid_t gid;
+	bool no_open, no_opendir;	/* the kernel opens files, folders without asking; set by init */
 	bool verify_always;	/* every read goes to the medium: open must be answered, with direct_io */
 	void (*up)(void *ctx);	/* called once, when the kernel has been answered for the first time */
 	void *up_ctx;

@@ -27,6 +27,8 @@
 #define FUSE_CONF	"/etc/fuse.conf"
 #define THREADS_MIN	8u	/* readers that wait for a slow medium must not hold up those who do not */
 #define THREADS_MAX	32u
+#define READAHEAD_MAX	(4u << 20)	/* bytes; the kernel takes what its own setting allows of it */
+#define BACKGROUND_MAX	64u		/* reads ahead that may be under way */
 
 /* What libfuse complained of last: it has no way to return it. */
 static struct {
@@ -97,10 +99,21 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
 
-	/* The kernel judges by the ACLs that were stored, and keeps links' targets: they never change. */
+	/*
+	 * The kernel judges by the ACLs that were stored, and keeps links' targets: they never change.  A listing always
+	 * brings attributes along: a lookup less for each entry.
+	 */
 	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS |
 				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
-				       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
+				       FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
+				       FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	/* An open that nobody sees must not be what truncates: that comes as setattr, and is refused. */
+	conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC);
+	fs->no_open = conn->capable & FUSE_CAP_NO_OPEN_SUPPORT && !fs->verify_always;
+	fs->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
+	conn->max_readahead = READAHEAD_MAX;
+	conn->max_background = BACKGROUND_MAX;
+	conn->congestion_threshold = BACKGROUND_MAX / 4 * 3;
 	fs->up(fs->up_ctx);
 }
 
@@ -274,8 +287,6 @@ static enum err_code serve(struct server *sv, const char *repository,
 	if (!rc)
 		rc = nodes_open(&fs->nodes, e);
 	if (!rc)
-		rc = handles_open(&fs->handles, e);
-	if (!rc)
 		rc = snaps_open(fs->store, fs->log, sv->options->local_time, &fs->snaps, e);
 	if (!rc)
 		rc = control_open(sv->options->show_control, &fs->control, e);
@@ -285,7 +296,6 @@ out:
 	if (rc && sv->detached)
 		log_say(fs->log, EVENT_WARNING, "the mount on %s ends: %s", sv->mountpoint,
 			e ? e->msg : err_name(rc));
-	handles_close(fs->handles);
 	control_close(fs->control);
 	snaps_close(fs->snaps);
 	nodes_close(fs->nodes);

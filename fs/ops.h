@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The operations, by file.  Each finds its object, calls the store and answers exactly once on every path. */
+/*
+ * The operations, by file.  Each finds its object, calls the store and answers exactly once on every path.
+ *
+ * Nothing is kept for what is open.  The first open and opendir are answered with ENOSYS, after which the kernel asks
+ * for neither, nor sends flush, release or releasedir, of anything in this mount; read, lseek and readdir come by node
+ * id alone (fi->fh is 0), and pages and listings stay in the kernel's cache from one open to the next.  So whatever can
+ * change must change by its attributes.  A folder: a short attribute timeout, and another mtime with other entries (the
+ * root does so; a listing is thrown away when it is begun anew under another mtime).  A file with generated content: its
+ * exact size, entry and attribute timeouts of 0, and another node id for other content, whose old one goes on reading
+ * the old; or at least another mtime, which drops its pages.
+ */
 #ifndef VOUCH_FS_OPS_H
 #define VOUCH_FS_OPS_H
 
@@ -31,8 +41,6 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-MUST_CHECK enum err_code handles_open(struct handles **out, struct err *e);
-void handles_close(struct handles *h);	/* and what the kernel never released; NULL is allowed */
 
 /* ops_refuse.c: whatever would change something is EROFS. */
 void ops_refuse_writes(struct fuse_lowlevel_ops *ops);

@@ -23,11 +23,14 @@ struct listing {
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (!root_has(ino)) {
+	(void)ino;
+	if (fs_of(req)->no_opendir) {
+		(void)fuse_reply_err(req, ENOSYS);
+	} else {
 		fi->cache_readdir = 1;
 		fi->keep_cache = 1;
+		(void)fuse_reply_open(req, fi);
 	}
-	(void)fuse_reply_open(req, fi);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

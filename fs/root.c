@@ -51,7 +51,8 @@ static void link_stat(const struct fs *fs, const struct snap *to, uint64_t nodei
 	st->st_ctim = st->st_atim = st->st_mtim;
 }
 
-static void view_stat(const struct fs *fs, const struct view_node *n, struct stat *st)
+static void view_stat(const struct fs *fs, const struct snap_list *l, const struct view_node *n,
+		      struct stat *st)
 {
 	memset(st, 0, sizeof(*st));
 	st->st_ino = n->id;
@@ -63,6 +64,8 @@ static void view_stat(const struct fs *fs, const struct view_node *n, struct sta
 	st->st_blksize = 4096;
 	st->st_mtim.tv_sec = (time_t)n->time.sec;
 	st->st_mtim.tv_nsec = (long)n->time.nsec;
+	if (!n->target)		/* the kernel lists it anew where this is another */
+		st->st_mtim = l->changed;
 	st->st_ctim = st->st_atim = st->st_mtim;
 }
 
@@ -108,7 +111,8 @@ static void link_param(const struct fs *fs, const struct snap *to, uint64_t node
 }
 
 /* No timeouts: what these names lead to is asked for anew each time. */
-static void view_reply(fuse_req_t req, const struct fs *fs, const struct view_node *n)
+static void view_reply(fuse_req_t req, const struct fs *fs, const struct snap_list *l,
+		       const struct view_node *n)
 {
 	struct fuse_entry_param p = { .ino = n ? n->id : 0 };
 
@@ -116,7 +120,7 @@ static void view_reply(fuse_req_t req, const struct fs *fs, const struct view_no
 		(void)fuse_reply_err(req, ENOENT);
 		return;
 	}
-	view_stat(fs, n, &p.attr);
+	view_stat(fs, l, n, &p.attr);
 	(void)fuse_reply_entry(req, &p);
 }
 
@@ -131,7 +135,7 @@ static void lookup_in_view(fuse_req_t req, uint64_t parent, const char *name)
 	else if (dir->target)
 		(void)fuse_reply_err(req, ENOTDIR);
 	else
-		view_reply(req, fs, views_child(l->views, parent, name));
+		view_reply(req, fs, l, views_child(l->views, parent, name));
 	snaps_put(l);
 }
 
@@ -148,7 +152,7 @@ void root_lookup(fuse_req_t req, uint64_t parent, const char *name)
 	if (parent != NODEID_ROOT) {
 		lookup_in_view(req, parent, name);
 	} else if (!s) {
-		view_reply(req, fs, views_child(l->views, NODEID_ROOT, name));
+		view_reply(req, fs, l, views_child(l->views, NODEID_ROOT, name));
 	} else if (latest || alias) {
 		uint64_t number = len == strlen(s->full) ? NUMBER_ALIAS16 : NUMBER_ALIAS8;
 
@@ -171,7 +175,7 @@ void root_getattr(fuse_req_t req, uint64_t nodeid)
 	struct stat st;
 
 	if (n) {
-		view_stat(fs, n, &st);
+		view_stat(fs, l, n, &st);
 		(void)fuse_reply_attr(req, &st, 0);
 	} else if (nodeid == NODEID_ROOT) {
 		root_stat(fs, l, &st);

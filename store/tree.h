@@ -7,6 +7,8 @@
 #ifndef VOUCH_STORE_TREE_H
 #define VOUCH_STORE_TREE_H
 
+#include <sys/uio.h>
+
 #include "store/entry.h"
 #include "store/store.h"
 
@@ -103,6 +105,27 @@ MUST_CHECK enum err_code blob_pread(struct blob *b, uint64_t off, void *buf, siz
 /** lseek's SEEK_DATA and SEEK_HOLE: ERR_NOT_FOUND past the end (ENXIO). The end of the file is a hole. */
 MUST_CHECK enum err_code blob_seek(struct blob *b, uint64_t off, bool hole, uint64_t *out,
 				   struct err *e);
+
+/**
+ * A range of a file's content where it lies in memory, checked and pinned, for writev: nothing is copied and nothing
+ * allocated, unless it lies in more than VIEW_PIECES_MAX pieces.
+ */
+#define VIEW_PIECES_MAX 8u
+struct view {
+	size_t len;			/* bytes of all pieces */
+	size_t nr;
+	struct iovec pieces[VIEW_PIECES_MAX];
+	void *pins[VIEW_PIECES_MAX];	/* the store's */
+	void *copy;			/* the store's */
+};
+
+/**
+ * Up to len bytes at off, fewer only at the end of the file; damage is as for blob_pread.  ent must live until
+ * view_release: small content is shown where it lies in the entry.  After a failure there is nothing to release.
+ */
+MUST_CHECK enum err_code view_open(struct store *s, const struct entry *ent, uint64_t off,
+				   size_t len, struct view *v, struct err *e);
+void view_release(struct store *s, struct view *v);
 
 /**
  * The content in order, piece by piece: data (NULL for a hole) and its length; pieces are at most a chunk or one

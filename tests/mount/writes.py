@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""writes.py FOLDER FILE: every call that would change something below a mount; each must be refused with EROFS."""
+"""
+writes.py FOLDER FILE: every call that would change something below a mount; each must be refused with EROFS.  An open
+for writing alone changes nothing, and where root has made the mount writable the kernel asks nobody for it.
+"""
 import ctypes
 import errno
 import os
@@ -20,11 +23,19 @@ def fallocate():
         os.close(fd)
 
 
+def write(flags):
+    fd = os.open(path, flags)
+    try:
+        os.write(fd, b"x")
+    finally:
+        os.close(fd)
+
+
 calls = {
-    "open for writing": lambda: os.open(path, os.O_WRONLY),
-    "open for both": lambda: os.open(path, os.O_RDWR),
+    "open for writing": lambda: write(os.O_WRONLY),
+    "open for both": lambda: write(os.O_RDWR),
     "open and truncate": lambda: os.open(path, os.O_RDONLY | os.O_TRUNC),
-    "open and append": lambda: os.open(path, os.O_WRONLY | os.O_APPEND),
+    "open and append": lambda: write(os.O_WRONLY | os.O_APPEND),
     "create": lambda: os.open(new, os.O_WRONLY | os.O_CREAT, 0o600),
     "mkdir": lambda: os.mkdir(new),
     "rmdir": lambda: os.rmdir(folder + "/dir"),

@@ -115,6 +115,26 @@ static void check_pread(struct blob *b, const struct file *f, uint64_t off, size
 	free(buf);
 }
 
+/** The same bytes, where they lie. */
+static void check_view(const struct file *f, uint64_t off, size_t len)
+{
+	uint64_t left = off < f->ent.size ? f->ent.size - off : 0;
+	size_t want = len < left ? len : (size_t)left, at = 0;
+	struct view v;
+
+	OK(view_open(repo.s, &f->ent, off, len, &v, &ok_err));
+	assert_int_equal(v.len, want);
+	assert_true(v.nr <= VIEW_PIECES_MAX && (v.nr > 0) == (want > 0));
+	for (size_t i = 0; i < v.nr; i++) {
+		assert_true(v.pieces[i].iov_len > 0 && v.pieces[i].iov_len <= want - at);
+		assert_memory_equal(v.pieces[i].iov_base, f->ref + off + at, v.pieces[i].iov_len);
+		at += v.pieces[i].iov_len;
+	}
+	assert_int_equal(at, want);
+	view_release(repo.s, &v);
+	view_release(repo.s, &v);	/* nothing is left of it */
+}
+
 static void check_seek(struct blob *b, const struct file *f, uint64_t off, bool hole)
 {
 	struct err e = ERR_INIT;
@@ -167,15 +187,21 @@ static void check_file(const struct file *f, enum content_kind kind, int rounds)
 	check_pread(b, f, f->ent.size, 10);
 	check_pread(b, f, UINT64_MAX, 10);
 	check_pread(b, f, 0, 0);
+	check_view(f, 0, f->ent.size + 10);
+	check_view(f, f->ent.size, 10);
+	check_view(f, UINT64_MAX, 10);
+	check_view(f, 0, 0);
 	for (int i = 0; i < rounds; i++) {
 		uint64_t off = test_random(&seed) % (f->ent.size + 2);
 
 		check_pread(b, f, off, test_random(&seed) % 100000);
+		check_view(f, off, test_random(&seed) % 100000);
 		check_seek(b, f, off, i % 2);
 	}
 	for (uint32_t i = 0; i < f->nr && i < 40; i++)
 		for (uint64_t d = 0; d < 3; d++) {
 			check_pread(b, f, f->ends[i] - 1 + d, 2);
+			check_view(f, f->ends[i] - 1 + d, 2);
 			check_seek(b, f, f->ends[i] - 1 + d, true);
 			check_seek(b, f, f->ends[i] - 1 + d, false);
 		}
@@ -266,6 +292,19 @@ static void test_sparse(void **state)
 	OK(blob_seek(b, tib + 1, true, &at, &ok_err));
 	assert_int_equal(at, tib + 3);
 	assert_int_equal(blob_seek(b, tib + 3, false, &at, &e), ERR_NOT_FOUND);
+	struct view v;
+
+	OK(view_open(repo.s, &ent, tib - 5, sizeof(buf), &v, &ok_err));
+	assert_int_equal(v.nr, 3);
+	assert_memory_equal(v.pieces[1].iov_base, "xyz", 3);
+	view_release(repo.s, &v);
+	OK(view_open(repo.s, &ent, 7, 6u << 20, &v, &ok_err));	/* holes in pieces of their own */
+	assert_int_equal(v.len, 6u << 20);
+	view_release(repo.s, &v);
+	OK(view_open(repo.s, &ent, 7, 9u << 20, &v, &ok_err));	/* and in a copy */
+	assert_int_equal(v.len, 9u << 20);
+	assert_int_equal(v.nr, 1);
+	view_release(repo.s, &v);
 	OK(blob_pread(b, tib - 5, buf, sizeof(buf), &n, &ok_err));
 	assert_int_equal(n, sizeof(buf));
 	assert_memory_equal(buf, "\0\0\0\0\0xyz\0\0\0\0\0\0\0\0", 16);
@@ -323,6 +362,7 @@ static void test_missing(void **state)
 	struct err e = ERR_INIT;
 	struct blob *b = NULL;
 	uint8_t buf[300];
+	struct view v;
 	uint64_t at;
 	size_t n = 7;
 
@@ -331,6 +371,8 @@ static void test_missing(void **state)
 	OK(blob_open(repo.s, &list->ent, &b, &ok_err));
 	assert_int_equal(blob_pread(b, 0, buf, sizeof(buf), &n, &e), ERR_INCOMPLETE);
 	assert_int_equal(n, 7);
+	/* The pieces before it are let go (the cache would say at its end that they are held). */
+	assert_int_equal(view_open(repo.s, &list->ent, 0, sizeof(buf), &v, &e), ERR_INCOMPLETE);
 	OK(blob_pread(b, 0, buf, list->ends[1], &n, &ok_err));
 	assert_memory_equal(buf, list->ref, n);
 	OK(blob_seek(b, list->ends[1], false, &at, &ok_err));	/* needs no byte of it */
