@@ -10,6 +10,7 @@
 #include "fs/snaps.h"
 
 struct control;
+struct fresh;
 struct refresher;
 
 struct fs {
@@ -23,6 +24,7 @@ struct fs {
 	gid_t gid;
 	bool no_open, no_opendir;	/* the kernel opens files, folders without asking; set by init */
 	bool verify_always;	/* every read goes to the medium: open must be answered, with direct_io */
+	struct fresh *fresh;	/* verify=always: opens and reads of files are its; else NULL */
 	void (*up)(void *ctx);	/* called once, when the kernel has been answered for the first time */
 	void *up_ctx;
 };

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "fs/fresh.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 #include "fs/options.h"
@@ -263,6 +264,17 @@ out:
 	return rc;
 }
 
+static enum err_code read_fresh(struct fs *fs, struct err *e)
+{
+	const char *behind = store_medium_cache(fs->store);
+
+	if (behind)
+		log_say(fs->log, EVENT_WARNING, "verify=always: the repository lies on %s, which may "
+			"answer from a cache of its own: what is read counts as checked, but not as "
+			"read from the medium", behind);
+	return fresh_new(fs->store, &fs->fresh, e);
+}
+
 static enum err_code serve(struct server *sv, const char *repository,
 			   const struct store_events *ev, struct err *e)
 {
@@ -287,6 +299,8 @@ static enum err_code serve(struct server *sv, const char *repository,
 	end_signals(SIG_UNBLOCK);
 	rc = store_open(repository, STORE_READ, &store_ev, &fs->store, e);
 	end_signals(SIG_BLOCK);
+	if (!rc && sv->options->verify_always)
+		rc = read_fresh(fs, e);
 	if (!rc)
 		rc = nodes_open(&fs->nodes, e);
 	if (!rc)
@@ -302,6 +316,7 @@ out:
 	control_close(fs->control);
 	snaps_close(fs->snaps);
 	nodes_close(fs->nodes);
+	fresh_close(fs->fresh);
 	store_close(fs->store);
 	log_close(fs->log);
 	end_signals(SIG_UNBLOCK);

@@ -18,7 +18,7 @@
 
 #define NODEID_ROOT	1u
 #define NODEID_LATEST	2u
-#define NODEID_VIEW	(UINT64_C(1) << 38)	/* | 38 bits of hash */
+#define NODEID_VIEW	(UINT64_C(1) << 38)	/* | 37 bits of hash, or a little more */
 #define NODEID_CONTROL	(UINT64_C(1) << 39)	/* the folder .vouch; and | more: what is in it */
 #define NUMBER_BITS	40
 #define NUMBER_MASK	((UINT64_C(1) << NUMBER_BITS) - 1)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "fs/fresh.h"
 #include "fs/ops.h"
 
 /* A kernel that opens without asking is told to; others get an answer that keeps nothing here either. */
@@ -11,7 +12,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 
-	(void)ino;
+	if (fs->fresh && !control_has(ino)) {
+		fresh_open(req, ino, fi);
+		return;
+	}
 	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
 		(void)fuse_reply_err(req, EROFS);
 	} else if (fs->no_open) {
@@ -46,9 +50,12 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	enum err_code rc;
 	struct view v;
 
-	(void)fi;
 	if (control_has(ino)) {
 		control_read(req, ino, size, off);
+		return;
+	}
+	if (fs->fresh) {
+		fresh_read(req, ino, size, off, fi);
 		return;
 	}
 	rc = file_entry(fs, ino, &r, &e);
@@ -102,7 +109,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 /* Comes only where open was answered. */
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
-	(void)fi;
-	(void)fuse_reply_err(req, 0);
+	if (fs_of(req)->fresh && !control_has(ino))
+		fresh_release(req, fi);
+	else
+		(void)fuse_reply_err(req, 0);
 }

@@ -71,7 +71,7 @@ static void view_stat(const struct fs *fs, const struct snap_list *l, const stru
 
 static bool is_view(uint64_t nodeid)
 {
-	return nodeid_slot(nodeid) == 0 && nodeid >= NODEID_VIEW;
+	return nodeid_slot(nodeid) == 0 && nodeid >= NODEID_VIEW && nodeid < NODEID_CONTROL;
 }
 
 /* The snapshot that a link of ours leads to; NULL where there is none (any more). */

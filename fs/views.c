@@ -320,7 +320,7 @@ static uint32_t add_node(struct builder *b, const struct item *it, size_t path_l
 
 	if (!is_dir)
 		h = hash_of(it->target, strlen(it->target) + 1, h);
-	*n = (struct view_node){ .id = NODEID_VIEW | (h & (NODEID_VIEW - 1)), .time = it->time };
+	*n = (struct view_node){ .id = NODEID_VIEW | h % (NODEID_VIEW / 2), .time = it->time };
 	n->name = strndup(name, name_len);
 	n->target = is_dir ? NULL : strdup(it->target);
 	b->bad = b->bad || !n->name || (!is_dir && !n->target);
@@ -408,7 +408,7 @@ static uint32_t *sorted(struct views *v, int (*order)(const void *, const void *
 	return all;
 }
 
-/* Two paths of one hash, one in some millions of mounts of as many snapshots as anybody has: the next number. */
+/* Two paths of one hash: the next number, for which there is room above all hashes. */
 static bool number_nodes(struct views *v, const uint32_t *up)
 {
 	uint32_t *all = sorted(v, id_order);

@@ -374,6 +374,17 @@ bool store_is_read_only(const struct store *s)
 	return s->backend->read_only || s->super.read_only;
 }
 
+void store_set_fresh(struct store *s)
+{
+	s->backend->fresh = true;
+	chunks_set_fresh(s->chunks);
+}
+
+const char *store_medium_cache(const struct store *s)
+{
+	return s->backend->behind;
+}
+
 enum err_code store_refresh(struct store *s, struct err *e)
 {
 	return chunks_refresh(s->chunks, e);

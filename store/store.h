@@ -74,6 +74,15 @@ const char *store_path(const struct store *s);
 const char *store_id_text(const struct store *s);	/* 32 hex digits */
 bool store_is_read_only(const struct store *s);		/* the medium, or a feature, forbids writing */
 
+/**
+ * From now on what is read comes from the medium: past the memory of this process (a block that was read a quarter of a
+ * second ago at most gives out each chunk once) and past the system's page cache.  Before other threads read.
+ */
+void store_set_fresh(struct store *s);
+
+/** The kind of file system ("fuse", "nfs", "smb") where the medium hides behind a cache that not even that passes; else NULL. */
+const char *store_medium_cache(const struct store *s);
+
 /** Look for packs that came or went since (another process's backup, an rsync). */
 MUST_CHECK enum err_code store_refresh(struct store *s, struct err *e);
 

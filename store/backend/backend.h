@@ -57,6 +57,8 @@ struct backend_ops {
 struct backend {
 	const struct backend_ops *ops;
 	bool read_only;			/* the medium cannot be written */
+	bool fresh;			/* get reads past the system's cache; set before other threads read */
+	const char *behind;		/* "fuse", "nfs", ...: has a cache of its own that get cannot pass; NULL */
 };
 
 /**

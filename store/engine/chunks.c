@@ -110,6 +110,11 @@ void chunks_close(struct chunks *c)
 	free(c);
 }
 
+void chunks_set_fresh(struct chunks *c)
+{
+	c->fresh = true;
+}
+
 enum err_code chunks_refresh(struct chunks *c, struct err *e)
 {
 	enum err_code rc;

@@ -43,6 +43,9 @@ MUST_CHECK enum err_code chunks_open(const struct chunks_config *cfg, struct chu
 				     struct err *e);
 void chunks_close(struct chunks *c);
 
+/** A chunk is given out once for each time its block was read (a quarter of a second ago at most). Before other threads. */
+void chunks_set_fresh(struct chunks *c);
+
 /** List the packs again; new ones are indexed, vanished ones forgotten. */
 MUST_CHECK enum err_code chunks_refresh(struct chunks *c, struct err *e);
 

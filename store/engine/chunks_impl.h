@@ -20,6 +20,7 @@
 #include "store/engine/tables.h"
 
 #define CODECS_KEPT  16u
+#define FRESH_KEPT   16u   /* blocks of which some chunks were not given out yet */
 #define DAMAGED_KEPT 4096u /* a power of two */
 
 enum filter_source {
@@ -34,8 +35,15 @@ struct flight {
 	struct flight *next;
 };
 
+/** When a block was read. */
+struct fresh_block {
+	uint32_t ord, off;
+	int64_t read_ns;
+};
+
 struct chunks {
 	struct backend *backend;
+	bool fresh;
 	struct chunks_config cfg;
 	char *index_path;
 	struct cache *cache;
@@ -60,6 +68,8 @@ struct chunks {
 	unsigned filter_misses;	   /* "not there" answers that cost a query */
 	struct object_id *damaged; /* chunks reported; open addressing, zero is free */
 	unsigned nr_damaged;
+	struct fresh_block fresh_blocks[FRESH_KEPT];
+	unsigned next_fresh;
 
 	/* The mender's own. */
 	bool catalog_private; /* in memory: the file is of no use */
@@ -121,6 +131,10 @@ struct object_id chunks_pack_id(struct chunks *c, uint32_t ord);
  * 0. */
 MUST_CHECK enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out,
 					  size_t *nr, struct err *e);
+
+/** Where chunks are to be fresh: the block was read just now; and whether it was, lately enough. */
+void chunks_note_fresh(struct chunks *c, uint32_t ord, uint32_t off);
+bool chunks_is_fresh(struct chunks *c, uint32_t ord, uint32_t off);
 
 /* A block was found damaged, though chunks in it may be whole. Tells once a block. */
 void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off);

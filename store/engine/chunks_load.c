@@ -6,6 +6,7 @@
 #include "store/engine/pack.h"
 #include "store/format/limits.h"
 
+#define FRESH_NS 250000000  /* what one block holds of a folder read in order is asked for sooner */
 #define RETRY_NS 5000000000 /* a pack found wanting is looked at again, though its size stayed */
 
 struct object_id chunks_pack_id(struct chunks *c, uint32_t ord)
@@ -223,6 +224,29 @@ static void end_flight(struct chunks *c, const struct flight *mine)
 	chunks_unlock(c);
 }
 
+void chunks_note_fresh(struct chunks *c, uint32_t ord, uint32_t off)
+{
+	if (!c->fresh)
+		return;
+	chunks_lock(c);
+	c->fresh_blocks[c->next_fresh++ % FRESH_KEPT] = (struct fresh_block){
+	    .ord = ord, .off = off, .read_ns = chunks_now_ns()};
+	chunks_unlock(c);
+}
+
+bool chunks_is_fresh(struct chunks *c, uint32_t ord, uint32_t off)
+{
+	int64_t since = chunks_now_ns() - FRESH_NS;
+	bool found = false;
+
+	chunks_lock(c);
+	for (unsigned i = 0; i < FRESH_KEPT && !found; i++)
+		found = c->fresh_blocks[i].ord == ord && c->fresh_blocks[i].off == off &&
+			c->fresh_blocks[i].read_ns > since;
+	chunks_unlock(c);
+	return found;
+}
+
 /*
  * Blocks are known to the cache by their place in the pack, not by their
  * ordinal: that may change where a pack without a table was scanned.
@@ -254,6 +278,8 @@ enum err_code chunks_load_block(struct chunks *c, uint32_t ord, const struct pac
 		return ERR_OK;
 	}
 	rc = read_block(c, ord, t, i, out, e);
+	if (!rc)
+		chunks_note_fresh(c, ord, mine.off);
 	end_flight(c, &mine);
 	return rc;
 }

@@ -140,14 +140,17 @@ static enum err_code try_place(struct chunks *c, uint32_t ord, const struct pack
 {
 	const struct table_block *tb = &t->blocks[at->block];
 	struct cache_block *b = NULL;
+	bool fresh = false, again;
 	enum err_code rc;
-	bool fresh = false;
 
 	while (!fresh) {
 		rc = chunks_load_block(c, ord, t, at->block, &b, &fresh, e);
 		if (rc)
 			return rc;
-		if (cache_block_len(b) == tb->plain_len &&
+		/* Checked is given out: where that is to be once only, the block is read again. */
+		again = c->fresh && !fresh && (cache_block_checked(b, at->index) ||
+					       !chunks_is_fresh(c, ord, tb->off));
+		if (!again && cache_block_len(b) == tb->plain_len &&
 		    check(c, b, at->off, at->len, at->index, id)) {
 			*out = (struct chunk_ref){
 			    .data = cache_block_plain(b) + at->off, .len = at->len, .pin = b};
@@ -411,7 +414,7 @@ enum err_code chunks_get(struct chunks *c, const struct object_id *id, struct ch
 	struct trouble t;
 	enum err_code rc;
 
-	if (from_cache(c, id, out))
+	if (!c->fresh && from_cache(c, id, out))
 		return ERR_OK;
 	known = !first_report(c, id, false);
 	for (int round = 0; again; round++) {

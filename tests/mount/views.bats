@@ -14,7 +14,11 @@ setup_file()
 	(cd "$W/src" && tar -cf - text) | "$VOUCH" backup --host db --stdin dump.tar 2>/dev/null
 }
 
-teardown() { drop; }
+teardown()
+{
+	drop
+	umount -l "$W/disk" 2>/dev/null || :
+}
 
 sorted() { "$VOUCH" snapshots --json | jq -r .name; }
 
@@ -46,7 +50,7 @@ sorted() { "$VOUCH" snapshots --json | jq -r .name; }
 		[ "$(readlink "$l")" = "../../$at" ]
 	done
 	one=$(stat -c %i "$W/mnt/by-type" "$W/mnt/by-type/files" "$W/mnt"/by-type/files/*)
-	[ "$(stat -c %Y "$W/mnt/by-type")" = "$(stat -c %Y "$W/mnt/latest")" ]
+	[ "$(stat -c %Y "$W/mnt"/by-type/files/* | sort -n | tail -n 1)" = "$(stat -c %Y "$W/mnt/latest")" ]
 	unmount
 	mount_it
 	[ "$one" = "$(stat -c %i "$W/mnt/by-type" "$W/mnt/by-type/files" "$W/mnt"/by-type/files/*)" ]
@@ -71,4 +75,146 @@ sorted() { "$VOUCH" snapshots --json | jq -r .name; }
 		[ -e "$W/mnt/${shown:0:24}-${full:21:16}/." ]
 	done
 	cmp "$W/src/text" <(tar -xOf "$W/mnt/latest-db/dump.tar" text)
+}
+
+xattr() { getfattr --only-values -n "user.vouch.$1" "$W/mnt/$first/$2" 2>/dev/null; }
+
+none_listed() { [ -z "$(getfattr -R -h -m 'user[.]vouch' "$@" 2>/dev/null)" ]; }
+
+@test "user.vouch.sha256 answers when asked, is not listed, and is in no copy" {
+	mount_it
+	first=$(sorted | head -n 1)
+	for f in hello large empty sparse text wide/file-number-7-with-a-long-name; do
+		[ "$(xattr sha256 "$f")" = "$(sha256sum < "$W/src/$f" | cut -c -64)" ]
+		[ -z "$(xattr verified "$f")" ]
+	done
+	[ -z "$(xattr sha256 dir)" ]
+	[ -z "$(xattr other hello)" ]
+	getfattr -d -m - "$W/mnt/$first/hello" | grep -q '^user.note='
+	none_listed "$W/mnt/$first/"
+	cp -a "$W/mnt/$first/." "$W/copy"
+	getfattr -d "$W/copy/hello" | grep -q '^user.note='
+	none_listed "$W/copy"
+	rsync -aX "$W/mnt/$first/" "$W/copy2/"
+	none_listed "$W/copy2"
+	rm -rf "$W/copy" "$W/copy2"
+}
+
+# A drive with a copy of the repository: its blocks can change behind the back of every cache, or become unreadable.
+plug_in()
+{
+	truncate -s 48M "$W/drive"
+	mkfs.ext4 -q -F "$W/drive"
+	mkdir -p "$W/disk"
+	mount -o loop "$W/drive" "$W/disk" || skip "no loop devices"
+	cp -a "$VOUCH_REPO" "$W/disk/repo"
+	umount "$W/disk"
+	cp --sparse=always "$W/drive" "$W/drive.good"
+	mount -o loop,ro "$W/drive" "$W/disk"
+	export VOUCH_REPO=$W/disk/repo
+}
+
+unplug()
+{
+	within 10 umount "$W/disk"
+	rm -f "$W/drive" "$W/drive.good"
+}
+
+damage()	# damage FILE: flip a bit of it on the drive
+{
+	python3 - "$W/drive" "$1" << 'END'
+import sys
+drive = open(sys.argv[1], "r+b")
+body = drive.read()
+at = body.find(open(sys.argv[2], "rb").read(64))
+assert at > 0
+drive.seek(at + 17)
+drive.write(bytes([body[at + 17] ^ 4]))
+END
+}
+
+mend() { dd if="$W/drive.good" of="$W/drive" conv=notrunc status=none; }
+
+reads() { cmp -s "$W/src/$1" "$W/mnt/latest-web_1/$1"; }
+
+is_eio()
+{
+	run cat "$W/mnt/latest-web_1/$1"
+	[ "$status" -ne 0 ] && [[ "$output" = *"Input/output error"* ]]
+}
+
+only_whole()	# the snapshot with random-a in it is its host's newest
+{
+	"$VOUCH" backup --host 'web 1' -C "$W/src" . 2>/dev/null
+}
+
+@test "by default what was read once may come from memory" {
+	only_whole
+	plug_in
+	mount_it
+	reads random-a
+	damage "$W/src/random-a"
+	reads random-a
+	unmount
+	within 5 server_gone
+	unplug
+}
+
+@test "verify=always: each read goes to the medium, and tells when it was found good" {
+	only_whole
+	plug_in
+	mount_it -o verify=always
+	for round in 1 2; do
+		for f in random-a random-b large text hello many-holes; do reads $f; done
+	done
+	first=latest-web_1
+	now=$(date +%s)
+	for f in random-a large text many-holes; do
+		[ $((now - $(date -d "$(xattr verified $f)" +%s))) -lt 20 ]
+	done
+	head -c 1000 "$W/mnt/$first/sparse" > /dev/null
+	[ -z "$(xattr verified sparse)" ]	# not whole
+	[ -z "$(xattr verified hello)" ]	# lies in its folder's record
+	none_listed "$W/mnt/$first/"
+	before=$(xattr verified random-a)
+	damage "$W/src/random-a"
+	is_eio random-a
+	[ "$(xattr verified random-a)" = "$before" ]
+	for f in random-b large text; do reads $f; done
+	mend
+	within 5 reads random-a
+	(cd "$W/src" && find . -type f -print0 | sort -z | xargs -0 sha256sum) > "$W/want"
+	(cd "$W/mnt/$first/" && find . -type f -print0 | sort -z | xargs -0 sha256sum) > "$W/got"
+	cmp "$W/want" "$W/got"
+	# backwards, across, and holes
+	python3 -c '
+import os, sys
+a, b = (os.open(p + "/" + sys.argv[3], os.O_RDONLY) for p in sys.argv[1:3])
+size = os.fstat(a).st_size
+for off in [size - 10, 1 << 20, 1 << 20, 999999, 0, 131072, 262144, 262100, 5]:
+    assert os.pread(a, 131072, off) == os.pread(b, 131072, off), off
+assert os.pread(b, 10, size) == b""
+' "$W/src" "$W/mnt/$first" large
+	unmount
+	within 5 server_gone
+	unplug
+}
+
+@test "a drive whose sectors cannot be read: EIO, the mount lives, and goes on when they can" {
+	only_whole
+	plug_in
+	mount_it
+	ls "$W/mnt/latest-web_1/" > /dev/null
+	truncate -s 64K "$W/drive"	# the rest of the device is there and cannot be read
+	echo 3 > /proc/sys/vm/drop_caches
+	is_eio large
+	ls "$W/mnt" | grep -q latest
+	truncate -s 48M "$W/drive"
+	mend
+	echo 3 > /proc/sys/vm/drop_caches
+	within 10 reads large
+	within 5 reads random-b
+	unmount
+	within 5 server_gone
+	unplug
 }
