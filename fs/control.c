@@ -306,6 +306,8 @@ enum err_code control_open(bool listed, struct control **out, struct err *e)
 		rc = manifests_open(&c->manifests, e);
 	if (!rc)
 		rc = versions_open(&c->versions, e);
+	if (!rc)
+		rc = damages_open(&c->damages, e);
 	if (rc) {
 		control_close(c);
 		return rc;
@@ -318,6 +320,7 @@ void control_close(struct control *c)
 {
 	if (!c)
 		return;
+	damages_close(c->damages);
 	versions_close(c->versions);
 	manifests_close(c->manifests);
 	texts_close(c->texts);

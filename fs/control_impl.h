@@ -115,6 +115,11 @@ void versions_close(struct versions *v);
 /** versions/ itself: the path is "". */
 #define VERSIONS_TOP	ctl_id(CTL_VERSION, 0)
 
+/* control_damage.c */
+struct damages;
+MUST_CHECK enum err_code damages_open(struct damages **out, struct err *e);
+void damages_close(struct damages *d);
+
 /* What the generated files say. */
 void status_text(const struct ctl *c, struct buf *out);
 void metrics_text(const struct ctl *c, struct buf *out);

@@ -28,7 +28,7 @@ struct texts {
 };
 
 const char *const text_names[TEXT_NR] = {
-	[TEXT_STATUS] = "status", [TEXT_METRICS] = "metrics",
+	[TEXT_STATUS] = "status", [TEXT_METRICS] = "metrics", [TEXT_DAMAGE] = "damage",
 };
 
 enum err_code texts_open(struct texts **out, struct err *e)
@@ -93,6 +93,8 @@ static enum err_code make(const struct ctl *c, enum text which, struct buf *out,
 	case TEXT_METRICS:
 		metrics_text(c, out);
 		return ERR_OK;
+	case TEXT_DAMAGE:
+		return damage_text(c, out, e);
 	default:
 		return ctl_none(e, ENOENT);
 	}

@@ -15,6 +15,8 @@ struct log {
 	struct store_events to;
 	atomic_bool background, serving;
 	pthread_mutex_t mutex;
+	void (*damage_fn)(void *ctx, const struct event *ev);	/* mutex */
+	void *damage_ctx;					/* mutex */
 	struct {
 		uint64_t key;
 		time_t at;	/* monotonic; 0: empty */
@@ -103,10 +105,33 @@ static void emit(struct log *l, const struct event *ev)
 	       ev->err ? ": " : "", ev->err ? ev->err->msg : "");
 }
 
+void log_on_damage(struct log *l, void (*fn)(void *ctx, const struct event *ev), void *ctx)
+{
+	must(pthread_mutex_lock(&l->mutex));
+	l->damage_fn = fn;
+	l->damage_ctx = ctx;
+	must(pthread_mutex_unlock(&l->mutex));
+}
+
+static void tell_damage(struct log *l, const struct event *ev)
+{
+	void (*fn)(void *ctx, const struct event *ev);
+	void *ctx;
+
+	must(pthread_mutex_lock(&l->mutex));
+	fn = l->damage_fn;
+	ctx = l->damage_ctx;
+	must(pthread_mutex_unlock(&l->mutex));
+	if (fn)
+		fn(ctx, ev);
+}
+
 static void on_store_event(void *ctx, const struct event *ev)
 {
 	struct log *l = ctx;
 
+	if (ev->kind == EVENT_DAMAGE && ev->damage)
+		tell_damage(l, ev);
 	if (atomic_load(&l->serving) &&
 	    (ev->kind == EVENT_DAMAGE || ev->kind == EVENT_PROGRESS))
 		return;

@@ -275,6 +275,11 @@ static enum err_code read_fresh(struct fs *fs, struct err *e)
 	return fresh_new(fs->store, &fs->fresh, e);
 }
 
+static void on_damage(void *ctx, const struct event *ev)
+{
+	control_damage(ctx, ev);
+}
+
 static enum err_code serve(struct server *sv, const char *repository,
 			   const struct store_events *ev, struct err *e)
 {
@@ -308,16 +313,18 @@ static enum err_code serve(struct server *sv, const char *repository,
 	if (!rc)
 		rc = control_open(sv->options->show_control, &fs->control, e);
 	if (!rc)
+		log_on_damage(fs->log, on_damage, fs->control);
+	if (!rc)
 		rc = serve_session(sv, e);
 out:
 	if (rc && sv->detached)
 		log_say(fs->log, EVENT_WARNING, "the mount on %s ends: %s", sv->mountpoint,
 			e ? e->msg : err_name(rc));
-	control_close(fs->control);
 	snaps_close(fs->snaps);
 	nodes_close(fs->nodes);
 	fresh_close(fs->fresh);
 	store_close(fs->store);
+	control_close(fs->control);	/* after the store's last word of damage */
 	log_close(fs->log);
 	end_signals(SIG_UNBLOCK);
 	return rc;

@@ -62,22 +62,33 @@ void store_event(struct store *s, enum event_kind kind, const char *path, const 
 
 static void on_damage(void *ctx, const struct chunk_damage *d)
 {
-	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1];
+	struct event_damage damage = {
+		.chunk = d->chunk, .pack = d->pack, .off = d->off,
+		.missing = d->missing, .block = d->block, .what = d->what,
+	};
+	struct event ev = { .kind = EVENT_DAMAGE, .damage = &damage };
+	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1], text[1024];
+	const char *what = d->what ? d->what : "";
 	static const struct object_id none;
+	struct store *s = ctx;
 
+	if (!s->events.fn)
+		return;
 	id_hex(&d->chunk, chunk);
 	id_hex(&d->pack, pack);
 	if (d->block)
-		store_event(ctx, EVENT_DAMAGE, NULL, NULL,
-			    "pack %s, block at %llu: %s; what is whole of it is still served", pack,
-			    (unsigned long long)d->off, d->what);
+		(void)snprintf(text, sizeof(text),
+			       "pack %s, block at %llu: %s; what is whole of it is still served",
+			       pack, (unsigned long long)d->off, what);
 	else if (id_eq(&d->pack, &none))
-		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: %s", chunk,
-			    d->missing ? "is missing" : "is damaged", d->what ? d->what : "");
+		(void)snprintf(text, sizeof(text), "chunk %s %s: %s", chunk,
+			       d->missing ? "is missing" : "is damaged", what);
 	else
-		store_event(ctx, EVENT_DAMAGE, NULL, NULL, "chunk %s %s: pack %s at %llu: %s", chunk,
-			    d->missing ? "is missing" : "is damaged", pack,
-			    (unsigned long long)d->off, d->what ? d->what : "");
+		(void)snprintf(text, sizeof(text), "chunk %s %s: pack %s at %llu: %s", chunk,
+			       d->missing ? "is missing" : "is damaged", pack,
+			       (unsigned long long)d->off, what);
+	ev.text = text;
+	s->events.fn(s->events.ctx, &ev);
 }
 
 static void on_rebuild(void *ctx, uint64_t done, uint64_t all)

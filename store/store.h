@@ -26,11 +26,20 @@ enum event_kind {
 	EVENT_PROGRESS
 };
 
+/** A chunk that is damaged or missing everywhere it lies; or (block) a damaged block, some of whose chunks may be whole. */
+struct event_damage {
+	struct object_id chunk, pack;	/* zero where unknown */
+	uint64_t off;			/* of the block in the pack */
+	bool missing, block;
+	const char *what;		/* may be NULL */
+};
+
 struct event {
 	enum event_kind kind;
 	const char *text;		/* one line; for PROGRESS what is being done: "backup", "index", "verify", "restore" */
 	const char *path;		/* what it is about, or NULL; raw bytes: escape before printing */
 	const struct err *err;		/* the cause, or NULL */
+	const struct event_damage *damage;	/* DAMAGE of a chunk or a block; else NULL */
 	/* PROGRESS: 0 where unknown; a backup's totals are those of the snapshot before, so only a guess */
 	uint64_t files, files_total, bytes, bytes_total, errors;
 };

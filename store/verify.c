@@ -45,7 +45,7 @@ void verify_stop(struct verify *v, const struct err *err)
 
 bool verify_stopping(struct verify *v)
 {
-	if (v->o->cancel && atomic_load(v->o->cancel)) {
+	if ((v->o->cancel && atomic_load(v->o->cancel)) || verify_late(v)) {
 		struct err err = ERR_INIT;
 
 		(void)err_set(&err, ERR_CANCELED, "stopped on request");

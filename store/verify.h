@@ -28,4 +28,21 @@ struct verify_result {
 MUST_CHECK enum err_code verify_run(struct store *s, const struct verify_options *o,
 				    struct verify_result *out, struct err *e);
 
+/**
+ * A path that cannot be read without chunk: "/etc/hosts", raw bytes.  folder: chunk is a node of that folder, and what
+ * is below is meant too.  From the caller's thread; must not call back into the store.
+ */
+typedef void verify_touched_fn(void *ctx, const struct snapshot *snap, const char *path,
+			       const struct object_id *chunk, bool folder);
+
+/**
+ * The paths of all snapshots that need any of nr chunks, the newest snapshot first, a path once for each such chunk;
+ * and those of nodes that turn out unreadable on the way.  Nothing but nodes is read.  *all: false where cancel, or
+ * seconds that passed, ended it early.
+ */
+MUST_CHECK enum err_code verify_touched(struct store *s, const struct object_id *chunks, size_t nr,
+					unsigned seconds, const atomic_bool *cancel,
+					verify_touched_fn *fn, void *ctx, bool *all,
+					struct err *e);
+
 #endif

@@ -59,6 +59,10 @@ struct verify {
 	struct keyset bad_files;	/* mutex: contents whose digest is another */
 	struct timespec told;		/* mutex */
 	atomic_bool stopping;
+
+	verify_touched_fn *touched;	/* not NULL: verify_touched, which walks with NAME alone */
+	void *touched_ctx;
+	int64_t deadline;		/* where touched: monotonic seconds */
 };
 
 /** A chunk of this length, in the good set. */
@@ -77,9 +81,32 @@ void verify_stop(struct verify *v, const struct err *err);
 bool verify_stops(const struct err *err);
 void verify_progress(struct verify *v);
 
+/* verify_touched.c */
+bool verify_late(const struct verify *v);	/* past its deadline */
+
 /* verify_packs.c */
 
 MUST_CHECK enum err_code verify_packs(struct verify *v, struct err *e);
+
+/* verify_claims.c */
+
+enum visit_kind { VISIT_ROOT, VISIT_DIR, VISIT_CONTENT };
+
+/* A reference to a node, and what it claims. */
+struct visit {
+	struct object_id id;
+	enum visit_kind kind;
+	bool top;			/* the topmost of its tree: any level, any first name */
+	unsigned level;			/* else */
+	uint64_t first;			/* XXH3 of the first name, for directories' lower nodes */
+	uint64_t entries, subdirs, bytes;
+	struct totals totals;
+};
+
+/** Reference and claim in one number. */
+uint64_t visit_key(const struct visit *v);
+/** ERR_CORRUPT: n is not what v says. */
+MUST_CHECK enum err_code visit_check(const struct visit *v, const struct node *n, struct err *e);
 
 /* verify_trees.c */
 

@@ -18,19 +18,6 @@
 #include "store/tree.h"
 #include "store/verify_internal.h"
 
-enum visit_kind { VISIT_ROOT, VISIT_DIR, VISIT_CONTENT };
-
-/* A reference to a node, and what it claims. */
-struct visit {
-	struct object_id id;
-	enum visit_kind kind;
-	bool top;			/* the topmost of its tree: any level, any first name */
-	unsigned level;			/* else */
-	uint64_t first;			/* XXH3 of the first name, for directories' lower nodes */
-	uint64_t entries, subdirs, bytes;
-	struct totals totals;
-};
-
 struct frame {
 	struct visit v;
 	uint64_t key;
@@ -59,108 +46,6 @@ static struct frame *top(struct walk *w)
 				  : (struct frame *)(void *)(w->frames.p + w->frames.len) - 1;
 }
 
-/* Every field by itself: a struct has padding. */
-static uint64_t visit_key(const struct visit *v)
-{
-	uint8_t buf[ID_LEN + 3 + 10 * 8], *p = buf;
-
-	p = put_bytes(p, v->id.b, ID_LEN);
-	p = put_u8(p, (uint8_t)v->kind);
-	p = put_u8(p, v->top);
-	p = put_u8(p, (uint8_t)v->level);
-	p = put_le64(p, v->first);
-	p = put_le64(p, v->entries);
-	p = put_le64(p, v->subdirs);
-	p = put_le64(p, v->bytes);
-	p = put_le64(p, v->totals.files);
-	p = put_le64(p, v->totals.dirs);
-	p = put_le64(p, v->totals.others);
-	p = put_le64(p, v->totals.bytes);
-	p = put_le64(p, v->totals.sums_len);
-	p = put_le64(p, v->totals.sums_escaped);
-	return digest_xxh3(buf, (size_t)(p - buf));
-}
-
-static bool same_totals(const struct totals *a, const struct totals *b)
-{
-	return a->files == b->files && a->dirs == b->dirs && a->others == b->others &&
-	       a->bytes == b->bytes && a->sums_len == b->sums_len &&
-	       a->sums_escaped == b->sums_escaped;
-}
-
-/* What a directory's node holds, added up from its own rows. */
-static enum err_code add_up(const struct node *n, struct visit *sum, struct err *e)
-{
-	enum err_code rc = ERR_OK;
-
-	for (uint32_t i = 0; i < n->nr && !rc; i++) {
-		if (n->level > 0) {
-			rc = totals_add(&sum->totals, &n->children[i].totals, e);
-			sum->entries += n->children[i].entries;
-			sum->subdirs += n->children[i].subdirs;
-		} else {
-			struct entry ent;
-
-			node_entry(n, i, &ent);
-			rc = totals_add_entry(&sum->totals, &ent, e);
-			sum->entries++;
-			sum->subdirs += ent.type == ENTRY_DIR;
-		}
-	}
-	return rc;
-}
-
-static uint64_t first_of(const struct node *n)
-{
-	struct entry ent;
-
-	if (n->level > 0)
-		return digest_xxh3(n->children[0].first, n->children[0].first_len);
-	node_entry(n, 0, &ent);
-	return digest_xxh3(ent.name, ent.name_len);
-}
-
-static enum err_code check_dir(const struct visit *v, const struct node *n, struct err *e)
-{
-	struct visit sum = { .kind = VISIT_DIR };
-	enum err_code rc;
-
-	if (n->kind != (n->level == 0 ? NODE_DIR_LEAF : NODE_DIR_INNER))
-		return err_set(e, ERR_CORRUPT, "it is of kind %d and no directory's", (int)n->kind);
-	if (!v->top && (n->nr == 0 || first_of(n) != v->first))
-		return err_set(e, ERR_CORRUPT, "it begins with another name than its parent says");
-	rc = add_up(n, &sum, e);
-	if (rc)
-		return rc;
-	if (sum.entries != v->entries || sum.subdirs != v->subdirs)
-		return err_set(e, ERR_CORRUPT,
-			       "it has %" PRIu64 " entries and %" PRIu64
-			       " folders, and its parent says %" PRIu64 " and %" PRIu64,
-			       sum.entries, sum.subdirs, v->entries, v->subdirs);
-	if (!same_totals(&sum.totals, &v->totals))
-		return err_set(e, ERR_CORRUPT, "it has other totals than its parent says");
-	return ERR_OK;
-}
-
-static enum err_code check_visit(const struct visit *v, const struct node *n, struct err *e)
-{
-	if (v->kind == VISIT_ROOT)
-		return n->kind == NODE_ROOT
-			   ? ERR_OK
-			   : err_set(e, ERR_CORRUPT, "it is of kind %d and no root", (int)n->kind);
-	if (!v->top && n->level != v->level)
-		return err_set(e, ERR_CORRUPT, "it has level %u where %u should be", n->level,
-			       v->level);
-	if (v->kind == VISIT_DIR)
-		return check_dir(v, n, e);
-	if (n->kind != (n->level == 0 ? NODE_CONTENT_LEAF : NODE_CONTENT_INNER))
-		return err_set(e, ERR_CORRUPT, "it is of kind %d and no content's", (int)n->kind);
-	if (n->starts[n->nr] != v->bytes)
-		return err_set(e, ERR_CORRUPT, "it has %" PRIu64 " bytes and not %" PRIu64,
-			       n->starts[n->nr], v->bytes);
-	return ERR_OK;
-}
-
 /* Get the frame's node and compare. */
 static enum err_code frame_hold(struct walk *w, struct frame *f, struct err *e)
 {
@@ -179,7 +64,7 @@ static enum err_code frame_hold(struct walk *w, struct frame *f, struct err *e)
 	 * been.
 	 */
 	if (!f->checked)
-		rc = check_visit(&f->v, f->n, e);
+		rc = visit_check(&f->v, f->n, e);
 	f->checked = true;
 	if (rc) {
 		err_prefix(e, "node %s", id_hex(&f->v.id, hex));
@@ -198,11 +83,20 @@ static void frame_drop(struct walk *w, struct frame *f)
 
 /* Naming. */
 
+/* verify_touched's way: each path with the chunk or node that it needs. */
+static void tell_touched(struct walk *w, const struct object_id *id, size_t path_len, bool folder)
+{
+	w->path.p[path_len] = '\0';
+	w->v->touched(w->v->touched_ctx, w->snap, path_len ? (char *)w->path.p : "/", id, folder);
+}
+
 /* The path is touched. */
 static void name_path(struct walk *w, size_t path_len, const struct err *err)
 {
 	uint64_t nr;
 
+	if (w->v->touched)
+		return;		/* told where the chunk or node was met */
 	verify_lock(w->v);
 	nr = ++w->v->res.damaged_paths;
 	verify_unlock(w->v);
@@ -216,6 +110,10 @@ static void name_path(struct walk *w, size_t path_len, const struct err *err)
 /* A bad node, referred to from what is at path_len. */
 static void name_node(struct walk *w, const struct visit *v, size_t path_len, struct err *err)
 {
+	if (w->v->touched) {
+		tell_touched(w, &v->id, path_len, v->kind != VISIT_CONTENT);
+		return;
+	}
 	if (v->kind == VISIT_CONTENT)
 		return;	/* told with the file */
 	err_prefix(err, "%" PRIu64 " names in this folder, and all below them, cannot be read",
@@ -254,7 +152,7 @@ static enum err_code enter(struct walk *w, const struct visit *v, unsigned depth
 {
 	struct frame f = { .v = *v, .key = visit_key(v), .depth = depth, .path_len = path_len,
 			   .file_top = file_top, .dirty = dirty,
-			   .checked = w->what == WALK_NAME };
+			   .checked = w->what == WALK_NAME && !w->v->touched };
 	enum err_code rc = ERR_OK;
 	bool is_new = true;
 
@@ -288,6 +186,11 @@ static enum err_code enter(struct walk *w, const struct visit *v, unsigned depth
 	}
 	if (!rc)
 		rc = frame_hold(w, &f, e);
+	if (rc && w->v->touched && !verify_stops(e)) {	/* no check has been here before */
+		name_node(w, v, path_len, e);
+		if (top(w))
+			top(w)->dirty = true;
+	}
 	if (rc)
 		return bad_node(w, v, f.key, e);
 	if (top(w))
@@ -323,8 +226,12 @@ static enum err_code meet_chunk(struct walk *w, const struct object_id *id, uint
 {
 	if (w->what == WALK_CHECK)
 		return verify_chunk(w->v, id, (uint32_t)len, e);
-	if (!*dirty && verify_chunk_bad(w->v, id, &w->why))
+	if (w->v->touched ? keyset_has(&w->v->bad, id_key(id))
+			  : !*dirty && verify_chunk_bad(w->v, id, &w->why)) {
+		if (w->v->touched)
+			tell_touched(w, id, w->path.len, false);
 		*dirty = true;
+	}
 	return ERR_OK;
 }
 

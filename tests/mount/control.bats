@@ -49,7 +49,7 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	run ls -A "$W/mnt"
 	[[ "$output" != *vouch* ]]
 	[ "$(stat -c '%F %a %u' "$W/mnt/.vouch")" = "directory 700 $(id -u)" ]
-	for name in SHA256SUMS manifest versions status metrics; do
+	for name in SHA256SUMS manifest versions status metrics damage; do
 		ls -A "$W/mnt/.vouch" | grep -qx "$name"
 		[ -e "$W/mnt/.vouch/$name" ]
 	done
@@ -251,5 +251,38 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	[ ! -e other/"$first" ]
 	cd "$W"
 	fusermount3 -u "$W/mnt-v"
+	export VOUCH_REPO=$W/repo
+}
+
+@test "damage: what was met, and every path that needs it" {
+	mkdir -p "$W/d/in" "$W/mnt-d"
+	cp "$W/src/random-a" "$W/d/in/here"
+	cp "$W/src/random-a" "$W/d/"$'odd\nname'
+	cp "$W/src/random-b" "$W/d/whole"
+	export VOUCH_REPO=$W/repo-d
+	"$VOUCH" init
+	"$VOUCH" backup -C "$W/d" . 2>/dev/null
+	next_second
+	rm "$W/d/"$'odd\nname'
+	"$VOUCH" backup -C "$W/d" . 2>/dev/null
+	pack=$(basename "$(python3 "$HERE/flip.py" "$W/repo-d" "$W/src/random-a")" .pack)
+	"$VOUCH" mount "$W/mnt-d"
+	f=$W/mnt-d/.vouch/damage
+	[ "$(grep -vc '^#' "$f")" -eq 0 ]
+	run cat "$W/mnt-d/latest/in/here"
+	[[ "$output" = *"Input/output error"* ]]
+	cat "$f" > "$W/damage"
+	cat "$W/damage"
+	[ "$(stat -c %s "$f")" -eq "$(wc -c < "$W/damage")" ]
+	new=$(readlink "$W/mnt-d/latest")
+	old=$(ls "$W/mnt-d" | grep ^20 | head -n 1)
+	grep -qE "^....-..-..T..:..:..Z chunk [0-9a-f]{64} damaged in pack $pack at [0-9]+" "$W/damage"
+	grep -qE "^    $new-[0-9a-f]{16}/in/here$" "$W/damage"
+	grep -qE "^    $old-[0-9a-f]{16}/in/here$" "$W/damage"
+	grep -qE "^    $old-[0-9a-f]{16}/odd\\\\x0aname$" "$W/damage"
+	[ "$(grep -c '^    ' "$W/damage")" -eq 3 ]
+	grep -q "^damage      MET" "$W/mnt-d/.vouch/status"
+	[ "$(awk '$1 == "vouch_damage_total" { print $2 }' "$W/mnt-d/.vouch/metrics")" -ge 1 ]
+	fusermount3 -u "$W/mnt-d"
 	export VOUCH_REPO=$W/repo
 }
