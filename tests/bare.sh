@@ -2,6 +2,7 @@
 # bare.sh [demo|tests]...: the README's two commands on a bare Debian 12, where nothing is installed: a fresh
 # debootstrap --variant=minbase in a temporary folder, /dev, /proc and /sys bound in, the committed tree cloned into it.
 # Root only. Default: demo, then tests. BASE=DIR: copy that bootstrapped folder instead of making one.
+# PARTS="lint unit ...": only these parts of the tests.
 set -eu
 [ "$(id -u)" = 0 ] || { echo "needs root" >&2; exit 77; }
 command -v debootstrap >/dev/null || { echo "needs debootstrap" >&2; exit 77; }
@@ -28,7 +29,7 @@ git clone -q "$top" "$root/root/vouch"
 for what in ${*:-demo tests}; do
 	case $what in
 	demo) script=tools/demo.sh ;;
-	tests) script=tests/run.sh ;;
+	tests) script="tests/run.sh ${PARTS-}" ;;
 	*) echo "no such part: $what" >&2; exit 2 ;;
 	esac
 	printf '\n=== sh %s, in a bare chroot\n' "$script"
