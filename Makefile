@@ -86,7 +86,9 @@ torture:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -d $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(B)/vouch $(DESTDIR)$(PREFIX)/bin/vouch
+	ln -sf ../bin/vouch $(DESTDIR)$(PREFIX)/sbin/mount.fuse.vouch
 	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n/; done
 
 clean:

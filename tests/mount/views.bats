@@ -218,3 +218,67 @@ assert os.pread(b, 10, size) == b""
 	within 5 server_gone
 	unplug
 }
+
+@test "a damaged chunk of a folder's entries: that folder is EIO, its siblings are fine" {
+	mkdir -p "$W/two/a-wide" "$W/two/b"
+	(cd "$W/two/a-wide" && seq -f 'an-empty-file-%.0f' 20000 | xargs touch)
+	cp "$W/src/random-a" "$W/src/hello" "$W/two/b"
+	"$VOUCH" init "$W/two-repo"
+	"$VOUCH" --repo "$W/two-repo" backup -C "$W/two" . 2>/dev/null
+	python3 - "$W/two-repo" "$W/src/random-a" << 'END'
+import glob, os, sys
+sought = open(sys.argv[2], "rb").read(64)
+trees = [p for p in glob.glob(sys.argv[1] + "/packs/*/*.pack") if sought not in open(p, "rb").read()]
+assert len(trees) == 1, trees
+os.chmod(trees[0], 0o600)
+with open(trees[0], "r+b") as f:
+    f.seek(os.path.getsize(trees[0]) * 3 // 10)
+    byte = f.read(1)
+    f.seek(-1, 1)
+    f.write(bytes([byte[0] ^ 4]))
+END
+	VOUCH_REPO=$W/two-repo mount_it
+	run sh -c "ls '$W/mnt/latest/a-wide' 2>&1 > /dev/null"
+	[[ "$output" = *"Input/output error"* ]]
+	cmp "$W/two/b/random-a" "$W/mnt/latest/b/random-a"
+	cmp "$W/two/b/hello" "$W/mnt/latest/b/hello"
+	[ "$(ls "$W/mnt/latest/")" = "$(printf 'a-wide\nb')" ]
+	unmount
+	rm -rf "$W/two" "$W/two-repo"
+}
+
+# mount(8) finds the program in its own PATH, /usr/local/bin among it: there is a private one for the test.
+as_root_would()
+{
+	unshare -m --propagation private sh -ec '
+		mount -t tmpfs none /usr/local/bin
+		make -s -C "$1" install PREFIX=/usr/local DESTDIR="$2/dest" B="$3" >/dev/null
+		cp "$2/dest/usr/local/bin/vouch" /usr/local/bin/
+		shift 3
+		eval "$1"' sh "$HERE/../.." "$W" "$(dirname "$VOUCH")" "$1"
+}
+
+@test "mount -t fuse.vouch, and a line of fstab" {
+	[ -x /sbin/mount.fuse ] || skip "no mount.fuse here"
+	[[ "$VOUCH" = */vouch ]] && [ -f "$HERE/../../Makefile" ] || skip "not in the source tree"
+	export W VOUCH_REPO
+	as_root_would '
+		mount -t fuse.vouch -o time=local,allow_other "$VOUCH_REPO" "$W/mnt"
+		cmp "$W/src/hello" "$W/mnt/latest-web_1/hello"
+		findmnt -no FSTYPE,OPTIONS "$W/mnt" | grep -q "^fuse.vouch ro,nosuid,nodev,"
+		umount "$W/mnt"
+		echo "$VOUCH_REPO $W/mnt fuse.vouch defaults,noauto,nofail,_netdev,x-systemd.automount,allow_other 0 0" > "$W/fstab"
+		mount -T "$W/fstab" "$W/mnt"
+		cmp "$W/src/hello" "$W/mnt/latest-web_1/hello"
+		findmnt -no FSTYPE,OPTIONS "$W/mnt" | grep -q "^fuse.vouch ro,nosuid,nodev,.*allow_other"
+		umount "$W/mnt"
+		! mount -t fuse.vouch -o bogus "$VOUCH_REPO" "$W/mnt" 2> "$W/err"
+		grep -q "bogus: no such mount option" "$W/err"'
+	[ -L "$W/dest/usr/local/sbin/mount.fuse.vouch" ]
+	"$W/dest/usr/local/sbin/mount.fuse.vouch" "$VOUCH_REPO" "$W/mnt" -n -s -o rw,dev,suid
+	cmp "$W/src/hello" "$W/mnt/latest-web_1/hello"
+	unmount
+	"$W/dest/usr/local/sbin/mount.fuse.vouch" "$VOUCH_REPO" "$W/mnt" -f
+	not_mounted
+	rm -rf "$W/dest"
+}

@@ -572,6 +572,35 @@ static void test_filter(void **state)
 	assert_all();
 }
 
+/* Fresh: what was given out once is read again; what else its block held need not be, for a moment. */
+static void test_fresh(void **state)
+{
+	struct chunks_stats before, after;
+	struct packtable t = {0};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_all();
+	chunks_set_fresh(box.chunks);
+	chunks_stats(box.chunks, &before);
+	assert_all();
+	chunks_stats(box.chunks, &after);
+	assert_int_equal(pack_read_table(box.backend, &pack_a, &t, &e), ERR_OK);
+	assert_true(after.blocks_read - before.blocks_read >= t.nr_blocks);
+	assert_true(after.blocks_read - before.blocks_read < 2 * NR);	/* not one a chunk */
+	assert_int_equal(box_get(&box, 1, LEN, &e), ERR_OK);
+	for (uint32_t i = 0; i < t.nr_blocks; i++)
+		patch(&pack_a, t.blocks[i].off + block_header_len(t.blocks[i].nr_chunks) + 100,
+		      0x80);
+	assert_int_equal(box_get(&box, 1, LEN, &e), ERR_CORRUPT);
+	assert_int_equal(box_get(&box, 101, LEN, &e), ERR_OK);
+	for (uint32_t i = 0; i < t.nr_blocks; i++)
+		patch(&pack_a, t.blocks[i].off + block_header_len(t.blocks[i].nr_chunks) + 100,
+		      0x80);
+	assert_all();
+	packtable_release(&t);
+}
+
 #define T(f)                                                                                       \
 	{                                                                                          \
 #f, f, setup, teardown, NULL                                                       \
@@ -584,7 +613,7 @@ int main(void)
 	    T(test_truncated),	 T(test_pack_of_another), T(test_bit_flips),
 	    T(test_second_copy), T(test_table_damaged),	  T(test_noise),
 	    T(test_read_errors), T(test_drive_pulled),	  T(test_concurrent),
-	    T(test_filter),	 T(test_index_locked),
+	    T(test_filter),	 T(test_index_locked), T(test_fresh),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(fixed) + ARRAY_LEN(rows)];
 
