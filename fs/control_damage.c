@@ -99,6 +99,7 @@ void control_damage(struct control *c, const struct event *ev)
 struct found {
 	struct met met;
 	struct buf paths;
+	size_t last_len;		/* of the last line in paths */
 	uint64_t nr_unlisted;
 };
 
@@ -127,7 +128,7 @@ static void touched(void *ctx, const struct snapshot *snap, const char *path,
 {
 	struct maker *m = ctx;
 	struct found *to = &m->others;
-	size_t before;
+	size_t before, len;
 
 	for (size_t i = 0; i < m->nr; i++) {
 		if (!m->all[i].met.d.block && id_eq(&m->all[i].met.d.chunk, chunk)) {
@@ -135,15 +136,22 @@ static void touched(void *ctx, const struct snapshot *snap, const char *path,
 			break;
 		}
 	}
-	if (m->bytes >= PATHS_MAX) {
-		to->nr_unlisted++;
-		return;
-	}
 	before = to->paths.len;
 	buf_printf(&to->paths, "    %s", snap->name);
 	add_escaped(&to->paths, path);
 	buf_add_str(&to->paths, folder ? " (the folder, and what is in it)\n" : "\n");
-	m->bytes += to->paths.len - before;
+	len = to->paths.len - before;
+	/* A file may need a chunk many times over, and is listed once. */
+	if (to->paths.bad || (len == to->last_len &&
+			      memcmp(to->paths.p + before, to->paths.p + before - len, len) == 0)) {
+		to->paths.len = before;
+	} else if (m->bytes + len > PATHS_MAX) {
+		to->paths.len = before;
+		to->nr_unlisted++;
+	} else {
+		to->last_len = len;
+		m->bytes += len;
+	}
 }
 
 static void add_head(struct buf *out, const struct met *m)

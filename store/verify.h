@@ -36,7 +36,7 @@ typedef void verify_touched_fn(void *ctx, const struct snapshot *snap, const cha
 			       const struct object_id *chunk, bool folder);
 
 /**
- * The paths of all snapshots that need any of nr chunks, the newest snapshot first, a path once for each such chunk;
+ * The paths of all snapshots that need any of nr chunks, the newest snapshot first, a path as often as it needs them;
  * and those of nodes that turn out unreadable on the way.  Nothing but nodes is read.  *all: false where cancel, or
  * seconds that passed, ended it early.
  */
