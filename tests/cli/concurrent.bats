@@ -45,10 +45,10 @@ tree()		# tree NAME MIB: some files, compressible and not
 	[ "$("$VOUCH" snapshots --json | jq -s "[.[].seq] | sort == [1,2,3,4,5]")" = true ]
 	if [ -w /dev/fuse ]; then
 		for _ in $(seq 1 40); do
-			[ "$(ls "$W/mnt" | grep -vc latest)" -eq 5 ] && break
+			[ "$(ls -d "$W"/mnt/2* | wc -l)" -eq 5 ] && break
 			sleep 0.1
 		done
-		[ "$(ls "$W/mnt" | grep -vc latest)" -eq 5 ]
+		[ "$(ls -d "$W"/mnt/2* | wc -l)" -eq 5 ]
 		for i in 1 2 3 4; do
 			for s in "$W"/mnt/2*; do
 				[ -d "$s$W/t$i" ] || continue
