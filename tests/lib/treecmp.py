@@ -85,6 +85,8 @@ def scan(top, skip):
             if inode:
                 groups.setdefault(inode, set()).add(rel)
     for names in groups.values():
+        if len(names) == 1:         # its other names lie outside the tree: no copy can have them
+            continue
         for rel in names:
             found[rel]["links"] = sorted(names)
     return found
