@@ -122,9 +122,12 @@ for part in $parts; do
 	sweep) one "each bit of each file flipped" sh tests/corrupt/sweep.sh build ;;
 	cli) for t in tests/cli/*.bats; do bats_file "$t"; done ;;
 	mount)
-		# leak.bats needs a mount under LeakSanitizer; after the part "asan" it is there already
+		# leak.bats needs a mount under LeakSanitizer, readers.bats one under ThreadSanitizer; after the parts "asan"
+		# and "tsan" they are there already
 		one "vouch with AddressSanitizer" make -j"$jobs" WERROR=1 B=build/asan SAN=address,undefined CFLAGS="-O1 -g" all
 		export VOUCH_ASAN="$top/build/asan/vouch"
+		one "vouch with ThreadSanitizer" make -j"$jobs" WERROR=1 B=build/tsan SAN=thread CFLAGS="-O1 -g" all
+		export VOUCH_TSAN="$top/build/tsan/vouch"
 		for t in tests/mount/*.bats; do bats_file "$t"; done
 		one "500 flipped bits through a mount" python3 tests/corrupt/sweep_mount.py "$VOUCH" 500
 		;;

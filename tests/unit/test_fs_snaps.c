@@ -297,9 +297,48 @@ static void test_empty(void **state)
 	snaps_put(b);
 }
 
+/* Lists come and go under those who look things up in them. */
+static atomic_bool ended;
+static atomic_uint wrong;
+
+static void *look_up(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&ended)) {
+		const struct snap_list *now = snaps_get(s);
+		const struct snap *got;
+		bool alias;
+
+		got = snap_list_name(now, have[0].name, strlen(have[0].name), &alias);
+		if (!got || got->slot != 1 + 1 || snap_list_slot(now, got->slot) != got ||
+		    !views_child(now->views, NODEID_ROOT, "by-type"))
+			atomic_fetch_add(&wrong, 1);
+		snaps_put(now);
+	}
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t t[3];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, look_up, NULL), 0);
+	for (size_t i = 0; i < 200; i++) {
+		nr_have = i % 2 ? 5 : 4;
+		stamp_now++;
+		refresh();
+	}
+	atomic_store(&ended, true);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+	assert_int_equal(atomic_load(&wrong), 0);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(names) + 5];
+	struct CMUnitTest tests[ARRAY_LEN(names) + 6];
 	size_t n = 0;
 
 	for (; n < ARRAY_LEN(names); n++)
@@ -310,6 +349,7 @@ int main(void)
 	tests[n++] = (struct CMUnitTest){ "nothing new", test_nothing_new, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "rotten", test_rotten_stays, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "empty", test_empty, setup, teardown, NULL };
+	tests[n++] = (struct CMUnitTest){ "threads", test_threads, setup, teardown, NULL };
 	assert(n == ARRAY_LEN(tests));
 	return cmocka_run_group_tests_name("fs snaps", tests, NULL, NULL);
 }
