@@ -3,6 +3,7 @@
 #ifndef VOUCH_BASE_DIGEST_H
 #define VOUCH_BASE_DIGEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,23 @@
 
 /** One shot; any thread (contexts are kept a thread).  Out of memory or a broken libcrypto ends the process: no digest, no store. */
 void digest_sha256(const void *buf, size_t len, struct object_id *out);
+
+/** One message of several; buf may be NULL where len is 0. */
+struct digest_job {
+	const void *buf;
+	size_t len;
+	struct object_id *out; /* not inside any job's buf */
+};
+
+/**
+ * The digests of nr messages, in no order; any thread.  With half a dozen of them or more, and of
+ * about the same length, up to three times as fast as one after the other where the processor has
+ * AVX-512 and the SHA instructions, else as fast.
+ */
+void digest_sha256_many(const struct digest_job *jobs, size_t nr);
+
+/** For tests: false keeps all threads from that; whether it is done from now on. */
+bool digest_many_lanes(bool wanted);
 
 /** HMAC-SHA-256 (FIPS 198-1) under a secret; any thread, the same end where libcrypto is broken. */
 void digest_hmac(const void *secret, size_t secret_len, const void *buf, size_t len,
