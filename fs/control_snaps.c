@@ -9,6 +9,7 @@
 #include "fs/sums.h"
 
 #define SUFFIX_MAX	8u
+#define SNAP_LINK_MAX	256u	/* "latest-HOST", with the NUL: no name is longer */
 
 enum err_code snaps_slot(const struct snap_list *l, uint64_t slot, const struct snap **out,
 			 struct err *e)
@@ -21,21 +22,36 @@ enum err_code snaps_slot(const struct snap_list *l, uint64_t slot, const struct 
 	return ERR_OK;
 }
 
+/* By every name that the root has for it: the folder's own, the links beside it, latest and latest-HOST. */
+static const struct snap *by_name(const struct snap_list *l, const char *name, size_t len)
+{
+	const struct view_node *link;
+	char text[SNAP_LINK_MAX];
+	const struct snap *s;
+	bool alias;
+
+	if (len == 6 && memcmp(name, "latest", 6) == 0)
+		return l->newest;
+	s = snap_list_name(l, name, len, &alias);
+	if (s || len >= sizeof(text))
+		return s;
+	memcpy(text, name, len);
+	text[len] = '\0';
+	link = views_child(l->views, NODEID_ROOT, text);
+	return link && link->target ? snap_list_name(l, link->target, strlen(link->target), &alias)
+				    : NULL;
+}
+
 enum err_code snaps_find(const struct ctl *c, const struct snap_name *as, const char *name,
 			 uint64_t *out, struct err *e)
 {
 	size_t len = strlen(name), suffix = strlen(as->suffix);
 	const struct snap_list *l = snaps_get(c->fs->snaps);
 	const struct snap *s = NULL;
-	bool alias;
 
-	/* By every name that the root knows it under; listed is the one that the root lists. */
-	if (len > suffix && strcmp(name + len - suffix, as->suffix) == 0) {
-		len -= suffix;
-		s = len == 6 && memcmp(name, "latest", 6) == 0
-			    ? l->newest
-			    : snap_list_name(l, name, len, &alias);
-	}
+	/* Listed is the name that the root lists as a folder. */
+	if (len > suffix && strcmp(name + len - suffix, as->suffix) == 0)
+		s = by_name(l, name, len - suffix);
 	if (s)
 		*out = ctl_id(as->kind, s->slot);
 	snaps_put(l);

@@ -137,6 +137,13 @@ static void metric(struct buf *out, const char *name, const char *type, const ch
 		   name, type, name, value);
 }
 
+static uint64_t age_of(const struct facts_now *f)
+{
+	int64_t age = (int64_t)f->now.tv_sec - f->newest_time.sec;
+
+	return age > 0 ? (uint64_t)age : 0;
+}
+
 void metrics_text(const struct ctl *c, struct buf *out)
 {
 	struct facts_now f;
@@ -149,6 +156,9 @@ void metrics_text(const struct ctl *c, struct buf *out)
 	if (f.has_newest && f.newest_time.sec >= 0)
 		metric(out, "newest_snapshot_timestamp_seconds", "gauge",
 		       "When the newest snapshot was begun.", (uint64_t)f.newest_time.sec);
+	if (f.has_newest)
+		metric(out, "newest_snapshot_age_seconds", "gauge",
+		       "How long ago that was; 0 where it is in the future.", age_of(&f));
 	metric(out, "mount_start_timestamp_seconds", "gauge", "When this mount was begun.",
 	       (uint64_t)c->fs->control->began.tv_sec);
 	metric(out, "packs", "gauge", "Packs known to the index.", f.stats.packs);
@@ -161,4 +171,5 @@ void metrics_text(const struct ctl *c, struct buf *out)
 	       "Plain bytes whose SHA-256 was checked after they were read.",
 	       f.stats.bytes_checked);
 	metric(out, "damage_total", "counter", "Damaged or missing chunks met.", f.stats.damaged);
+	metric(out, "healed_total", "counter", "Damaged chunks made whole again.", f.stats.healed);
 }

@@ -100,6 +100,7 @@ struct store_stats {
 	uint64_t blocks_read, bytes_read;	/* from the medium since open */
 	uint64_t bytes_checked;			/* plain bytes whose SHA-256 was checked since open */
 	uint64_t damaged;			/* damaged or missing chunks met since open */
+	uint64_t healed;			/* of those made whole again: none yet, nothing heals so far */
 	uint64_t free_bytes, total_bytes;	/* of the medium; 0 where unknown */
 };
 void store_stats(struct store *s, struct store_stats *out);

@@ -139,13 +139,16 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	m=$W/mnt/.vouch/metrics
 	metric() { awk -v n="vouch_$1" '$1 == n { print $2 }' "$m"; }
 	for name in snapshots newest_snapshot_timestamp_seconds read_bytes_total \
-		verified_bytes_total damage_total repository_available; do
+		newest_snapshot_age_seconds verified_bytes_total damage_total healed_total \
+		repository_available; do
 		[[ "$(metric $name)" =~ ^[0-9]+$ ]]
 		[ "$(grep -cE "^# (HELP|TYPE) vouch_$name " "$m")" -eq 2 ]
 	done
 	run grep -vE '^(# (HELP|TYPE) vouch_[a-z_]+ .+|vouch_[a-z_]+ [0-9]+)$' "$m"
 	[ "$status" -eq 1 ]
 	[ "$(metric repository_available)" -eq 1 ]
+	[ "$(metric healed_total)" -eq 0 ]
+	[ "$(metric newest_snapshot_age_seconds)" -lt 100 ]
 	[ "$(($(date +%s) - $(metric newest_snapshot_timestamp_seconds)))" -lt 100 ]
 	before=$(metric verified_bytes_total)
 	echo 3 > /proc/sys/vm/drop_caches

@@ -28,6 +28,11 @@ sorted() { "$VOUCH" snapshots --json | jq -r .name; }
 	cmp "$W/src/hello" "$W/mnt/latest-web_1/hello"
 	[ "$(readlink "$W/mnt/latest-db")" = "$(readlink "$W/mnt/latest")" ]
 	[[ "${names[0]}" = "$(readlink "$W/mnt/latest-web_1")"* ]]
+	cmp "$W/mnt/.vouch/SHA256SUMS/latest-web_1" "$W/mnt/.vouch/SHA256SUMS/${names[0]}"
+	cmp "$W/mnt/.vouch/SHA256SUMS/latest-db" "$W/mnt/.vouch/SHA256SUMS/latest"
+	cmp "$W/mnt/.vouch/manifest/latest-web_1.json" "$W/mnt/.vouch/manifest/${names[0]}.json"
+	[ ! -e "$W/mnt/.vouch/SHA256SUMS/latest-nobody" ]
+	[ ! -e "$W/mnt/.vouch/SHA256SUMS/by-type" ]
 	before=$(readlink "$W/mnt/latest-web_1")
 	ls "$W/mnt/by-type/files" > "$W/old"
 	until [ "$(date -u +%Y-%m-%dT%H-%M-%SZ)" != "$(readlink "$W/mnt/latest")" ]; do read -rt 0.1 <> <(:) || :; done
