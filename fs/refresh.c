@@ -42,7 +42,7 @@ static void name_changed(void *ctx, const char *name)
 		(void)fuse_lowlevel_notify_inval_entry(r->se, NODEID_ROOT, name, strlen(name));
 }
 
-static void dir_changed(void *ctx, uint64_t id)
+static void node_changed(void *ctx, uint64_t id)
 {
 	struct refresher *r = ctx;
 
@@ -50,11 +50,30 @@ static void dir_changed(void *ctx, uint64_t id)
 		(void)fuse_lowlevel_notify_inval_inode(r->se, id, 0, 0);
 }
 
-static void root_changed(struct refresher *r, const struct snap_list *now)
+/*
+ * The links beside snapshots that are shown by another name than before.  The kernel keeps a link's target for as long
+ * as it has the link, and would lead to where nothing is any more, also by names whose second was over.
+ */
+static void links_changed(struct refresher *r, const struct snap_list *before,
+			  const struct snap_list *now)
 {
-	views_each_dir(now->views, dir_changed, r);
-	(void)fuse_lowlevel_notify_inval_inode(r->se, NODEID_ROOT, 0, 0);
-	(void)fuse_lowlevel_notify_inval_inode(r->se, NODEID_LATEST, 0, 0);
+	for (size_t i = 0; i < before->nr; i++) {	/* all of them are in now, at the same place */
+		const struct snap *a = &before->all[i], *b = &now->all[i];
+
+		if (a->gone == b->gone && strcmp(a->shown, b->shown) == 0)
+			continue;
+		node_changed(r, nodeid_of(b->slot, NUMBER_ALIAS8));
+		node_changed(r, nodeid_of(b->slot, NUMBER_ALIAS16));
+	}
+}
+
+static void root_changed(struct refresher *r, const struct snap_list *before,
+			 const struct snap_list *now)
+{
+	links_changed(r, before, now);
+	views_each_dir(now->views, node_changed, r);
+	node_changed(r, NODEID_ROOT);
+	node_changed(r, NODEID_LATEST);
 }
 
 static void look(struct refresher *r, bool packs)
@@ -69,7 +88,7 @@ static void look(struct refresher *r, bool packs)
 		rc = snaps_refresh(r->fs->snaps, name_changed, r, &e);
 	now = snaps_get(r->fs->snaps);
 	if (now != before)
-		root_changed(r, now);
+		root_changed(r, before, now);
 	snaps_put(now);
 	snaps_put(before);
 	if (rc && !r->failing)

@@ -14,6 +14,14 @@ setup_file()
 
 teardown() { drop; }
 
+# Until the clock shows another second: snapshots are named by theirs.
+next_second()
+{
+	local now=$(date +%s)
+
+	until [ "$(date +%s)" != "$now" ]; do read -rt 0.05 <> <(:) || :; done
+}
+
 in_log() { grep -q -- "$1" "$W/log"; }
 
 # In the foreground, so that what it logs can be read.
@@ -144,6 +152,96 @@ refused()	# refused STATUS TEXT ARGUMENT...
 	}
 	within 2 shown
 	ls "$W/mnt" | grep -qF "$twice-"
+}
+
+# The record NAME once more as another snapshot of that second: a space behind makes another id. Its name goes to TWIN.
+twin()
+{
+	local id
+
+	(cat "$W/repo/snapshots/$1.json" && printf ' ') > "$W/twin.json"
+	id=$(sha256sum < "$W/twin.json")
+	TWIN=${1:0:20}-${id:0:16}
+	cp "$W/twin.json" "$W/repo/copies/snapshots/$TWIN.json"
+	mv "$W/twin.json" "$W/repo/snapshots/$TWIN.json"
+}
+
+leads() { [ "$(readlink "$W/mnt/$1")" = "$2" ]; }
+
+forget_twin() { rm "$W/repo/snapshots/$TWIN.json" "$W/repo/copies/snapshots/$TWIN.json"; }
+
+@test "a second snapshot of a second comes and goes: no name leads nowhere, or to the other" {
+	mount_it
+	next_second
+	"$VOUCH" backup -C "$W/src/dir" . 2>/dev/null
+	full=$("$VOUCH" snapshots --json | tail -n 1 | jq -r .name)
+	date=${full:0:20} id8=${full:0:29}
+	within 2 [ -d "$W/mnt/$date" ]
+	cd "$W/mnt/$date"
+	for name in "$date" "$id8" "$full" latest; do	# now the kernel knows them all
+		[ "$(cat "$W/mnt/$name/sub/deeper/deep")" = deep ]
+		readlink "$W/mnt/$name" || :
+	done
+	[ "$(readlink "$W/mnt/$id8") $(readlink "$W/mnt/$full")" = "$date $date" ]
+	# somebody holds the link itself: the kernel then keeps its target, too
+	exec 8< <(exec python3 -c '
+import os, sys, time
+fd = os.open(sys.argv[1], os.O_PATH | os.O_NOFOLLOW)
+os.readlink("", dir_fd=fd)
+print("held", flush=True)
+time.sleep(60)' "$W/mnt/$full" 3>&-)
+	holder=$!
+	read -r <&8
+	for round in 1 2; do
+		twin "$full"
+		two() { [ -d "$W/mnt/${TWIN:0:29}" ] && [ ! -L "$W/mnt/${TWIN:0:29}" ]; }
+		within 2 two
+		[ ! -e "$W/mnt/$date" ]
+		[ -d "$W/mnt/$id8" ] && [ ! -L "$W/mnt/$id8" ]
+		within 2 leads "$full" "$id8"
+		[ "$(readlink "$W/mnt/$TWIN")" = "${TWIN:0:29}" ]
+		for name in "$id8" "$full" "${TWIN:0:29}" "$TWIN" latest; do
+			[ "$(cat "$W/mnt/$name/sub/deeper/deep")" = deep ]
+		done
+		[ "$(ls "$W/mnt" | grep -c "^$date")" -eq 2 ]
+		[ "$(cat sub/deeper/deep)" = deep ]	# who stands in the folder still does
+		[ "$(pwd -P)" = "$W/mnt/$id8" ] || [ "$(pwd -P)" = "$W/mnt/$date" ]
+		forget_twin
+		one() { [ -d "$W/mnt/$date" ]; }
+		within 2 one
+		[ ! -e "$W/mnt/$TWIN" ]
+		[ ! -e "$W/mnt/${TWIN:0:29}" ]
+		for name in "$id8" "$full" latest; do within 2 leads "$name" "$date"; done
+		for name in "$date" "$id8" "$full" latest; do
+			[ "$(cat "$W/mnt/$name/sub/deeper/deep")" = deep ]
+		done
+		[ "$(cat sub/deeper/deep)" = deep ]
+	done
+	kill "$holder"
+	exec 8<&-
+	cd /
+}
+
+@test "time=local: the name in UTC goes and comes with a second snapshot of its second" {
+	TZ=CET-1 mount_it -o time=local
+	next_second
+	"$VOUCH" backup -C "$W/src/dir" . 2>/dev/null
+	full=$("$VOUCH" snapshots --json | tail -n 1 | jq -r .name)
+	date=${full:0:20}
+	within 2 [ -L "$W/mnt/$date" ]
+	shown=$(readlink "$W/mnt/$date")
+	for round in 1 2; do
+		[[ "$shown" =~ \+0100$ ]]
+		for name in "$full" latest; do within 2 leads "$name" "$shown"; done
+		twin "$full"
+		no_more() { [ ! -L "$W/mnt/$date" ]; }
+		within 4 no_more
+		within 2 leads "$full" "$shown-${full:21:8}"
+		[ "$(cat "$W/mnt/$full/sub/deeper/deep")" = deep ]
+		forget_twin
+		within 4 [ -L "$W/mnt/$date" ]
+		[ "$(cat "$W/mnt/$date/sub/deeper/deep")" = deep ]
+	done
 }
 
 @test "a forgotten snapshot goes, and what was open in it is stale" {
