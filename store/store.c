@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "store/base/buf.h"
@@ -60,22 +61,47 @@ void store_event(struct store *s, enum event_kind kind, const char *path, const 
 	s->events.fn(s->events.ctx, &ev);
 }
 
+/* What follows prefix in text; text where it does not begin so. */
+static const char *past(const char *text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return strncmp(text, prefix, len) == 0 ? text + len : text;
+}
+
+/*
+ * The engine's error names chunk and place, for readers that have nothing but the error.  In an event they are told
+ * in full: what is left is why.
+ */
+static const char *cause_alone(const struct chunk_damage *d, const char *chunk, const char *pack)
+{
+	const char *why = d->what ? d->what : "";
+	char prefix[64];
+
+	(void)snprintf(prefix, sizeof(prefix), "chunk %.12s: ", chunk);
+	why = past(why, prefix);
+	(void)snprintf(prefix, sizeof(prefix), "pack %.12s, block at %llu: ", pack,
+		       (unsigned long long)d->off);
+	return past(why, prefix);
+}
+
 static void on_damage(void *ctx, const struct chunk_damage *d)
 {
 	struct event_damage damage = {
 		.chunk = d->chunk, .pack = d->pack, .off = d->off,
-		.missing = d->missing, .block = d->block, .what = d->what,
+		.missing = d->missing, .block = d->block,
 	};
 	struct event ev = { .kind = EVENT_DAMAGE, .damage = &damage };
 	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1], text[1024];
-	const char *what = d->what ? d->what : "";
 	static const struct object_id none;
 	struct store *s = ctx;
+	const char *what;
 
 	if (!s->events.fn)
 		return;
 	id_hex(&d->chunk, chunk);
 	id_hex(&d->pack, pack);
+	what = damage.what = cause_alone(d, chunk, pack);
 	if (d->block)
 		(void)snprintf(text, sizeof(text),
 			       "pack %s, block at %llu: %s; what is whole of it is still served",
@@ -84,8 +110,8 @@ static void on_damage(void *ctx, const struct chunk_damage *d)
 		(void)snprintf(text, sizeof(text), "chunk %s %s: %s", chunk,
 			       d->missing ? "is missing" : "is damaged", what);
 	else
-		(void)snprintf(text, sizeof(text), "chunk %s %s: pack %s at %llu: %s", chunk,
-			       d->missing ? "is missing" : "is damaged", pack,
+		(void)snprintf(text, sizeof(text), "chunk %s %s in pack %s, block at %llu: %s",
+			       chunk, d->missing ? "is missing" : "is damaged", pack,
 			       (unsigned long long)d->off, what);
 	ev.text = text;
 	s->events.fn(s->events.ctx, &ev);
