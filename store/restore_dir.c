@@ -88,41 +88,6 @@ int restore_openat(struct restore *r, int dirfd, const char *path, int flags, mo
 	return (int)fd;
 }
 
-void restore_tmp_name(struct restore *r, char out[RESTORE_TMP_LEN + 1])
-{
-	/* An odd factor goes through all 2^32 names before one comes again. */
-	uint32_t n = r->tmp_base + 2654435761u * atomic_fetch_add(&r->tmp_next, 1);
-
-	(void)snprintf(out, RESTORE_TMP_LEN + 1, ".vouch-%08x", n);
-}
-
-static bool is_tmp_name(const char *name)
-{
-	return strlen(name) == RESTORE_TMP_LEN && strncmp(name, ".vouch-", 7) == 0 &&
-	       strspn(name + 7, "0123456789abcdef") == 8;
-}
-
-/* What a killed restore left. What cannot be listed or removed stays: it is in nobody's way. */
-static void sweep(struct restore *r, int fd)
-{
-	int again = restore_openat(r, fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	DIR *dir = again >= 0 ? fdopendir(again) : NULL;
-	struct dirent *d;
-
-	while (dir && (d = readdir(dir))) {
-		struct stat st;
-
-		if (is_tmp_name(d->d_name) &&
-		    fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_uid == geteuid() && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)))
-			(void)unlinkat(fd, d->d_name, 0);
-	}
-	if (dir)
-		(void)closedir(dir);
-	else if (again >= 0)
-		(void)close(again);
-}
-
 /* Idle descriptors. */
 
 static void idle_remove_locked(struct restore *r, struct rdir *d)
@@ -223,6 +188,8 @@ int rdir_fd(struct restore *r, struct rdir *d)
 	} else {
 		d->fd = reopen_locked(r, d);
 		r->nr_open += d->fd >= 0;
+		if (d->fd >= 0 && !r->reading_back && !r->o->dry_run)
+			restore_tmp_share(d->fd);
 	}
 	fd = d->fd;
 	if (fd >= 0)
@@ -366,7 +333,8 @@ static enum err_code open_made(struct restore *r, struct rdir *d, int pfd, const
 		(void)fchmod(fd, (st.st_mode & 07777) | 0700);	/* else creating tells */
 	if (!r->reading_back && !r->o->dry_run) {
 		if (!d->fresh)
-			sweep(r, fd);
+			restore_tmp_sweep(r, fd);
+		restore_tmp_share(fd);
 		/* A default ACL would be inherited by all that is made in it. */
 		if (d->planned && (!d->fresh || !d->parent)) {
 			(void)fremovexattr(fd, "system.posix_acl_default");

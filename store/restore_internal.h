@@ -155,8 +155,15 @@ int rdir_fd(struct restore *r, struct rdir *d);
 void rdir_fd_put(struct restore *r, struct rdir *d);
 void rdir_done(struct restore *r, struct rdir *d);	/* counts pending down */
 void rdir_unref(struct restore *r, struct rdir *d);
+
+/* restore_tmp.c */
+
 /** ".vouch-1c9e0d2a", another one each time. */
 void restore_tmp_name(struct restore *r, char out[RESTORE_TMP_LEN + 1]);
+/** Remove what killed restores left in the folder fd, unless another restore is at work there. */
+void restore_tmp_sweep(struct restore *r, int fd);
+/** Others see from now on, until fd is closed, that somebody is at work there. */
+void restore_tmp_share(int fd);
 
 /* restore_file.c */
 

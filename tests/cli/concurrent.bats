@@ -96,6 +96,29 @@ tree()		# tree NAME MIB: some files, compressible and not
 	"$VOUCH" verify --files
 }
 
+@test "restores into one folder at once leave each other's files alone, and nothing behind" {
+	mkdir -p "$W/many/below"
+	for i in $(seq 1 1500); do echo "$i" >"$W/many/below/file$i"; done
+	for i in $(seq 1 30); do head -c 300000 /dev/urandom >"$W/many/noise$i"; done
+	"$VOUCH" backup -C "$W/many" . 2>/dev/null
+	for round in 1 2 3; do
+		mkdir -p "$W/to/below"
+		echo left >"$W/to/below/.vouch-00000000"	# by a restore that was killed
+		pids=
+		for i in 1 2 3 4; do
+			"$VOUCH" restore latest "$W/to" >"$W/log$i" 2>&1 &
+			pids="$pids $!"
+			sleep 0.03
+		done
+		bad=0
+		for p in $pids; do wait "$p" || bad=1; done
+		cat "$W"/log?
+		[ $bad -eq 0 ]
+		diff -r "$W/many" "$W/to"	# and no temporary file
+		rm -rf "$W/to"
+	done
+}
+
 @test "a plain copy of the repository taken during a backup opens, and is whole after the next" {
 	tree a 8
 	"$VOUCH" backup "$W/a"

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -190,6 +191,42 @@ static void test_deep(void **state)
 	(void)close(fd);
 }
 
+static void test_leftovers(void **state)
+{
+	(void)state;
+	rb_build_plain();
+	assert_int_equal(mkdir(rb.out, 0700), 0);
+	assert_int_equal(mkdir(rb_path("dir"), 0500), 0);
+	rb_put(rb_path(".vouch-0123abcd"), "left");
+	rb_put(rb_path(".vouch-0123abcg"), "mine");
+	rb_put(rb_path(".vouch-0123abcd0"), "mine");
+	rb_restore((struct restore_options){ 0 });
+	assert_false(rb_exists(".vouch-0123abcd"));
+	assert_true(rb_exists(".vouch-0123abcg"));
+	assert_true(rb_exists(".vouch-0123abcd0"));
+	rb_assert_text(rb_path("dir/inner"), "inner");
+	assert_int_equal(rb_stat("dir").st_mode & 07777, 0755);
+}
+
+/* Another restore is at work in the folder, as far as its lock says: its temporary files are not ours. */
+static void test_leftovers_in_use(void **state)
+{
+	int fd;
+
+	(void)state;
+	rb_build_plain();
+	assert_int_equal(mkdir(rb.out, 0700), 0);
+	rb_put(rb_path(".vouch-0123abcd"), "being written");
+	fd = open(rb.out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_SH), 0);
+	rb_restore((struct restore_options){ 0 });
+	assert_int_equal(rb.res.errors, 0);
+	assert_true(rb_exists(".vouch-0123abcd"));
+	assert_int_equal(close(fd), 0);
+	rb_restore((struct restore_options){ 0 });
+	assert_false(rb_exists(".vouch-0123abcd"));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, rb_setup, rb_teardown)
 
 int main(void)
@@ -201,6 +238,8 @@ int main(void)
 		T(test_hard_links),
 		T(test_large_in_parts),
 		T(test_deep),
+		T(test_leftovers),
+		T(test_leftovers_in_use),
 	};
 
 	(void)umask(022);

@@ -120,23 +120,6 @@ static void test_in_the_way(void **state)
 	assert_true(testlog_has(&rb.log, EVENT_WARNING, "|file|", "in the way"));
 }
 
-static void test_leftovers(void **state)
-{
-	(void)state;
-	rb_build_plain();
-	assert_int_equal(mkdir(rb.out, 0700), 0);
-	assert_int_equal(mkdir(rb_path("dir"), 0500), 0);
-	rb_put(rb_path(".vouch-0123abcd"), "left");
-	rb_put(rb_path(".vouch-0123abcg"), "mine");
-	rb_put(rb_path(".vouch-0123abcd0"), "mine");
-	rb_restore((struct restore_options){ 0 });
-	assert_false(rb_exists(".vouch-0123abcd"));
-	assert_true(rb_exists(".vouch-0123abcg"));
-	assert_true(rb_exists(".vouch-0123abcd0"));
-	rb_assert_text(rb_path("dir/inner"), "inner");
-	assert_int_equal(rb_stat("dir").st_mode & 07777, 0755);
-}
-
 /* What is asked for. */
 
 static void test_dry_run(void **state)
@@ -466,7 +449,6 @@ int main(void)
 		T(test_planted_links),
 		T(test_without_openat2),
 		T(test_in_the_way),
-		T(test_leftovers),
 		T(test_dry_run),
 		T(test_patterns),
 		T(test_one_file),
