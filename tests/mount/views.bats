@@ -18,6 +18,7 @@ teardown()
 {
 	drop
 	umount -l "$W/disk" 2>/dev/null || :
+	losetup -j "$W/exfat" 2>/dev/null | cut -d : -f 1 | while read -r d; do losetup -d "$d"; done
 }
 
 sorted() { "$VOUCH" snapshots --json | jq -r .name; }
@@ -203,6 +204,39 @@ assert os.pread(b, 10, size) == b""
 	unmount
 	within 5 server_gone
 	unplug
+}
+
+# exfat-fuse answers from its own memory and the system's: that is said, and no file counts as read from the medium.
+@test "verify=always on exfat-fuse: a warning, right bytes, and nothing noted as verified" {
+	command -v mount.exfat-fuse > /dev/null || skip "no exfat-fuse"
+	command -v mkfs.exfat > /dev/null || skip "no mkfs.exfat"
+	truncate -s 48M "$W/exfat"
+	mkfs.exfat "$W/exfat" > "$W/log"
+	device=$(losetup --show -f "$W/exfat") || skip "no loop devices"
+	mkdir -p "$W/disk"
+	mount.exfat-fuse "$device" "$W/disk" 3>&- || skip "exfat-fuse cannot mount here"
+	"$VOUCH" --repo "$W/disk/repo" init 2> /dev/null
+	"$VOUCH" --repo "$W/disk/repo" backup --host 'web 1' -C "$W/src" . 2> /dev/null
+	"$VOUCH" --repo "$W/disk/repo" mount -f -o verify=always "$W/mnt" > "$W/log" 2>&1 3>&- &
+	server=$!
+	within 10 mounted
+	[ "$(grep -c "warning: verify=always: .* lies on fuse, .* not as read from the medium$" "$W/log")" -eq 1 ]
+	[ "$(wc -l < "$W/log")" -eq 1 ]
+	first=latest
+	for round in 1 2; do
+		for f in random-a large text many-holes; do
+			reads $f
+			[ -z "$(xattr verified $f)" ]
+			[ "$(xattr sha256 $f)" = "$(sha256sum < "$W/src/$f" | cut -c -64)" ]
+		done
+	done
+	(cd "$W/mnt/latest/" && find . -type f -exec cat {} + > /dev/null)
+	[ -z "$(cd "$W/mnt/latest/" && find . -type f -exec getfattr -n user.vouch.verified {} + 2> /dev/null)" ]
+	unmount
+	wait "$server"
+	within 10 umount "$W/disk"
+	losetup -d "$device"
+	rm -f "$W/exfat"
 }
 
 @test "a drive whose sectors cannot be read: EIO, the mount lives, and goes on when they can" {
