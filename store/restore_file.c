@@ -162,6 +162,9 @@ static bool out_close(struct out *o)
 	struct meta_at at = { .fd = o->fd, .may_inherit = !it->dir->planned };
 	bool meta_ok = true;
 
+	/* What fails from here on is no damage of the repository. */
+	if (!o->err.code)
+		o->from_store = false;
 	if (!o->err.code)
 		meta_ok = restore_meta(it->r, it->dir, it->name, &it->e, &at);
 	/* close tells of late write errors on network media. */

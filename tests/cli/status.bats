@@ -320,6 +320,15 @@ one_line()
 	cmp "$W/src/etc/hosts" "$W/back/etc/hosts"
 }
 
+@test "a folder in the way of a file is its user's, and no damage: 1" {
+	made
+	mkdir -p "$W/back/share/random.bin/mine"
+	run -1 --separate-stderr vouch restore latest "$W/back"
+	[[ $stderr == *"warning: share/random.bin: "*"in the way"* ]]
+	[[ $stderr != *damage:* ]]
+	[ -d "$W/back/share/random.bin/mine" ]
+}
+
 @test "closed standard descriptors harm nothing" {
 	made
 	vouch backup -q -C "$W/src" . <&- >&- 2>&-
