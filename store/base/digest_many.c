@@ -15,6 +15,8 @@
 /* Fewer lanes than this take longer than one message after the other: measured on Ice Lake. */
 #define LANES_MIN 6u
 
+#define JOBS_AT_ONCE 512u /* sorted, on the stack */
+
 struct lane {
 	const struct digest_job *job; /* NULL: idle */
 	const uint8_t *p;
@@ -27,7 +29,7 @@ struct lanes {
 	struct sha256x16 s;
 	struct lane lane[SHA256_LANES];
 	unsigned nr_busy;
-	const struct digest_job *next, *end;
+	const struct digest_job *const *next, *const *end;
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -91,7 +93,7 @@ static void lane_go_on(struct lanes *l, unsigned n)
 		lane->job = NULL;
 		l->nr_busy--;
 		if (l->next < l->end)
-			lane_begin(l, n, l->next++);
+			lane_begin(l, n, *l->next++);
 	}
 }
 
@@ -133,19 +135,49 @@ static void lane_finish(const struct lanes *l, unsigned n)
 	put(h, lane->job->out);
 }
 
+/* Four classes for each doubling of the number of blocks. */
+static unsigned length_class(size_t len)
+{
+	uint64_t nr = (uint64_t)len / SHA256_BLOCK + 4;
+	unsigned log = 63 - (unsigned)__builtin_clzll(nr);
+
+	return 4 * log + (unsigned)(nr >> (log - 2) & 3);
+}
+
+/*
+ * The longest first: what is left when lanes run dry is then short, or long beyond its share of
+ * the lanes and better off alone.  For files of a source tree this doubles the speed.
+ */
+static void order_jobs(const struct digest_job *jobs, size_t nr, const struct digest_job **order)
+{
+	size_t at[4 * 64 + 1] = { 0 }; /* where a class begins; the longest has the first place */
+
+	for (size_t i = 0; i < nr; i++)
+		at[4 * 64 - length_class(jobs[i].len)]++;
+	for (size_t c = 1, before = at[0], here; c <= 4 * 64; c++, before += here) {
+		here = at[c];
+		at[c] = before;
+	}
+	at[0] = 0;
+	for (size_t i = 0; i < nr; i++)
+		order[at[4 * 64 - length_class(jobs[i].len)]++] = &jobs[i];
+}
+
 static void on_lanes(const struct digest_job *jobs, size_t nr)
 {
+	const struct digest_job *order[JOBS_AT_ONCE];
 	struct lanes l;
 
-	l.next = jobs;
-	l.end = jobs + nr;
+	order_jobs(jobs, nr, order);
+	l.next = order;
+	l.end = order + nr;
 	l.nr_busy = 0;
 	memset(&l.s, 0, sizeof(l.s)); /* what idle lanes make of it matters to nobody */
 	for (unsigned n = 0; n < SHA256_LANES; n++) {
 		l.lane[n].job = NULL;
 		if (l.next == l.end)
 			continue;
-		lane_begin(&l, n, l.next++);
+		lane_begin(&l, n, *l.next++);
 		lane_go_on(&l, n);
 	}
 	while (l.nr_busy >= LANES_MIN)
@@ -188,9 +220,12 @@ void digest_sha256_many(const struct digest_job *jobs, size_t nr)
 {
 	if (pthread_once(&once, find_out) != 0)
 		abort();
-	if (nr >= LANES_MIN && usable && !atomic_load(&unwanted)) {
-		on_lanes(jobs, nr);
-		return;
+	while (nr >= LANES_MIN && usable && !atomic_load(&unwanted)) {
+		size_t n = nr < JOBS_AT_ONCE ? nr : JOBS_AT_ONCE;
+
+		on_lanes(jobs, n);
+		jobs += n;
+		nr -= n;
 	}
 	for (size_t i = 0; i < nr; i++)
 		digest_sha256(jobs[i].buf, jobs[i].len, jobs[i].out);
