@@ -12,6 +12,7 @@
 #include "store/verify_internal.h"
 
 #define PIECE	((size_t)1 << 20)	/* bytes asked of the backend at once */
+#define CHUNKS_AT_ONCE 256u
 
 /* A pack going by. */
 struct stream {
@@ -130,33 +131,50 @@ static enum err_code check_header(struct stream *st, struct worker *w, const str
 	return ERR_OK;
 }
 
+/* A chunk of the block at off, whose bytes have the digest got. */
+static enum err_code check_chunk(struct verify *v, struct worker *w, const struct chunk_desc *d,
+				 const struct object_id *got, uint64_t off, struct finding *f,
+				 struct err *e)
+{
+	uint64_t key = chunk_key(&d->id, d->len);
+	struct err err = ERR_INIT;
+	char hex[ID_HEX_LEN + 1];
+	enum err_code rc;
+
+	if (id_eq(got, &d->id)) {
+		buf_add(&w->good, &key, sizeof(key));
+		return ERR_OK;
+	}
+	(void)err_set(&err, ERR_CORRUPT, "block at %llu: chunk %s has other bytes",
+		      (unsigned long long)off, id_hex(&d->id, hex));
+	found(f, &err);
+	f->bad_chunks++;
+	verify_lock(v);
+	rc = keyset_add(&v->damaged, id_key(&d->id), NULL, e);
+	verify_unlock(v);
+	return rc;
+}
+
 /* Each chunk of a block that was decompressed. */
 static enum err_code check_chunks(struct verify *v, struct worker *w, const struct block_header *h,
 				  uint64_t off, struct finding *f, struct err *e)
 {
+	struct digest_job jobs[CHUNKS_AT_ONCE];
+	struct object_id got[CHUNKS_AT_ONCE];
 	const uint8_t *p = w->plain;
 	enum err_code rc = ERR_OK;
 
-	for (uint32_t c = 0; c < h->nr_chunks && !rc; c++) {
+	for (uint32_t c = 0; c < h->nr_chunks && !rc; c += CHUNKS_AT_ONCE) {
 		const struct chunk_desc *d = &w->chunks[c];
-		uint64_t key = chunk_key(&d->id, d->len);
-		struct err err = ERR_INIT;
-		char hex[ID_HEX_LEN + 1];
-		struct object_id got;
+		uint32_t left = h->nr_chunks - c, nr = left < CHUNKS_AT_ONCE ? left : CHUNKS_AT_ONCE;
 
-		digest_sha256(p, d->len, &got);
-		p += d->len;
-		if (id_eq(&got, &d->id)) {
-			buf_add(&w->good, &key, sizeof(key));
-			continue;
+		for (uint32_t i = 0; i < nr; i++) {
+			jobs[i] = (struct digest_job){ p, d[i].len, &got[i] };
+			p += d[i].len;
 		}
-		(void)err_set(&err, ERR_CORRUPT, "block at %llu: chunk %s has other bytes",
-			      (unsigned long long)off, id_hex(&d->id, hex));
-		found(f, &err);
-		f->bad_chunks++;
-		verify_lock(v);
-		rc = keyset_add(&v->damaged, id_key(&d->id), NULL, e);
-		verify_unlock(v);
+		digest_sha256_many(jobs, nr);
+		for (uint32_t i = 0; i < nr && !rc; i++)
+			rc = check_chunk(v, w, &d[i], &got[i], off, f, e);
 	}
 	f->chunks += h->nr_chunks;
 	f->plain += h->plain_len;
