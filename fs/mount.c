@@ -109,7 +109,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS |
 				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
 				       FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
-				       FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+				       FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
+				       FUSE_CAP_EXPORT_SUPPORT);
 	/* An open that nobody sees must not be what truncates: that comes as setattr, and is refused. */
 	conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC);
 	fs->no_open = conn->capable & FUSE_CAP_NO_OPEN_SUPPORT && !fs->verify_always;

@@ -47,6 +47,7 @@ void ops_refuse_writes(struct fuse_lowlevel_ops *ops);
 
 /* root.c: ids of slot 0, and the links beside snapshots. */
 bool root_has(uint64_t nodeid);		/* whether it is one of those */
+void root_attr(const struct fs *fs, struct stat *st);	/* of the root itself */
 void root_lookup(fuse_req_t req, uint64_t parent, const char *name);
 void root_getattr(fuse_req_t req, uint64_t nodeid);
 void root_readlink(fuse_req_t req, uint64_t nodeid);

@@ -9,6 +9,45 @@
 
 #define NAME_LEN_MAX	255	/* what statfs says; the kernel lets 1024 through */
 
+/*
+ * "." and "..": asked by the kernel alone, to get back to a node that it has forgotten from a handle that an NFS server
+ * gave out.  Ids are computed from what they name, so that a handle is good for as long as its snapshot is.  Links
+ * beside snapshots, by-type and the control folder are found by their names only.
+ */
+static void lookup_again(fuse_req_t req, uint64_t nodeid, bool parent)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param p = { .ino = NODEID_ROOT };
+	struct entry_ref r = { 0 };
+	struct err e = ERR_INIT;
+	struct facts f;
+	enum err_code rc;
+
+	if (root_has(nodeid)) {
+		(void)fuse_reply_err(req, ESTALE);
+		return;
+	}
+	rc = parent ? node_dir(fs, nodeid, &f, &e) : ERR_OK;
+	if (!rc && parent)
+		nodeid = f.parent;
+	if (!rc && nodeid == NODEID_ROOT) {
+		root_attr(fs, &p.attr);
+		(void)fuse_reply_entry(req, &p);
+		return;
+	}
+	if (!rc)
+		rc = node_entry_of(fs, nodeid, &r, NULL, &e);
+	if (!rc) {
+		attr_param(&r.e, nodeid, &p);
+		if (nodeid_number(nodeid) == 0)
+			p.entry_timeout = TIMEOUT_ROOT;
+		(void)fuse_reply_entry(req, &p);
+	} else {
+		reply_err(req, "lookup", nodeid, &e);
+	}
+	entry_ref_release(fs->store, &r);
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
@@ -21,6 +60,10 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (strlen(name) > NAME_LEN_MAX) {
 		(void)fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+		lookup_again(req, parent, name[1] == '.');
 		return;
 	}
 	if (control_takes(parent, name)) {

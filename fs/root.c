@@ -37,6 +37,14 @@ static void root_stat(const struct fs *fs, const struct snap_list *l, struct sta
 	st->st_mtim = st->st_ctim = st->st_atim = l->changed;
 }
 
+void root_attr(const struct fs *fs, struct stat *st)
+{
+	const struct snap_list *l = snaps_get(fs->snaps);
+
+	root_stat(fs, l, st);
+	snaps_put(l);
+}
+
 static void link_stat(const struct fs *fs, const struct snap *to, uint64_t nodeid, struct stat *st)
 {
 	memset(st, 0, sizeof(*st));

@@ -193,3 +193,27 @@ stat_of() { stat -c "$1" "$W/mnt/latest/$2"; }
 	echo 1500 >> "$W/want"
 	for i in 1 2 3 4 5 6 7 8; do cmp "$W/want" "$W/reader-$i"; done
 }
+
+# As an NFS server does it: by handles, long after the kernel has forgotten what they were made of.
+@test "handles lead to their files when the kernel has forgotten them, and after a remount" {
+	s=$(readlink "$W/mnt/latest")
+	python3 "$HERE/handles.py" take "$W/mnt/$s" . dir dir/sub/deeper dir/sub/deeper/deep large hello \
+		wide/file-number-77-with-a-long-name > "$W/handles"
+	for f in dir/sub/deeper/deep large hello wide/file-number-77-with-a-long-name; do
+		echo "$(stat -c %s "$W/src/$f") $(sha256sum < "$W/src/$f" | cut -c -64)"
+	done > "$W/want"
+	for round in forgotten remounted; do
+		if [ $round = remounted ]; then unmount; mount_it; fi
+		echo 3 > /proc/sys/vm/drop_caches
+		python3 "$HERE/handles.py" read "$W/mnt" < "$W/handles" > "$W/got"
+		cat "$W/got"
+		[ "$(sed -n 2p "$W/got")" = "folder of 1: hard-3 sub" ]
+		[ "$(sed -n 3p "$W/got")" = "folder of 1: deep" ]
+		[[ "$(sed -n 1p "$W/got")" = "folder of 1: "* ]]
+		tail -n 4 "$W/got" | cmp - "$W/want"
+	done
+	# a handle of nothing that there is
+	python3 "$HERE/handles.py" take "$W/mnt/$s" hello |
+		python3 -c 'import sys; h = input(); print(h[:16] + "fe" * 4 + "00" + h[26:])' > "$W/none"
+	[[ "$(python3 "$HERE/handles.py" read "$W/mnt" < "$W/none")" = "error Stale file handle" ]]
+}
