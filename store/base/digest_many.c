@@ -146,7 +146,7 @@ static unsigned length_class(size_t len)
 
 /*
  * The longest first: what is left when lanes run dry is then short, or long beyond its share of
- * the lanes and better off alone.  For files of a source tree this doubles the speed.
+ * the lanes and better off alone.  A MiB of a source tree's files at a time: 1.35 GB/s, not 1.15.
  */
 static void order_jobs(const struct digest_job *jobs, size_t nr, const struct digest_job **order)
 {

@@ -4,8 +4,8 @@
  * own 32 bits of the registers of AVX-512, and for one by the x86 SHA instructions.
  *
  * Two interleaved messages through the SHA instructions were tried first: on Ice Lake they take as
- * long as one after the other, because there the instructions that prepare a block's words keep
- * the one port that has them busy.  Sixteen in AVX-512 are three times as fast there.
+ * long as one after the other; SHA256MSG1 and SHA256MSG2, which hardly overlap there, are the
+ * likely cause.  Sixteen in AVX-512 take a little over a third of that.
  */
 #ifndef VOUCH_BASE_SHA256X16_H
 #define VOUCH_BASE_SHA256X16_H
