@@ -124,10 +124,10 @@ enum err_code facts_of(const struct facts *dir, const struct entry_ref *r, struc
 		       struct err *e)
 {
 	struct facts f = { .parent = dir->nodeid, .in = dir->dir, .position = r->position };
-	uint64_t nth;
+	uint64_t nth = r->number;
 
 	/* dir->below was checked in its turn, so that dir's last id is one of its slot's. */
-	if (!sum_totals(&r->before, &nth) || nth >= dir->below)
+	if (nth >= dir->below)
 		return misnumbered(e, r);
 	f.nodeid = dir->nodeid + 1 + nth;
 	f.is_dir = r->e.type == ENTRY_DIR;
@@ -252,7 +252,7 @@ static enum err_code find_in(struct fs *fs, const struct snap *snap, uint64_t no
 		if (!rc)
 			rc = descend(fs, &from, nodeid, NULL, out, f, e);
 	}
-	if (!rc)
+	if (!rc && f->is_dir)	/* a file is one step from its folder, and there are many */
 		nodes_put(fs->nodes, f);
 	return rc;
 }

@@ -89,7 +89,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	} else if (rc) {
 		reply_err(req, "lookup", parent, &e);
 	} else {
-		nodes_put(fs->nodes, &f);
+		if (f.is_dir)
+			nodes_put(fs->nodes, &f);
 		attr_param(&r.e, f.nodeid, &p);
 		(void)fuse_reply_entry(req, &p);
 	}

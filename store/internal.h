@@ -50,6 +50,8 @@ MUST_CHECK enum err_code chunk_of_tree(struct store *s, const struct object_id *
 /** What stands before entry i (i <= nr) of the leaf behind pin, within that leaf. */
 MUST_CHECK enum err_code node_cache_before(void *pin, uint32_t i, struct totals *out,
 					   struct err *e);
+/** The same as a number of entries, for each i <= nr; good while pinned. */
+MUST_CHECK enum err_code node_cache_numbers(void *pin, const uint64_t **out, struct err *e);
 
 /* snapshot.c: what was read once is not read again; names are digests. */
 MUST_CHECK enum err_code snapshot_cache_open(struct snapshot_cache **out, struct err *e);

@@ -15,12 +15,18 @@
 #define NR_BUCKETS	1024u		/* a shard; chains stay short at 2 MiB a shard */
 #define BEFORE_STEP	16u	/* a sum for each 16th entry: 3 bytes an entry, at most 15 decodes */
 
+/* What stands before each entry of a leaf; made at need, immutable. */
+struct before {
+	struct totals *sums;	/* before entry 0, 16, ... */
+	uint64_t numbers[];	/* before entry 0, 1, ..., nr */
+};
+
 struct cached {
 	struct node n;			/* immutable once it is in, like bytes, id and cost */
 	uint8_t *bytes;
 	struct object_id id;
 	size_t cost;
-	_Atomic(struct totals *) before;	/* sums before entry 0, 16, ...; made at need */
+	_Atomic(struct before *) before;	/* leaves; NULL until it is wanted */
 	struct cached *chain;		/* shard mutex, like all below */
 	struct cached *newer, *older;	/* where refs is 0 */
 	unsigned refs;
@@ -67,10 +73,17 @@ enum err_code node_cache_open(size_t max_bytes, struct node_cache **out, struct 
 	return ERR_OK;
 }
 
+static void before_free(struct before *b)
+{
+	if (b)
+		free(b->sums);
+	free(b);
+}
+
 static void cached_free(struct cached *n)
 {
 	node_release(&n->n);
-	free(atomic_load(&n->before));
+	before_free(atomic_load(&n->before));
 	free(n->bytes);
 	free(n);
 }
@@ -150,7 +163,7 @@ static void free_list(struct cached *gone)
 
 static size_t cost_of(const struct node *n)
 {
-	size_t per = sizeof(uint32_t) + sizeof(uint64_t) + sizeof(struct totals) / BEFORE_STEP;
+	size_t per = sizeof(uint32_t) + 2 * sizeof(uint64_t) + sizeof(struct totals) / BEFORE_STEP;
 
 	if (n->children)
 		per += sizeof(struct node_child);
@@ -275,66 +288,86 @@ void node_cache_put(struct store *s, void *pin)
 	free_list(gone);
 }
 
-/** sum += entries from up to (not with) to. */
-static enum err_code add_entries(const struct node *n, uint32_t from, uint32_t to,
-				 struct totals *sum, struct err *e)
+/** Decodes every entry once; totals_add_entry sees to it that numbers fit. */
+static enum err_code before_fill(const struct node *n, struct before *b, struct err *e)
 {
-	for (uint32_t i = from; i < to; i++) {
-		enum err_code rc;
-		struct entry ent;
+	struct totals sum = { 0 };
+	enum err_code rc = ERR_OK;
+	struct entry ent;
 
+	for (uint32_t i = 0; i <= n->nr && !rc; i++) {
+		b->numbers[i] = sum.files + sum.dirs + sum.others;
+		if (i % BEFORE_STEP == 0)
+			b->sums[i / BEFORE_STEP] = sum;
+		if (i == n->nr)
+			break;
 		node_entry(n, i, &ent);
-		rc = totals_add_entry(sum, &ent, e);
-		if (rc)
-			return rc;
+		rc = totals_add_entry(&sum, &ent, e);
 	}
-	return ERR_OK;
+	return rc;
 }
 
-static enum err_code make_before(struct cached *n, const struct totals **out, struct err *e)
+static enum err_code before_get(struct cached *n, const struct before **out, struct err *e)
 {
-	struct totals *sums, sum = { 0 }, *none = NULL;
-	size_t nr = n->n.nr / BEFORE_STEP + 1;
-	enum err_code rc = ERR_OK;
+	struct before *b = atomic_load_explicit(&n->before, memory_order_acquire), *none = NULL;
+	size_t nr = (size_t)n->n.nr + 1;
+	enum err_code rc;
 
-	sums = malloc(nr * sizeof(*sums));
-	if (!sums)
+	*out = b;
+	if (b)
+		return ERR_OK;
+	b = malloc(sizeof(*b) + nr * sizeof(b->numbers[0]));
+	if (b)
+		b->sums = malloc((nr / BEFORE_STEP + 1) * sizeof(*b->sums));
+	if (!b || !b->sums) {
+		free(b);
 		return err_set(e, ERR_NOMEM, "no memory for the sums of %u entries", n->n.nr);
-	for (size_t k = 0; k < nr && !rc; k++) {
-		uint32_t from = (uint32_t)k * BEFORE_STEP;
-
-		sums[k] = sum;
-		if (k + 1 < nr)
-			rc = add_entries(&n->n, from, from + BEFORE_STEP, &sum, e);
 	}
+	rc = before_fill(&n->n, b, e);
 	if (rc) {
-		free(sums);
+		before_free(b);
 		return rc;
 	}
 	/* Another thread may have been first; its sums are the same. */
-	if (!atomic_compare_exchange_strong(&n->before, &none, sums)) {
-		free(sums);
-		sums = none;
+	if (!atomic_compare_exchange_strong(&n->before, &none, b)) {
+		before_free(b);
+		b = none;
 	}
-	*out = sums;
+	*out = b;
 	return ERR_OK;
+}
+
+enum err_code node_cache_numbers(void *pin, const uint64_t **out, struct err *e)
+{
+	const struct before *b = NULL;
+	enum err_code rc = before_get(pin, &b, e);
+
+	if (!rc)
+		*out = b->numbers;
+	return rc;
 }
 
 enum err_code node_cache_before(void *pin, uint32_t i, struct totals *out, struct err *e)
 {
 	struct cached *n = pin;
-	const struct totals *sums = atomic_load(&n->before);
 	struct totals sum = { 0 };
-	enum err_code rc;
+	const struct before *b;
+	enum err_code rc = ERR_OK;
+	uint32_t at = 0;
 
-	if (!sums && i > BEFORE_STEP) {
-		rc = make_before(n, &sums, e);
+	if (i > BEFORE_STEP) {
+		rc = before_get(n, &b, e);
 		if (rc)
 			return rc;
+		at = i - i % BEFORE_STEP;
+		sum = b->sums[i / BEFORE_STEP];
 	}
-	if (sums)
-		sum = sums[i / BEFORE_STEP];
-	rc = add_entries(&n->n, sums ? i - i % BEFORE_STEP : 0, i, &sum, e);
+	for (; at < i && !rc; at++) {
+		struct entry ent;
+
+		node_entry(&n->n, at, &ent);
+		rc = totals_add_entry(&sum, &ent, e);
+	}
 	if (!rc)
 		*out = sum;
 	return rc;

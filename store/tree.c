@@ -219,6 +219,8 @@ static enum err_code take_entry(struct store *s, struct leaf *l, uint32_t i, str
 	rc = node_cache_before(l->pin, i, &within, e);
 	if (!rc)
 		rc = totals_add(&r.before, &within, e);
+	if (!rc)
+		rc = count_of(&r.before, &r.number, e);
 	if (rc) {
 		node_cache_put(s, l->pin);
 		return rc;
@@ -266,32 +268,54 @@ enum err_code tree_at(struct store *s, const struct object_id *dir, uint64_t pos
 	return not_found(&g, e);
 }
 
-/** The last entry of l that has at most number entries before it (those below them counted). */
-static enum err_code find_number(const struct leaf *l, uint64_t number, uint32_t *out,
-				 struct err *e)
+/** The last of a leaf's nr entries (nr > 0) that has at most number entries before it. */
+static uint32_t find_number(const uint64_t *numbers, uint32_t nr, uint64_t number)
 {
-	uint32_t lo = 0, hi = l->n->nr - 1;
+	uint32_t lo = 0, hi = nr - 1;
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo + 1) / 2;
-		struct totals sum, within;
-		enum err_code rc;
-		uint64_t nr = 0;
 
-		rc = node_cache_before(l->pin, mid, &within, e);
-		sum = l->before;
-		if (!rc)
-			rc = totals_add(&sum, &within, e);
-		if (!rc)
-			rc = count_of(&sum, &nr, e);
-		if (rc)
-			return rc;
-		if (nr <= number)
+		if (numbers[mid] <= number)
 			lo = mid;
 		else
 			hi = mid - 1;
 	}
-	*out = lo;
+	return lo;
+}
+
+/** In leaf l, which lies over the number; on success *out takes over l's pin. */
+static enum err_code number_in_leaf(const struct leaf *l, const struct goal *g,
+				    struct entry_ref *out, uint64_t *rest, struct err *e)
+{
+	struct entry_ref r = { .pin = l->pin };
+	uint64_t first = 0, below = 0;
+	const uint64_t *numbers;
+	enum err_code rc;
+	uint32_t i;
+
+	if (l->n->nr == 0)
+		return not_found(g, e);
+	rc = node_cache_numbers(l->pin, &numbers, e);
+	if (!rc)
+		rc = count_of(&l->before, &first, e);
+	if (!rc && g->nr < first)
+		rc = not_found(g, e);
+	if (rc)
+		return rc;
+	i = find_number(numbers, l->n->nr, g->nr - first);
+	r.position = l->position + i;
+	if (add_u64(first, numbers[i], &r.number))
+		return err_set(e, ERR_CORRUPT, "totals that do not fit in 64 bits");
+	node_entry(l->n, i, &r.e);
+	if (r.e.type == ENTRY_DIR)
+		rc = count_of(&r.e.below, &below, e);
+	if (!rc && g->nr - r.number > below)
+		rc = not_found(g, e);
+	if (rc)
+		return rc;
+	*rest = g->nr - r.number;
+	*out = r;
 	return ERR_OK;
 }
 
@@ -299,38 +323,16 @@ enum err_code tree_by_number(struct store *s, const struct object_id *dir, uint6
 			     struct entry_ref *out, uint64_t *rest, struct err *e)
 {
 	struct goal g = { .by = BY_NUMBER, .nr = number };
-	uint64_t first = 0, below = 0;
-	struct entry_ref r = { 0 };
 	enum err_code rc;
-	uint32_t i = 0;
 	struct leaf l;
 
 	rc = descend(s, dir, &g, &l, e);
 	if (rc)
 		return rc;
-	if (l.n->nr == 0)
-		rc = not_found(&g, e);
-	if (!rc)
-		rc = find_number(&l, number, &i, e);
-	if (rc) {
-		node_cache_put(s, l.pin);
-		return rc;
-	}
-	rc = take_entry(s, &l, i, &r, e);
+	rc = number_in_leaf(&l, &g, out, rest, e);
 	if (rc)
-		return rc;
-	rc = count_of(&r.before, &first, e);
-	if (!rc && r.e.type == ENTRY_DIR)
-		rc = count_of(&r.e.below, &below, e);
-	if (!rc && (number < first || number - first > below))
-		rc = not_found(&g, e);
-	if (rc) {
-		entry_ref_release(s, &r);
-		return rc;
-	}
-	*rest = number - first;
-	*out = r;
-	return ERR_OK;
+		node_cache_put(s, l.pin);
+	return rc;
 }
 
 struct walk {
@@ -359,7 +361,9 @@ static enum err_code walk_leaf(struct walk *w, const struct node *n, void *pin, 
 		node_entry(n, i, &r.e);
 		r.position = w->position++;
 		r.before = w->before;
-		rc = totals_add_entry(&w->before, &r.e, e);
+		rc = count_of(&r.before, &r.number, e);
+		if (!rc)
+			rc = totals_add_entry(&w->before, &r.e, e);
 		if (!rc)
 			rc = w->fn(w->ctx, &r, e);
 	}

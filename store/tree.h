@@ -14,12 +14,13 @@
 
 /**
  * An entry and what keeps its memory.  position: ordinal among its directory's entries, from 0.
- * before: everything in and below the entries that stand before it (the entries themselves counted), so
- * that an entry's preorder number is its directory's + 1 + before.files + before.dirs + before.others.
+ * before: everything in and below the entries that stand before it (the entries themselves counted).
+ * number: before.files + before.dirs + before.others, so that an entry's preorder number is its
+ * directory's + 1 + number.
  */
 struct entry_ref {
 	struct entry e;
-	uint64_t position;
+	uint64_t position, number;
 	struct totals before;
 	void *pin;
 };
@@ -44,7 +45,7 @@ MUST_CHECK enum err_code tree_at(struct store *s, const struct object_id *dir, u
 /**
  * The entry below dir (that itself not counted) whose preorder number within dir is number (from 0), descending one
  * directory: the entry of dir that is it or that has it below; *rest is 0 where it is it, else the
- * number within that entry's directory + 1.
+ * number within that entry's directory + 1.  out->before is left empty: it would take longer than all the rest.
  */
 MUST_CHECK enum err_code tree_by_number(struct store *s, const struct object_id *dir,
 					uint64_t number, struct entry_ref *out, uint64_t *rest,
