@@ -22,6 +22,7 @@
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 #include "fs/options.h"
+#include "fs/readahead.h"
 #include "fs/refresh.h"
 #include "store/base/checked.h"
 #include "store/base/pool.h"
@@ -31,6 +32,7 @@
 #define THREADS_MAX	32u
 #define ARENAS_MAX	2	/* of the heap: one a thread kept 15 MiB of freed blocks, and read no faster */
 #define READAHEAD_MAX	(4u << 20)	/* bytes; the kernel takes what its own setting allows of it */
+#define MMAP_MIN	(256 << 10)	/* bytes of an allocation that is given back to the system when it is freed */
 #define BACKGROUND_MAX	64u		/* reads ahead that may be under way */
 
 /* What libfuse complained of last: it has no way to return it. */
@@ -246,6 +248,7 @@ static enum err_code serve_session(struct server *sv, struct err *e)
 		goto out;
 	}
 	mounted = true;
+	readahead_raise(sv->mountpoint);
 	fuse_words.to = sv->fs.log;
 	rc = refresher_open(&sv->fs, sv->se, &sv->fs.refresher, e);
 	if (!rc) {
@@ -289,7 +292,9 @@ static enum err_code serve(struct server *sv, const char *repository,
 	enum err_code rc;
 
 	fuse_set_log_func(on_fuse_log);
+	/* Before there is another thread.  Fails only for what is not a number. */
 	(void)mallopt(M_ARENA_MAX, ARENAS_MAX);
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_MIN);
 	reset_handlers();
 	end_signals(SIG_BLOCK);
 	fs->uid = geteuid();
@@ -307,6 +312,8 @@ static enum err_code serve(struct server *sv, const char *repository,
 	end_signals(SIG_BLOCK);
 	if (!rc && sv->options->verify_always)
 		rc = read_fresh(fs, e);
+	else if (!rc)
+		rc = store_read_ahead(fs->store, e);
 	if (!rc)
 		rc = nodes_open(&fs->nodes, e);
 	if (!rc)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A repository made, opened and closed: where backend and engine are joined. */
+#include "store/base/pool.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "store/internal.h"
 
 #define BLOCK_CACHE_BYTES	((size_t)32 << 20)
+#define READ_AHEAD_THREADS	4u	/* more than one reader wants; each holds a block of its own */
 #define NODE_CACHE_BYTES	((size_t)16 << 20)
 #define SUPER_NAME		"vouch.json"
 #define SUPER_COPY		"copies/vouch.json"
@@ -420,6 +422,13 @@ void store_set_fresh(struct store *s)
 const char *store_medium_cache(const struct store *s)
 {
 	return s->backend->behind;
+}
+
+enum err_code store_read_ahead(struct store *s, struct err *e)
+{
+	unsigned nr = pool_nr_cpus() + 1;	/* one waits for the medium while the others work */
+
+	return chunks_prefetch(s->chunks, nr < READ_AHEAD_THREADS ? nr : READ_AHEAD_THREADS, e);
 }
 
 enum err_code store_refresh(struct store *s, struct err *e)

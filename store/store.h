@@ -92,6 +92,12 @@ void store_set_fresh(struct store *s);
 /** The kind of file system ("fuse", "nfs", "smb") where the medium hides behind a cache that not even that passes; else NULL. */
 const char *store_medium_cache(const struct store *s);
 
+/**
+ * From now on what readers will want next is read, and checked, ahead of them, by as many threads as help here.  For
+ * who serves many readers; call it once, before there are any, and not with store_set_fresh().
+ */
+MUST_CHECK enum err_code store_read_ahead(struct store *s, struct err *e);
+
 /** Look for packs that came or went since (another process's backup, an rsync). */
 MUST_CHECK enum err_code store_refresh(struct store *s, struct err *e);
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/engine/spares.h"
+
 /*
  * Blocks lie in shards by (pack, block), each with a list by age; chunks are found through shards
  * of their own, by id.  A block's life:
@@ -21,7 +23,7 @@
  *
  * No mutex is taken while another is held.
  */
-#define BLOCK_SHARDS	8u
+#define BLOCK_SHARDS	1u	/* asked once a block, and one clock over all of them evicts what is oldest */
 #define BLOCK_CHAINS	256u
 #define CHUNK_SHARDS	16u
 #define CHUNK_CHAINS	256u	/* to begin with; doubled as they fill */
@@ -36,6 +38,7 @@ struct entry {
 struct cache_block {
 	atomic_uint refs;
 	atomic_bool used;	/* since eviction last came by */
+	atomic_bool touched;	/* by a reader, ever */
 	uint32_t pack, block;
 	uint8_t *plain;
 	size_t plain_len;
@@ -61,6 +64,7 @@ struct chunk_shard {
 
 struct cache {
 	size_t max_bytes;
+	struct spares spares;
 	atomic_size_t bytes;	/* of listed blocks */
 	struct block_shard blocks[BLOCK_SHARDS];
 	struct chunk_shard chunks[CHUNK_SHARDS];
@@ -117,6 +121,7 @@ enum err_code cache_open(size_t max_bytes, struct cache **out, struct err *e)
 		return err_set(e, ERR_NOMEM, "no memory for a cache");
 	}
 	c->max_bytes = max_bytes;
+	spares_init(&c->spares);
 	for (size_t i = 0; i < BLOCK_SHARDS; i++)
 		must(pthread_mutex_init(&c->blocks[i].mutex, NULL));
 	for (size_t i = 0; i < CHUNK_SHARDS; i++)
@@ -125,17 +130,17 @@ enum err_code cache_open(size_t max_bytes, struct cache **out, struct err *e)
 	return ERR_OK;
 }
 
-static void free_block(struct cache_block *b)
+static void free_block(struct cache *c, struct cache_block *b)
 {
-	free(b->plain);
+	spares_put(&c->spares, b->plain);
 	free(b->entries);
 	free(b);
 }
 
-static void drop_ref(struct cache_block *b)
+static void drop_ref(struct cache *c, struct cache_block *b)
 {
 	if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-		free_block(b);
+		free_block(c, b);
 }
 
 /* A reference, unless the last one has gone. */
@@ -280,9 +285,14 @@ static void evict(struct cache *c, const struct block_shard *first)
 				break;
 			atomic_fetch_sub(&c->bytes, b->bytes);
 			take_chunks_out(c, b);
-			free_block(b);
+			free_block(c, b);
 		}
 	}
+}
+
+size_t cache_max(const struct cache *c)
+{
+	return c->max_bytes;
 }
 
 void cache_close(struct cache *c)
@@ -293,7 +303,7 @@ void cache_close(struct cache *c)
 		for (struct cache_block *older, *b = c->blocks[i].newest; b; b = older) {
 			older = b->older;
 			assert(atomic_load(&b->refs) == 1);
-			free_block(b);
+			free_block(c, b);
 		}
 		must(pthread_mutex_destroy(&c->blocks[i].mutex));
 	}
@@ -301,6 +311,7 @@ void cache_close(struct cache *c)
 		free(c->chunks[i].chains);
 		must(pthread_mutex_destroy(&c->chunks[i].mutex));
 	}
+	spares_release(&c->spares);
 	free(c);
 }
 
@@ -376,14 +387,19 @@ static struct cache_block *make_block(uint32_t pack, uint32_t block, uint8_t *pl
 	return b;
 }
 
-struct cache_block *cache_put(struct cache *c, uint32_t pack, uint32_t block, uint8_t *plain,
-			      size_t plain_len, const struct chunk_desc *chunks, uint32_t nr)
+struct cache_block *cache_put_checked(struct cache *c, uint32_t pack, uint32_t block,
+				      uint8_t *plain, size_t plain_len,
+				      const struct chunk_desc *chunks, uint32_t nr,
+				      const uint8_t *checked)
 {
 	struct cache_block *b = make_block(pack, block, plain, plain_len, chunks, nr), *other;
 	struct block_shard *s = shard_of(c, pack, block);
 
 	if (!b)
 		return NULL;
+	for (uint32_t i = 0; i < (nr + 7) / 8 && checked; i++)
+		atomic_init(&b->checked[i], checked[i]);
+	atomic_init(&b->used, checked != NULL);	/* by nobody yet; not to go before those that were */
 	enter_chunks(c, b);
 	must(pthread_mutex_lock(&s->mutex));
 	other = look_locked(s, pack, block);
@@ -401,12 +417,35 @@ struct cache_block *cache_put(struct cache *c, uint32_t pack, uint32_t block, ui
 	must(pthread_mutex_unlock(&s->mutex));
 	if (other) {
 		take_chunks_out(c, b);
-		drop_ref(b);
+		drop_ref(c, b);
 		return other;
 	}
 	if (atomic_load(&c->bytes) > c->max_bytes)
 		evict(c, s);
 	return b;
+}
+
+struct cache_block *cache_put(struct cache *c, uint32_t pack, uint32_t block, uint8_t *plain,
+			      size_t plain_len, const struct chunk_desc *chunks, uint32_t nr)
+{
+	return cache_put_checked(c, pack, block, plain, plain_len, chunks, nr, NULL);
+}
+
+uint8_t *cache_buffer(struct cache *c, size_t len)
+{
+	return spares_get(&c->spares, len);
+}
+
+bool cache_block_touch(struct cache_block *b)
+{
+	return !atomic_load_explicit(&b->touched, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(&b->touched, true, memory_order_relaxed);
+}
+
+void cache_block_place(const struct cache_block *b, uint32_t *pack, uint32_t *block)
+{
+	*pack = b->pack;
+	*block = b->block;
 }
 
 const uint8_t *cache_block_plain(const struct cache_block *b)
@@ -439,7 +478,7 @@ void cache_block_put(struct cache *c, struct cache_block *b)
 	if (!b)
 		return;
 	s = shard_of(c, b->pack, b->block);
-	drop_ref(b);
+	drop_ref(c, b);
 	/* What could not go while it was held goes now. */
 	if (atomic_load_explicit(&c->bytes, memory_order_relaxed) > c->max_bytes)
 		evict(c, s);
@@ -461,5 +500,5 @@ void cache_drop(struct cache *c, uint32_t pack, uint32_t block)
 		return;
 	atomic_fetch_sub(&c->bytes, b->bytes);
 	take_chunks_out(c, b);
-	drop_ref(b);
+	drop_ref(c, b);
 }

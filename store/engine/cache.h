@@ -13,6 +13,7 @@ struct cache;
 struct cache_block;		/* reference-counted */
 
 MUST_CHECK enum err_code cache_open(size_t max_bytes, struct cache **out, struct err *e);
+size_t cache_max(const struct cache *c);		/* bytes */
 void cache_close(struct cache *c);		/* no references may be left */
 
 /** Chunk in memory: its block (referenced) and where in it; NULL if none. */
@@ -26,6 +27,20 @@ struct cache_block *cache_get(struct cache *c, uint32_t pack, uint32_t block);
  */
 struct cache_block *cache_put(struct cache *c, uint32_t pack, uint32_t block, uint8_t *plain,
 			      size_t plain_len, const struct chunk_desc *chunks, uint32_t nr);
+
+/** The same, of a block whose chunks are as checked says: a bit each, from the lowest of the first byte on. */
+struct cache_block *cache_put_checked(struct cache *c, uint32_t pack, uint32_t block,
+				      uint8_t *plain, size_t plain_len,
+				      const struct chunk_desc *chunks, uint32_t nr,
+				      const uint8_t *checked);
+
+/** len bytes for such a plain, from what blocks before had where there is one; the caller's to free. NULL: no memory. */
+uint8_t *cache_buffer(struct cache *c, size_t len);
+
+/** Whether this is the first call for the block. */
+bool cache_block_touch(struct cache_block *b);
+/** Where it lies, as given to cache_put. */
+void cache_block_place(const struct cache_block *b, uint32_t *pack, uint32_t *block);
 
 const uint8_t *cache_block_plain(const struct cache_block *b);
 size_t cache_block_len(const struct cache_block *b);		/* bytes of plain */

@@ -95,6 +95,7 @@ void chunks_close(struct chunks *c)
 {
 	if (!c)
 		return;
+	prefetch_close(c->prefetch);
 	catalog_close(c->catalog);
 	tables_close(c->tables);
 	cache_close(c->cache);

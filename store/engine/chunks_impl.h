@@ -17,10 +17,12 @@
 #include "store/engine/codec.h"
 #include "store/engine/filter.h"
 #include "store/engine/packset.h"
+#include "store/engine/prefetch.h"
 #include "store/engine/tables.h"
 
-#define CODECS_KEPT  16u
 #define FRESH_KEPT   16u   /* blocks of which some chunks were not given out yet */
+
+#define CODECS_KEPT  4u /* with what they hold a MiB and a half each */
 #define DAMAGED_KEPT 4096u /* a power of two */
 
 enum filter_source {
@@ -48,6 +50,7 @@ struct chunks {
 	char *index_path;
 	struct cache *cache;
 	struct tables *tables;
+	struct prefetch *prefetch; /* NULL: none; set before there are readers */
 
 	pthread_mutex_t mutex;	/* over everything up to the counters */
 	pthread_cond_t changed; /* mending ended, the catalog came or was let go */
@@ -122,10 +125,13 @@ void chunks_note_keys(struct chunks *c, uint32_t ord, const struct packtable *t)
  */
 MUST_CHECK enum err_code chunks_load_table(struct chunks *c, uint32_t ord, bool scan_incomplete,
 					   struct table **out, struct err *e);
-/** Block i, from the cache or the medium (*fresh); the chunks in it are not checked. */
+/** Block i, from the cache or the medium (*fresh); the chunks in it are not checked, unless it is read here and check_all. */
 MUST_CHECK enum err_code chunks_load_block(struct chunks *c, uint32_t ord,
 					   const struct packtable *t, uint32_t i,
-					   struct cache_block **out, bool *fresh, struct err *e);
+					   bool check_all, struct cache_block **out, bool *fresh,
+					   struct err *e);
+/** A reader got hold of b: tells the prefetching threads, where there are any, of the first time. */
+void chunks_touch(struct chunks *c, struct cache_block *b);
 struct object_id chunks_pack_id(struct chunks *c, uint32_t ord);
 /** The ordinals of packs that are here: those not in the catalog, or all. malloc'ed; NULL with *nr
  * 0. */

@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 
+#include "store/base/digest.h"
 #include "store/engine/pack.h"
 #include "store/format/limits.h"
 
+#define AHEAD_PART ((5u << 20) / 2) /* two blocks and a half of a usual MiB in memory for each that is fetched ahead */
 #define FRESH_NS 250000000  /* what one block holds of a folder read in order is asked for sooner */
 #define RETRY_NS 5000000000 /* a pack found wanting is looked at again, though its size stayed */
 
@@ -162,14 +164,45 @@ static void codec_give(struct chunks *c, struct codec *codec)
 	codec_close(codec);
 }
 
+/* A bit for each chunk of a block that is what its id says. */
+static uint8_t *check_chunks(struct chunks *c, const struct chunk_desc *chunks, uint32_t nr,
+			     const uint8_t *plain)
+{
+	uint8_t *checked = calloc((nr + 7) / 8, 1);
+	struct digest_job *jobs = malloc(nr * sizeof(*jobs));
+	struct object_id *got = malloc(nr * sizeof(*got));
+	uint64_t good = 0;
+
+	if (!checked || !jobs || !got) {
+		free(checked);
+		checked = NULL;		/* each is checked when it is asked for */
+		goto out;
+	}
+	for (uint32_t i = 0; i < nr; plain += chunks[i++].len)
+		jobs[i] = (struct digest_job){ .buf = plain, .len = chunks[i].len, .out = &got[i] };
+	digest_sha256_many(jobs, nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!id_eq(&got[i], &chunks[i].id))
+			continue;
+		checked[i / 8] |= (uint8_t)(1u << i % 8);
+		good += chunks[i].len;
+	}
+	atomic_fetch_add(&c->bytes_checked, good);
+out:
+	free(jobs);
+	free(got);
+	return checked;
+}
+
 /* From the medium into the cache. */
 static enum err_code read_block(struct chunks *c, uint32_t ord, const struct packtable *t,
-				uint32_t i, struct cache_block **out, struct err *e)
+				uint32_t i, bool check_all, struct cache_block **out, struct err *e)
 {
+	const struct chunk_desc *chunks = &t->chunks[t->blocks[i].first_chunk];
 	const struct table_block *b = &t->blocks[i];
 	struct object_id id = chunks_pack_id(c, ord);
 	struct codec *codec = NULL;
-	uint8_t *plain = NULL;
+	uint8_t *plain = NULL, *checked = NULL;
 	enum err_code rc;
 	bool damaged;
 
@@ -178,12 +211,12 @@ static enum err_code read_block(struct chunks *c, uint32_t ord, const struct pac
 	rc = codec_take(c, &codec, e);
 	if (rc)
 		return rc;
-	plain = malloc(b->plain_len);
+	plain = cache_buffer(c->cache, b->plain_len);
 	if (!plain) {
 		rc = err_set(e, ERR_NOMEM, "block of %u bytes", b->plain_len);
 		goto out;
 	}
-	/* Each chunk is checked when it is asked for: the damaged ones are told apart then. */
+	/* Each chunk is checked now, or when it is asked for: the damaged ones are told apart then. */
 	rc = pack_salvage_block(c->backend, &id, t, i, codec, plain, &damaged, e);
 	if (rc)
 		goto out;
@@ -191,12 +224,15 @@ static enum err_code read_block(struct chunks *c, uint32_t ord, const struct pac
 		chunks_report_block(c, &id, b->off);
 	atomic_fetch_add(&c->blocks_read, 1);
 	atomic_fetch_add(&c->bytes_read, b->stored_len);
-	*out = cache_put(c->cache, ord, b->off, plain, b->plain_len, &t->chunks[b->first_chunk],
-			 b->nr_chunks);
+	if (check_all)
+		checked = check_chunks(c, chunks, b->nr_chunks, plain);
+	*out = cache_put_checked(c->cache, ord, b->off, plain, b->plain_len, chunks, b->nr_chunks,
+				 checked);
 	plain = NULL;
 	if (!*out)
 		rc = err_set(e, ERR_NOMEM, "block of %u bytes", b->plain_len);
 out:
+	free(checked);
 	free(plain);
 	codec_give(c, codec);
 	return rc;
@@ -252,7 +288,8 @@ bool chunks_is_fresh(struct chunks *c, uint32_t ord, uint32_t off)
  * ordinal: that may change where a pack without a table was scanned.
  */
 enum err_code chunks_load_block(struct chunks *c, uint32_t ord, const struct packtable *t,
-				uint32_t i, struct cache_block **out, bool *fresh, struct err *e)
+				uint32_t i, bool check_all, struct cache_block **out, bool *fresh,
+				struct err *e)
 {
 	struct flight mine = {.ord = ord, .off = t->blocks[i].off};
 	struct cache_block *b;
@@ -277,9 +314,68 @@ enum err_code chunks_load_block(struct chunks *c, uint32_t ord, const struct pac
 		*out = b;
 		return ERR_OK;
 	}
-	rc = read_block(c, ord, t, i, out, e);
+	rc = read_block(c, ord, t, i, check_all, out, e);
 	if (!rc)
 		chunks_note_fresh(c, ord, mine.off);
 	end_flight(c, &mine);
 	return rc;
+}
+
+/* A prefetching thread's: whoever comes for the block meanwhile waits for it as for any that is on its way. */
+static void load_ahead(void *ctx, uint32_t ord, uint32_t block)
+{
+	struct cache_block *b = NULL;
+	struct chunks *c = ctx;
+	struct table *t = NULL;
+	bool fresh;
+
+	if (chunks_load_table(c, ord, false, &t, NULL))
+		return;
+	/* What cannot be read is found out again, and told of, by who wants it. */
+	if (block < table_get(t)->nr_blocks &&
+	    !chunks_load_block(c, ord, table_get(t), block, true, &b, &fresh, NULL))
+		cache_block_put(c->cache, b);
+	tables_release(c->tables, t);
+}
+
+enum err_code chunks_prefetch(struct chunks *c, unsigned nr_threads, struct err *e)
+{
+	/* What was fetched must still be there when it is come to. */
+	unsigned ahead = (unsigned)(cache_max(c->cache) / AHEAD_PART);
+
+	return prefetch_open(nr_threads, ahead ? ahead : 1, load_ahead, c, &c->prefetch, e);
+}
+
+/* The block of a table that begins at off; nr_blocks where there is none. */
+static uint32_t block_at(const struct packtable *t, uint32_t off)
+{
+	uint32_t lo = 0, hi = t->nr_blocks;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (t->blocks[mid].off < off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->nr_blocks && t->blocks[lo].off == off ? lo : t->nr_blocks;
+}
+
+void chunks_touch(struct chunks *c, struct cache_block *b)
+{
+	uint32_t ord, off, i, nr;
+	struct table *t;
+
+	if (!c->prefetch || !cache_block_touch(b))
+		return;
+	cache_block_place(b, &ord, &off);
+	t = tables_get(c->tables, ord);
+	if (!t)		/* it had to go for others: this much memory is not there */
+		return;
+	nr = table_get(t)->nr_blocks;
+	i = block_at(table_get(t), off);
+	tables_release(c->tables, t);
+	if (i < nr)
+		prefetch_touch(c->prefetch, ord, i, nr);
 }

@@ -129,6 +129,7 @@ static bool from_cache(struct chunks *c, const struct object_id *id, struct chun
 		cache_block_put(c->cache, b);
 		return false;
 	}
+	chunks_touch(c, b);
 	*out = (struct chunk_ref){.data = cache_block_plain(b) + off, .len = len, .pin = b};
 	return true;
 }
@@ -144,7 +145,7 @@ static enum err_code try_place(struct chunks *c, uint32_t ord, const struct pack
 	enum err_code rc;
 
 	while (!fresh) {
-		rc = chunks_load_block(c, ord, t, at->block, &b, &fresh, e);
+		rc = chunks_load_block(c, ord, t, at->block, false, &b, &fresh, e);
 		if (rc)
 			return rc;
 		/* Checked is given out: where that is to be once only, the block is read again. */
@@ -152,6 +153,7 @@ static enum err_code try_place(struct chunks *c, uint32_t ord, const struct pack
 					       !chunks_is_fresh(c, ord, tb->off));
 		if (!again && cache_block_len(b) == tb->plain_len &&
 		    check(c, b, at->off, at->len, at->index, id)) {
+			chunks_touch(c, b);
 			*out = (struct chunk_ref){
 			    .data = cache_block_plain(b) + at->off, .len = at->len, .pin = b};
 			return ERR_OK;

@@ -30,6 +30,8 @@
 #define SAMPLE_STRIDE	512u
 #define NOISE_TIMES	1.4
 #define NOISE_PLUS	0.063
+#define SCRATCH_MIN	(1u << 20)	/* an incompressible block of the usual size is a little more */
+#define SCRATCH_KEPT	(2u << 20)
 #define LOOK_LEVEL	4		/* and above */
 #define LOOK_MIN	(4u << 10)	/* shorter blocks are compressed without a look */
 
@@ -48,6 +50,8 @@ static size_t worth(size_t len)
 struct codec {
 	ZSTD_CCtx *compress, *trial;
 	ZSTD_DCtx *decompress;
+	uint8_t *scratch;
+	size_t scratch_len;
 	bool look;
 };
 
@@ -98,7 +102,18 @@ void codec_close(struct codec *c)
 	ZSTD_freeCCtx(c->compress);
 	ZSTD_freeCCtx(c->trial);
 	ZSTD_freeDCtx(c->decompress);
+	free(c->scratch);
 	free(c);
+}
+
+uint8_t *codec_scratch(struct codec *c, size_t len)
+{
+	if (c->scratch && len <= c->scratch_len && c->scratch_len <= SCRATCH_KEPT)
+		return c->scratch;
+	free(c->scratch);
+	c->scratch_len = len < SCRATCH_MIN ? SCRATCH_MIN : len;
+	c->scratch = malloc(c->scratch_len);
+	return c->scratch;
 }
 
 static size_t raw_len(size_t len)

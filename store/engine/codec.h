@@ -12,6 +12,9 @@ struct codec;
 MUST_CHECK enum err_code codec_open(int level, struct codec **out, struct err *e);
 void codec_close(struct codec *c);		/* NULL is allowed */
 
+/** len bytes for the codec's user, good until the next call; NULL: no memory. Kept for the next where it is not large. */
+uint8_t *codec_scratch(struct codec *c, size_t len);
+
 /** Room that codec_compress may need for len bytes. */
 size_t codec_bound(size_t len);
 

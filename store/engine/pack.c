@@ -332,7 +332,7 @@ static enum err_code read_block(struct backend *b, const struct object_id *id,
 
 	pack_name(id, name);
 	/* Bounded by limits.h when the table was decoded: 17 MiB and a header. */
-	raw = malloc(len);
+	raw = codec_scratch(codec, len);
 	chunks = malloc(tb->nr_chunks * sizeof(*chunks));
 	if (!raw || !chunks)
 		rc = err_set(e, ERR_NOMEM, "no memory for %zu bytes", len);
@@ -348,7 +348,6 @@ static enum err_code read_block(struct backend *b, const struct object_id *id,
 		}
 	}
 	free(chunks);
-	free(raw);
 	if (rc)
 		err_prefix(e, "%s: block %u at %u", name, i, tb->off);
 	return rc;

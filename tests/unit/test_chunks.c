@@ -536,6 +536,47 @@ static void *read_many(void *arg)
 	return NULL;
 }
 
+/* With threads that load ahead: the same bytes, the same damage told of once, and no block read twice. */
+static void test_prefetch(void **state)
+{
+	struct packtable t = {0}, t2 = {0};
+	struct chunks_stats st;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(pack_read_table(box.backend, &pack_a, &t, &e), ERR_OK);
+	assert_int_equal(pack_read_table(box.backend, &pack_b, &t2, &e), ERR_OK);
+	box_reopen(&box);
+	assert_int_equal(chunks_prefetch(box.chunks, 2, &e), ERR_OK);
+	assert_all();
+	chunks_stats(box.chunks, &st);
+	assert_int_equal(st.blocks_read, t.nr_blocks + t2.nr_blocks);
+
+	const struct table_block *b = &t.blocks[t.nr_blocks - 1];
+	uint64_t at = b->off + block_header_len(b->nr_chunks) + b->stored_len / 2;
+
+	patch(&pack_a, at, 0x10);
+	for (int round = 0; round < 20; round++) {
+		unsigned hurt = 0;
+
+		box_reopen(&box);
+		box.nr_damages = 0;
+		assert_int_equal(chunks_prefetch(box.chunks, 2, &e), ERR_OK);
+		for (uint64_t s = 1; s <= 2 * NR; s++) {
+			enum err_code rc = box_get(&box, s, LEN, &e);
+
+			assert_true(rc == ERR_OK || (rc == ERR_CORRUPT && in_block(&t, t.nr_blocks - 1, s)));
+			hurt += rc != ERR_OK;
+		}
+		assert_true(hurt > 0);
+		assert_int_equal(box.nr_damages, 1 + hurt);
+	}
+	patch(&pack_a, at, 0x10);
+	box_reopen(&box);
+	packtable_release(&t);
+	packtable_release(&t2);
+}
+
 /* Readers, a writer and a rotten index at once. */
 static void test_concurrent(void **state)
 {
@@ -614,6 +655,7 @@ int main(void)
 	    T(test_second_copy), T(test_table_damaged),	  T(test_noise),
 	    T(test_read_errors), T(test_drive_pulled),	  T(test_concurrent),
 	    T(test_filter),	 T(test_index_locked), T(test_fresh),
+	    T(test_prefetch),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(fixed) + ARRAY_LEN(rows)];
 
