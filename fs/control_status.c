@@ -122,7 +122,11 @@ void status_text(const struct ctl *c, struct buf *out)
 	buf_printf(out, " of the medium in %" PRIu64 " blocks, since it was mounted\nverified    ",
 		   f.stats.blocks_read);
 	add_bytes(out, f.stats.bytes_checked);
-	buf_add_str(out, " against their SHA-256\n");
+	buf_add_str(out, " against their SHA-256\ncache       ");
+	add_bytes(out, f.stats.cache_bytes);
+	buf_printf(out, " held; it had %" PRIu64 " of %" PRIu64 " pieces asked for, and %" PRIu64
+		   " blocks were read ahead\n", f.stats.cache_hits,
+		   f.stats.cache_hits + f.stats.cache_misses, f.stats.blocks_ahead);
 	if (f.stats.damaged)
 		buf_printf(out, "damage      MET %" PRIu64 " TIMES: see " CONTROL_NAME "/damage\n",
 			   f.stats.damaged);
@@ -170,6 +174,14 @@ void metrics_text(const struct ctl *c, struct buf *out)
 	metric(out, "verified_bytes_total", "counter",
 	       "Plain bytes whose SHA-256 was checked after they were read.",
 	       f.stats.bytes_checked);
+	metric(out, "read_ahead_blocks_total", "counter",
+	       "Blocks read from the medium before anybody asked for them.", f.stats.blocks_ahead);
+	metric(out, "cache_bytes", "gauge", "Bytes of blocks held in memory.",
+	       f.stats.cache_bytes);
+	metric(out, "cache_hits_total", "counter",
+	       "Reads of a chunk that was in memory.", f.stats.cache_hits);
+	metric(out, "cache_misses_total", "counter",
+	       "Reads of a chunk that had to come from the medium.", f.stats.cache_misses);
 	metric(out, "damage_total", "counter", "Damaged or missing chunks met.", f.stats.damaged);
 	metric(out, "healed_total", "counter", "Damaged chunks made whole again.", f.stats.healed);
 }

@@ -447,6 +447,10 @@ void store_stats(struct store *s, struct store_stats *out)
 	out->blocks_read = c.blocks_read;
 	out->bytes_read = c.bytes_read;
 	out->bytes_checked = c.bytes_checked;
+	out->cache_hits = c.hits;
+	out->cache_misses = c.misses;
+	out->cache_bytes = c.cache_bytes;
+	out->blocks_ahead = c.blocks_ahead;
 	out->damaged = c.damaged;
 	if (s->backend->ops->space(s->backend, &out->free_bytes, &out->total_bytes, NULL))
 		out->free_bytes = out->total_bytes = 0;

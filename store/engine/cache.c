@@ -502,3 +502,8 @@ void cache_drop(struct cache *c, uint32_t pack, uint32_t block)
 	take_chunks_out(c, b);
 	drop_ref(c, b);
 }
+
+size_t cache_bytes(struct cache *c)
+{
+	return atomic_load(&c->bytes);
+}

@@ -50,4 +50,7 @@ void cache_block_put(struct cache *c, struct cache_block *b);	/* drops the refer
 /** Forget a block whose bytes proved wrong. */
 void cache_drop(struct cache *c, uint32_t pack, uint32_t block);
 
+/** What the blocks in it take, with all that belongs to them. */
+size_t cache_bytes(struct cache *c);
+
 #endif

@@ -383,6 +383,10 @@ void chunks_stats(struct chunks *c, struct chunks_stats *out)
 	    .bytes_read = atomic_load(&c->bytes_read),
 	    .bytes_checked = atomic_load(&c->bytes_checked),
 	    .damaged = atomic_load(&c->nr_events),
+	    .hits = atomic_load(&c->hits),
+	    .misses = atomic_load(&c->misses),
+	    .blocks_ahead = atomic_load(&c->blocks_ahead),
+	    .cache_bytes = cache_bytes(c->cache),
 	};
 	if (!cat)
 		return;

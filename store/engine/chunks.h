@@ -86,6 +86,9 @@ struct chunks_stats {
 	uint64_t blocks_read, bytes_read;	/* from the medium since open (stored bytes) */
 	uint64_t bytes_checked;			/* plain bytes whose SHA-256 was checked since open */
 	uint64_t damaged;			/* damage events */
+	uint64_t hits, misses;			/* reads of a chunk whose block was in memory, or not */
+	uint64_t blocks_ahead;			/* of blocks_read: before anybody asked */
+	uint64_t cache_bytes;			/* in memory now */
 };
 void chunks_stats(struct chunks *c, struct chunks_stats *out);
 

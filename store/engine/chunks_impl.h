@@ -79,6 +79,7 @@ struct chunks {
 	unsigned renewals;
 
 	atomic_uint_fast64_t blocks_read, bytes_read, bytes_checked, nr_events;
+	atomic_uint_fast64_t hits, misses, blocks_ahead;
 };
 
 void chunks_lock(struct chunks *c);

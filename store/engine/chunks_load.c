@@ -333,8 +333,11 @@ static void load_ahead(void *ctx, uint32_t ord, uint32_t block)
 		return;
 	/* What cannot be read is found out again, and told of, by who wants it. */
 	if (block < table_get(t)->nr_blocks &&
-	    !chunks_load_block(c, ord, table_get(t), block, true, &b, &fresh, NULL))
+	    !chunks_load_block(c, ord, table_get(t), block, true, &b, &fresh, NULL)) {
+		if (fresh)
+			atomic_fetch_add_explicit(&c->blocks_ahead, 1, memory_order_relaxed);
 		cache_block_put(c->cache, b);
+	}
 	tables_release(c->tables, t);
 }
 

@@ -416,8 +416,11 @@ enum err_code chunks_get(struct chunks *c, const struct object_id *id, struct ch
 	struct trouble t;
 	enum err_code rc;
 
-	if (!c->fresh && from_cache(c, id, out))
+	if (!c->fresh && from_cache(c, id, out)) {
+		atomic_fetch_add_explicit(&c->hits, 1, memory_order_relaxed);
 		return ERR_OK;
+	}
+	atomic_fetch_add_explicit(&c->misses, 1, memory_order_relaxed);
 	known = !first_report(c, id, false);
 	for (int round = 0; again; round++) {
 		t = (struct trouble){0};

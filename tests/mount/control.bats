@@ -139,6 +139,7 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	m=$W/mnt/.vouch/metrics
 	metric() { awk -v n="vouch_$1" '$1 == n { print $2 }' "$m"; }
 	for name in snapshots newest_snapshot_timestamp_seconds read_bytes_total \
+		cache_bytes cache_hits_total cache_misses_total read_ahead_blocks_total \
 		newest_snapshot_age_seconds verified_bytes_total damage_total healed_total \
 		repository_available; do
 		[[ "$(metric $name)" =~ ^[0-9]+$ ]]
@@ -155,6 +156,16 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	cat "$W/mnt/latest/large" "$W/mnt/latest/random-a" > /dev/null
 	[ "$(metric verified_bytes_total)" -ge "$before" ]
 	[ "$(metric read_bytes_total)" -gt 0 ]
+	[ "$(metric cache_bytes)" -gt 100000 ]
+	[ "$(metric read_ahead_blocks_total)" -le "$(metric read_blocks_total)" ]
+	# what was just read is in memory, and is asked for once more: a hit, and no miss
+	hits=$(metric cache_hits_total) misses=$(metric cache_misses_total)
+	[ "$misses" -gt 0 ]
+	echo 1 > /proc/sys/vm/drop_caches
+	cat "$W/mnt/latest/random-a" > /dev/null
+	[ "$(metric cache_hits_total)" -gt "$hits" ]
+	[ "$(metric cache_misses_total)" -eq "$misses" ]
+	grep -qE "^cache       .* held; it had [0-9]+ of [0-9]+ pieces asked for, and [0-9]+ blocks were read ahead$" "$W/mnt/.vouch/status"
 }
 
 @test "what was opened stays as it was while newer ones are made" {
