@@ -78,7 +78,7 @@ test:
 demo:
 	sh tools/demo.sh
 bench: all
-	sh tests/bench/run.sh $(B)/vouch
+	tests/bench/paths $(B)/vouch
 	tests/bench/mount $(B)/vouch
 torture:
 	sh tests/torture.sh
