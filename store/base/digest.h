@@ -13,11 +13,12 @@
 /** One shot; any thread (contexts are kept a thread).  Out of memory or a broken libcrypto ends the process: no digest, no store. */
 void digest_sha256(const void *buf, size_t len, struct object_id *out);
 
-/** One message of several; buf may be NULL where len is 0. */
+/** One message of several, or a piece of a stream; buf may be NULL where len is 0. */
 struct digest_job {
 	const void *buf;
 	size_t len;
 	struct object_id *out; /* not inside any job's buf */
+	struct digest_stream *stream; /* not NULL: is added to this, in one job of a call; no out */
 };
 
 /**
@@ -26,6 +27,12 @@ struct digest_job {
  * AVX-512 and the SHA instructions, else as fast.
  */
 void digest_sha256_many(const struct digest_job *jobs, size_t nr);
+
+/** A running SHA-256 whose pieces can be jobs beside others. */
+struct digest_stream;
+MUST_CHECK enum err_code digest_stream_open(struct digest_stream **out, struct err *e);
+void digest_stream_close(struct digest_stream *s); /* NULL is allowed */
+void digest_stream_finish(struct digest_stream *s, struct object_id *out); /* and ends it */
 
 /** For tests: false keeps all threads from that; whether it is done from now on. */
 bool digest_many_lanes(bool wanted);

@@ -2,7 +2,8 @@
 /*
  * Jobs on sixteen lanes.  A lane goes through the whole blocks of its job's bytes, then through
  * one or two of its own, which hold the rest and the padding; then it takes the next job.  All
- * lanes go on together as far as the one that is nearest to such an end.
+ * lanes go on together as far as the one that is nearest to such an end.  A stream keeps the rest
+ * itself, until more comes.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,30 +33,77 @@ struct lanes {
 	const struct digest_job *const *next, *const *end;
 };
 
+struct digest_stream {
+	struct digest *plain;	/* where lanes cannot be had; else NULL, and what follows counts */
+	uint32_t h[8];
+	uint64_t len;
+	uint8_t rest[SHA256_BLOCK]; /* len % SHA256_BLOCK bytes not in h yet */
+};
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool usable;
 static atomic_bool unwanted;
 
-/* FIPS 180-4, 5.1.1: a bit 1, zeros, and how many bits there were, up to the end of a block. */
+/* FIPS 180-4, 5.1.1: a bit 1, zeros, and how many bits there were; how many blocks that fills. */
+static size_t pad(uint8_t last[2 * SHA256_BLOCK], size_t rest, uint64_t len)
+{
+	size_t nr = rest + 9 <= SHA256_BLOCK ? 1 : 2, end = nr * SHA256_BLOCK;
+	uint64_t bits = len * 8;
+
+	last[rest] = 0x80;
+	memset(last + rest + 1, 0, end - rest - 1);
+	for (size_t i = 1; i <= 8; i++, bits >>= 8)
+		last[end - i] = (uint8_t)bits;
+	return nr;
+}
+
+/* What completes a block of the stream and what remains is put away; *nr whole blocks lie between. */
+static const uint8_t *stream_take(struct digest_stream *s, const uint8_t *p, size_t len, size_t *nr)
+{
+	size_t have = s->len % SHA256_BLOCK, n;
+
+	*nr = 0;
+	if (s->plain) {
+		digest_add(s->plain, p, len);
+		return NULL;
+	}
+	s->len += len;
+	if (have > 0) {
+		n = SHA256_BLOCK - have < len ? SHA256_BLOCK - have : len;
+		if (n > 0)
+			memcpy(s->rest + have, p, n);
+		if (have + n < SHA256_BLOCK)
+			return NULL;
+		sha256x16_one(s->h, s->rest, 1);
+		p += n;
+		len -= n;
+	}
+	*nr = len / SHA256_BLOCK;
+	if (len % SHA256_BLOCK > 0)
+		memcpy(s->rest, p + *nr * SHA256_BLOCK, len % SHA256_BLOCK);
+	return p;
+}
+
 static void lane_begin(struct lanes *l, unsigned n, const struct digest_job *job)
 {
 	struct lane *lane = &l->lane[n];
-	size_t rest = job->len % SHA256_BLOCK, end;
-	uint64_t bits = (uint64_t)job->len * 8;
+	size_t rest = job->len % SHA256_BLOCK;
+	const uint32_t *h = sha256_begin;
 
 	lane->job = job;
-	lane->p = job->buf;
-	lane->nr = job->len / SHA256_BLOCK;
-	lane->nr_last = rest + 9 <= SHA256_BLOCK ? 1 : 2;
-	end = lane->nr_last * SHA256_BLOCK;
-	if (rest > 0)
-		memcpy(lane->last, lane->p + (job->len - rest), rest);
-	lane->last[rest] = 0x80;
-	memset(lane->last + rest + 1, 0, end - rest - 1);
-	for (size_t i = 1; i <= 8; i++, bits >>= 8)
-		lane->last[end - i] = (uint8_t)bits;
+	if (job->stream) {
+		lane->p = stream_take(job->stream, job->buf, job->len, &lane->nr);
+		lane->nr_last = 0;
+		h = job->stream->h;
+	} else {
+		lane->p = job->buf;
+		lane->nr = job->len / SHA256_BLOCK;
+		if (rest > 0)
+			memcpy(lane->last, lane->p + (job->len - rest), rest);
+		lane->nr_last = pad(lane->last, rest, job->len);
+	}
 	for (int i = 0; i < 8; i++)
-		l->s.h[i][n] = sha256_begin[i];
+		l->s.h[i][n] = h[i];
 	l->nr_busy++;
 }
 
@@ -75,6 +123,14 @@ static void lane_words(const struct lanes *l, unsigned n, uint32_t h[8])
 		h[i] = l->s.h[i][n];
 }
 
+static void job_done(const struct digest_job *job, const uint32_t h[8])
+{
+	if (job->stream)
+		memcpy(job->stream->h, h, sizeof(job->stream->h));
+	else
+		put(h, job->out);
+}
+
 /* See to it that a lane has blocks before it, of this job or of the next, or is idle. */
 static void lane_go_on(struct lanes *l, unsigned n)
 {
@@ -89,7 +145,7 @@ static void lane_go_on(struct lanes *l, unsigned n)
 			return;
 		}
 		lane_words(l, n, h);
-		put(h, lane->job->out);
+		job_done(lane->job, h);
 		lane->job = NULL;
 		l->nr_busy--;
 		if (l->next < l->end)
@@ -132,7 +188,7 @@ static void lane_finish(const struct lanes *l, unsigned n)
 	lane_words(l, n, h);
 	sha256x16_one(h, lane->p, lane->nr);
 	sha256x16_one(h, lane->last, lane->nr_last);
-	put(h, lane->job->out);
+	job_done(lane->job, h);
 }
 
 /* Four classes for each doubling of the number of blocks. */
@@ -216,6 +272,21 @@ bool digest_many_lanes(bool wanted)
 	return wanted && usable;
 }
 
+static void alone(const struct digest_job *job)
+{
+	struct digest_stream *s = job->stream;
+	const uint8_t *p;
+	size_t nr;
+
+	if (!s) {
+		digest_sha256(job->buf, job->len, job->out);
+		return;
+	}
+	p = stream_take(s, job->buf, job->len, &nr);
+	if (nr > 0)
+		sha256x16_one(s->h, p, nr);
+}
+
 void digest_sha256_many(const struct digest_job *jobs, size_t nr)
 {
 	if (pthread_once(&once, find_out) != 0)
@@ -228,5 +299,45 @@ void digest_sha256_many(const struct digest_job *jobs, size_t nr)
 		nr -= n;
 	}
 	for (size_t i = 0; i < nr; i++)
-		digest_sha256(jobs[i].buf, jobs[i].len, jobs[i].out);
+		alone(&jobs[i]);
+}
+
+enum err_code digest_stream_open(struct digest_stream **out, struct err *e)
+{
+	struct digest_stream *s = calloc(1, sizeof(*s));
+	enum err_code rc = ERR_OK;
+
+	if (pthread_once(&once, find_out) != 0)
+		abort();
+	if (!s)
+		return err_set(e, ERR_NOMEM, "no memory for a digest");
+	memcpy(s->h, sha256_begin, sizeof(s->h));
+	if (!usable || atomic_load(&unwanted))
+		rc = digest_open(&s->plain, e);
+	if (rc)
+		free(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void digest_stream_close(struct digest_stream *s)
+{
+	if (s)
+		digest_close(s->plain);
+	free(s);
+}
+
+void digest_stream_finish(struct digest_stream *s, struct object_id *out)
+{
+	size_t rest = s->len % SHA256_BLOCK;
+	uint8_t last[2 * SHA256_BLOCK];
+
+	if (s->plain) {
+		digest_finish(s->plain, out);
+		return;
+	}
+	memcpy(last, s->rest, rest);
+	sha256x16_one(s->h, last, pad(last, rest, s->len));
+	put(s->h, out);
 }

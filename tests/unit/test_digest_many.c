@@ -116,7 +116,7 @@ static void test_lengths(void **state)
 		buf[len] = len ? malloc(len) : NULL;
 		for (size_t i = 0; i < len; i++)
 			((uint8_t *)buf[len])[i] = (uint8_t)(len + 3 * i);
-		jobs[len] = (struct digest_job){ buf[len], len, &out[len] };
+		jobs[len] = (struct digest_job){ buf[len], len, &out[len], NULL };
 	}
 	digest_sha256_many(jobs, LENGTHS);
 	assert_as_single(jobs, LENGTHS);
@@ -127,8 +127,8 @@ static void test_lengths(void **state)
 			struct digest_job pair[16];
 
 			for (size_t i = 0; i < 16; i++)
-				pair[i] = (struct digest_job){ buf[a], a, &got[i] };
-			pair[b % 16] = (struct digest_job){ buf[b], b, &other };
+				pair[i] = (struct digest_job){ buf[a], a, &got[i], NULL };
+			pair[b % 16] = (struct digest_job){ buf[b], b, &other, NULL };
 			digest_sha256_many(pair, 16);
 			assert_true(id_eq(&other, &out[b]));
 			for (size_t i = 0; i < 16; i++)
@@ -161,7 +161,7 @@ static void test_random(void **state)
 			size_t len = next(&seed) % (1u << next(&seed) % 17);
 
 			jobs[i] = (struct digest_job){ p + next(&seed) % (BYTES - len), len,
-						       &out[i] };
+						       &out[i], NULL };
 			if (i > 0 && next(&seed) % 8 == 0)
 				jobs[i].buf = jobs[i - 1].len >= len ? jobs[i - 1].buf : p;
 		}
@@ -169,6 +169,54 @@ static void test_random(void **state)
 		digest_sha256_many(jobs, nr);
 		assert_as_single(jobs, nr);
 	}
+	free(p);
+}
+
+/* Streams that get pieces of any lengths, some of no byte, beside messages of their own. */
+static void test_streams(void **state)
+{
+	enum { BYTES = 1 << 20, STREAMS = 20, MESSAGES = 12 };
+	const char *given = getenv("SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	struct digest_stream *streams[STREAMS];
+	size_t from[STREAMS], at[STREAMS];
+	struct object_id got, want, out[MESSAGES];
+	uint8_t *p = malloc(BYTES);
+
+	(void)state;
+	assert_non_null(p);
+	print_message("SEED=%llu\n", (unsigned long long)seed);
+	for (size_t i = 0; i < BYTES; i++)
+		p[i] = (uint8_t)next(&seed);
+	for (size_t i = 0; i < STREAMS; i++) {
+		assert_int_equal(digest_stream_open(&streams[i], NULL), 0);
+		from[i] = at[i] = next(&seed) % (BYTES / 2);
+	}
+	for (int round = 0; round < 100; round++) {
+		struct digest_job jobs[STREAMS + MESSAGES];
+		size_t nr = 0, nr_messages = next(&seed) % (MESSAGES + 1);
+
+		for (size_t i = 0; i < nr_messages; i++, nr++)
+			jobs[nr] = (struct digest_job){ p + i, next(&seed) % 5000, &out[i], NULL };
+		for (size_t i = 0; i < STREAMS; i++) {
+			size_t len = next(&seed) % (1u << next(&seed) % 13);
+
+			if (next(&seed) % 3 == 0)
+				continue;
+			jobs[nr++] = (struct digest_job){ p + at[i], len, NULL, streams[i] };
+			at[i] += len;
+		}
+		digest_sha256_many(jobs, nr);
+		assert_as_single(jobs, nr_messages);
+	}
+	for (size_t i = 0; i < STREAMS; i++) {
+		digest_stream_finish(streams[i], &got);
+		digest_sha256(p + from[i], at[i] - from[i], &want);
+		if (!id_eq(&got, &want))
+			fail_msg("stream %zu of %zu bytes", i, at[i] - from[i]);
+		digest_stream_close(streams[i]);
+	}
+	digest_stream_close(NULL);
 	free(p);
 }
 
@@ -181,7 +229,7 @@ static void *hash_many(void *arg)
 		struct digest_job jobs[40];
 
 		for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
-			jobs[i] = (struct digest_job){ rows[2].text, i, &out[i] };
+			jobs[i] = (struct digest_job){ rows[2].text, i, &out[i], NULL };
 		jobs[39].len = strlen(rows[2].text);
 		digest_sha256_many(jobs, ARRAY_LEN(jobs));
 		for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
@@ -227,10 +275,12 @@ int main(void)
 		cmocka_unit_test_setup(test_vectors, lanes_on),
 		cmocka_unit_test_setup(test_lengths, lanes_on),
 		cmocka_unit_test_setup(test_random, lanes_on),
+		cmocka_unit_test_setup(test_streams, lanes_on),
 		cmocka_unit_test_setup(test_threads, lanes_on),
 		{ "test_vectors, no lanes", test_vectors, lanes_off, NULL, NULL },
 		{ "test_lengths, no lanes", test_lengths, lanes_off, NULL, NULL },
 		{ "test_random, no lanes", test_random, lanes_off, NULL, NULL },
+		{ "test_streams, no lanes", test_streams, lanes_off, NULL, NULL },
 		{ "test_threads, no lanes", test_threads, lanes_off, NULL, NULL },
 		cmocka_unit_test(test_switch),
 	};
