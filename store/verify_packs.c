@@ -1,341 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* Every pack, read once from its first byte to its last: all of its checksums, and its name. */
+/* Every pack, read once: who looks at which when. */
+#include "store/verify_packs_internal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/base/bytes.h"
-#include "store/base/checked.h"
-#include "store/base/digest.h"
-#include "store/engine/codec.h"
-#include "store/engine/pack.h"
-#include "store/format/limits.h"
-#include "store/verify_internal.h"
-
-#define PIECE	((size_t)1 << 20)	/* bytes asked of the backend at once */
-#define CHUNKS_AT_ONCE 256u
-
-/* A pack going by. */
-struct stream {
+/* What the workers share. */
+struct packs {
 	struct verify *v;
-	char name[PACK_NAME_LEN + 1];
-	uint64_t size, off;		/* of the pack; bytes read and hashed so far */
-	struct digest *digest;
-	struct buf buf;			/* bytes that are still looked at */
-	uint64_t buf_off;		/* where in the pack buf begins */
+	struct buf listed;	/* struct listed each; the longest first once all are there */
+	unsigned nr_workers;
+	pthread_mutex_t mutex;
+	pthread_cond_t change;
+	size_t next;		/* mutex; of listed, the next to begin */
+	size_t nr_left;		/* mutex; listed and not done */
+	struct passing **idle;	/* mutex; begun, and nobody's turn; room for all that can be */
+	size_t nr_idle;
+	bool stopped;		/* mutex */
 };
 
-struct pack_job {
-	struct verify *v;
+struct listed {
 	struct object_id id;
 	uint64_t size;
 };
 
-/* What was found out about one. */
-struct finding {
-	uint64_t blocks, chunks, plain;
-	uint64_t bad_blocks, bad_chunks;
-	struct err first;		/* the first thing that is wrong */
-	bool incomplete;
-};
-
 struct worker {
-	struct codec *codec;
-	uint8_t *plain;			/* BLOCK_PLAIN_MAX */
-	struct chunk_desc *chunks;	/* BLOCK_CHUNKS_MAX */
-	struct buf good;		/* chunk_key()s */
+	struct packs *all;
+	struct batch batch;
+	struct passing *hand[PACKS_AT_ONCE];
+	size_t nr;
 };
 
-static void found(struct finding *f, const struct err *err)
+static void must(int rc)
 {
-	if (!f->first.code)
-		f->first = *err;
+	if (rc != 0)
+		abort();
 }
 
-/*
- * Make the pack's bytes at off to off + len be at *at; goes forward only, all bytes passed are
- * hashed.
- */
-static enum err_code stream_need(struct stream *st, uint64_t off, size_t len, const uint8_t **at,
-				 struct err *e)
+static enum err_code keep_good(struct verify *v, struct buf *good, struct err *e)
 {
-	struct buf *b = &st->buf;
-	uint64_t end;
-
-	if (off < st->buf_off || add_u64(off, len, &end) || end > st->size)
-		return err_set(e, ERR_CORRUPT, "%zu bytes at %llu of a pack of %llu", len,
-			       (unsigned long long)off, (unsigned long long)st->size);
-	while (st->off < end) {
-		size_t want = st->size - st->off < PIECE ? (size_t)(st->size - st->off) : PIECE, n;
-		enum err_code rc;
-		uint8_t *room;
-
-		/* Drop what lies before off, so that the buffer holds one block and a piece. */
-		if (off > st->buf_off && b->len > 0) {
-			size_t gone = off - st->buf_off < b->len ? (size_t)(off - st->buf_off)
-								 : b->len;
-
-			memmove(b->p, b->p + gone, b->len - gone);
-			b->len -= gone;
-			st->buf_off += gone;
-		}
-		room = buf_room(b, want);
-		if (!room)
-			return err_set(e, ERR_NOMEM, "%zu bytes of a pack", b->len + want);
-		rc = st->v->s->backend->ops->get(st->v->s->backend, st->name, st->off, room, want,
-						 &n, e);
-		if (rc)
-			return rc;
-		if (n == 0)
-			return err_set(e, ERR_INCOMPLETE, "ends at %llu of %llu bytes",
-				       (unsigned long long)st->off, (unsigned long long)st->size);
-		digest_add(st->digest, room, n);
-		b->len += n;
-		st->off += n;
-		verify_lock(st->v);
-		st->v->res.bytes_read += n;
-		verify_unlock(st->v);
-		verify_progress(st->v);
-		if (verify_stopping(st->v))
-			return err_set(e, ERR_CANCELED, "stopped on request");
-	}
-	*at = b->p + (off - st->buf_off);
-	return ERR_OK;
-}
-
-/* The header frame at off: decoded, compared with the table's row. */
-static enum err_code check_header(struct stream *st, struct worker *w, const struct packtable *t,
-				  uint32_t i, struct block_header *h, size_t *frame_len,
-				  struct err *e)
-{
-	const struct table_block *b = &t->blocks[i];
-	const struct chunk_desc *want = t->chunks + b->first_chunk;
-	const uint8_t *at;
-	enum err_code rc;
-
-	rc = stream_need(st, b->off, FRAME_HEAD_LEN + BLOCK_HEADER_FIXED, &at, e);
-	if (!rc)
-		rc = block_header_peek(at, FRAME_HEAD_LEN + BLOCK_HEADER_FIXED, frame_len, e);
-	if (!rc)
-		rc = stream_need(st, b->off, *frame_len, &at, e);
-	if (!rc)
-		rc = block_header_decode(at, *frame_len, h, w->chunks, e);
-	if (rc)
-		return rc;
-	if (h->nr_chunks != b->nr_chunks || h->plain_len != b->plain_len ||
-	    h->stored_len != b->stored_len)
-		return err_set(e, ERR_CORRUPT, "block %u: its header and the table differ", i);
-	for (uint32_t c = 0; c < h->nr_chunks; c++)
-		if (!id_eq(&w->chunks[c].id, &want[c].id) || w->chunks[c].len != want[c].len)
-			return err_set(e, ERR_CORRUPT,
-				       "block %u: its header and the table name other chunks", i);
-	return ERR_OK;
-}
-
-/* A chunk of the block at off, whose bytes have the digest got. */
-static enum err_code check_chunk(struct verify *v, struct worker *w, const struct chunk_desc *d,
-				 const struct object_id *got, uint64_t off, struct finding *f,
-				 struct err *e)
-{
-	uint64_t key = chunk_key(&d->id, d->len);
-	struct err err = ERR_INIT;
-	char hex[ID_HEX_LEN + 1];
-	enum err_code rc;
-
-	if (id_eq(got, &d->id)) {
-		buf_add(&w->good, &key, sizeof(key));
-		return ERR_OK;
-	}
-	(void)err_set(&err, ERR_CORRUPT, "block at %llu: chunk %s has other bytes",
-		      (unsigned long long)off, id_hex(&d->id, hex));
-	found(f, &err);
-	f->bad_chunks++;
-	verify_lock(v);
-	rc = keyset_add(&v->damaged, id_key(&d->id), NULL, e);
-	verify_unlock(v);
-	return rc;
-}
-
-/* Each chunk of a block that was decompressed. */
-static enum err_code check_chunks(struct verify *v, struct worker *w, const struct block_header *h,
-				  uint64_t off, struct finding *f, struct err *e)
-{
-	struct digest_job jobs[CHUNKS_AT_ONCE];
-	struct object_id got[CHUNKS_AT_ONCE];
-	const uint8_t *p = w->plain;
+	size_t nr = good->len / sizeof(uint64_t);
 	enum err_code rc = ERR_OK;
 
-	for (uint32_t c = 0; c < h->nr_chunks && !rc; c += CHUNKS_AT_ONCE) {
-		const struct chunk_desc *d = &w->chunks[c];
-		uint32_t left = h->nr_chunks - c, nr = left < CHUNKS_AT_ONCE ? left : CHUNKS_AT_ONCE;
-
-		for (uint32_t i = 0; i < nr; i++) {
-			jobs[i] = (struct digest_job){ p, d[i].len, &got[i] };
-			p += d[i].len;
-		}
-		digest_sha256_many(jobs, nr);
-		for (uint32_t i = 0; i < nr && !rc; i++)
-			rc = check_chunk(v, w, &d[i], &got[i], off, f, e);
-	}
-	f->chunks += h->nr_chunks;
-	f->plain += h->plain_len;
-	return rc;
-}
-
-static enum err_code check_block(struct stream *st, struct worker *w, const struct packtable *t,
-				 uint32_t i, struct finding *f, struct err *e)
-{
-	struct block_header h = { 0 };
-	const uint8_t *frame = NULL;
-	size_t frame_len = 0;
-	enum err_code rc;
-
-	rc = check_header(st, w, t, i, &h, &frame_len, e);
-	if (!rc)
-		rc = stream_need(st, t->blocks[i].off + frame_len, h.stored_len, &frame, e);
-	if (!rc && digest_xxh3(frame, h.stored_len) != h.xxh3)
-		rc = err_set(e, ERR_CORRUPT, "checksum mismatch");
-	if (!rc)
-		rc = codec_decompress(w->codec, frame, h.stored_len, w->plain, h.plain_len, e);
-	f->blocks++;
-	if (!rc)
-		return check_chunks(st->v, w, &h, t->blocks[i].off, f, e);
-	err_prefix(e, "block at %u", t->blocks[i].off);
-	return rc;
-}
-
-/*
- * A block that is damaged: its chunks are looked at one by one all the same, by what the table says
- * of them, because a reader is served those that are whole.
- */
-static enum err_code block_lost(struct stream *st, struct worker *w, const struct packtable *t,
-				uint32_t i, struct finding *f, struct err *e)
-{
-	const struct table_block *b = &t->blocks[i];
-	const struct block_header h = { .nr_chunks = b->nr_chunks, .plain_len = b->plain_len };
-	struct err err = ERR_INIT;
-	const uint8_t *frame;
-
-	f->bad_blocks++;
-	if (stream_need(st, b->off + block_header_len(b->nr_chunks), b->stored_len, &frame, &err)) {
-		if (verify_stops(&err)) {
-			*e = err;
-			return err.code;
-		}
-		memset(w->plain, 0, b->plain_len);
-	} else {
-		codec_salvage(w->codec, frame, b->stored_len, w->plain, b->plain_len);
-	}
-	memcpy(w->chunks, &t->chunks[b->first_chunk], b->nr_chunks * sizeof(w->chunks[0]));
-	return check_chunks(st->v, w, &h, b->off, f, e);
-}
-
-/*
- * The table, or what a rescan finds where there is none.  Without a footer the pack is a copy
- * under way, unless something like a table still ends it.
- */
-static enum err_code get_table(struct stream *st, const struct object_id *id, struct packtable *t,
-			       struct finding *f, struct err *e)
-{
-	struct backend *b = st->v->s->backend;
-	uint8_t end[8] = { 0 };
-	enum err_code rc;
-	uint64_t next = 0;
-	size_t n = 0;
-
-	rc = pack_read_table(b, id, t, e);
-	if (!rc || verify_stops(e))
-		return rc;
-	f->incomplete = rc == ERR_INCOMPLETE;
-	found(f, e);
-	err_clear(e);
-	rc = pack_rescan(b, id, t, e);
-	if (rc || t->nr_blocks == 0)
-		return rc;
-	next = t->blocks[t->nr_blocks - 1].off +
-	       block_header_len(t->blocks[t->nr_blocks - 1].nr_chunks) +
-	       t->blocks[t->nr_blocks - 1].stored_len;
-	if (f->incomplete && next < st->size &&
-	    !b->ops->get(b, st->name, next, end, sizeof(end), &n, e) && n == sizeof(end)) {
-		struct rd r = rd_init(end, sizeof(end));
-		uint32_t magic = rd_le32(&r), len = rd_le32(&r);
-
-		f->incomplete = magic != FRAME_PACK_TABLE ||
-				next + FRAME_HEAD_LEN + len != st->size;
-	}
-	err_clear(e);
-	return ERR_OK;
-}
-
-static enum err_code check_pack_header(struct stream *st, const struct packtable *t,
-				       struct err *e)
-{
-	struct pack_header h;
-	const uint8_t *at;
-	enum err_code rc;
-
-	rc = stream_need(st, 0, PACK_HEADER_LEN, &at, e);
-	if (!rc)
-		rc = pack_header_decode(at, PACK_HEADER_LEN, &h, e);
-	if (!rc && t->nr_blocks > 0 && h.kind != t->kind)
-		rc = err_set(e, ERR_CORRUPT, "the pack's header and its table name other kinds");
-	return rc;
-}
-
-/* What remains behind the last block goes by to be hashed; then the name. */
-static enum err_code check_name(struct stream *st, const struct object_id *id, struct err *e)
-{
-	char hex[ID_HEX_LEN + 1];
-	struct object_id got;
-	const uint8_t *at;
-	enum err_code rc = ERR_OK;
-
-	while (!rc && st->off < st->size)
-		rc = stream_need(st, st->off, 1, &at, e);
-	if (rc)
-		return rc;
-	digest_finish(st->digest, &got);
-	if (!id_eq(&got, id))
-		return err_set(e, ERR_CORRUPT, "its bytes have the digest %s", id_hex(&got, hex));
-	return ERR_OK;
-}
-
-static enum err_code check_pack(struct stream *st, struct worker *w, const struct object_id *id,
-				struct finding *f, struct err *e)
-{
-	struct packtable t = { 0 };
-	enum err_code rc;
-
-	rc = get_table(st, id, &t, f, e);
-	if (rc && !verify_stops(e)) {	/* not one block */
-		found(f, e);
-		err_clear(e);
-		rc = ERR_OK;
-	}
-	if (!rc)
-		rc = check_pack_header(st, &t, e);
-	for (uint32_t i = 0; i <= t.nr_blocks; i++) {
-		if (rc) {
-			if (verify_stops(e))
-				break;
-			found(f, e);
-			err_clear(e);
-			rc = i > 0 ? block_lost(st, w, &t, i - 1, f, e) : ERR_OK;
-			if (rc)
-				break;
-		}
-		if (i < t.nr_blocks)
-			rc = check_block(st, w, &t, i, f, e);
-	}
-	packtable_release(&t);
-	return rc ? rc : check_name(st, id, e);
-}
-
-static enum err_code keep_good(struct verify *v, struct worker *w, struct err *e)
-{
-	size_t nr = w->good.len / sizeof(uint64_t);
-	enum err_code rc = ERR_OK;
-
-	if (w->good.bad)
+	if (good->bad)
 		return err_set(e, ERR_NOMEM, "a list of chunks");
 	verify_lock(v);
 	if (v->nr_good + nr > v->cap_good) {
@@ -350,10 +57,11 @@ static enum err_code keep_good(struct verify *v, struct worker *w, struct err *e
 		}
 	}
 	if (!rc && nr > 0) {
-		memcpy(v->good + v->nr_good, w->good.p, nr * sizeof(uint64_t));
+		memcpy(v->good + v->nr_good, good->p, nr * sizeof(uint64_t));
 		v->nr_good += nr;
 	}
 	verify_unlock(v);
+	buf_reset(good);
 	return rc;
 }
 
@@ -380,74 +88,146 @@ static void report(struct verify *v, const char *name, const struct finding *f)
 			    (unsigned long long)f->blocks);
 }
 
-static enum err_code worker_open(struct worker *w, struct err *e)
+/* Taking turns. */
+
+/* One that nobody has looked at; NULL where there is no memory. */
+static struct passing *begin_locked(struct packs *all)
 {
-	w->plain = malloc(BLOCK_PLAIN_MAX);
-	w->chunks = calloc(BLOCK_CHUNKS_MAX, sizeof(*w->chunks));
-	if (!w->plain || !w->chunks)
-		return err_set(e, ERR_NOMEM, "memory for a block");
-	return codec_open(3, &w->codec, e);
+	struct passing *p = calloc(1, sizeof(*p));
+	struct listed l;
+
+	if (!p)
+		return NULL;
+	memcpy(&l, all->listed.p + all->next++ * sizeof(l), sizeof(l));
+	*p = (struct passing){ .v = all->v, .id = l.id, .size = l.size, .f.first = ERR_INIT };
+	return p;
 }
 
-static void worker_release(struct worker *w)
+/*
+ * A share of what is left, so that all workers end together; waits while others hold all of it.
+ * Nothing comes to hand once all is done.
+ */
+static enum err_code take(struct worker *w, struct err *e)
 {
-	codec_close(w->codec);
-	free(w->plain);
-	free(w->chunks);
-	buf_release(&w->good);
+	struct packs *all = w->all;
+	size_t nr_listed = all->listed.len / sizeof(struct listed), want;
+	enum err_code rc = ERR_OK;
+
+	must(pthread_mutex_lock(&all->mutex));
+	while (all->nr_left > 0 && all->nr_idle == 0 && all->next == nr_listed && !all->stopped)
+		must(pthread_cond_wait(&all->change, &all->mutex));
+	want = all->stopped ? 0 : (all->nr_left + all->nr_workers - 1) / all->nr_workers;
+	want = want < PACKS_AT_ONCE ? want : PACKS_AT_ONCE;
+	while (w->nr < want && all->nr_idle > 0)
+		w->hand[w->nr++] = all->idle[--all->nr_idle];
+	while (w->nr < want && all->next < nr_listed && !rc) {
+		struct passing *p = begin_locked(all);
+
+		if (p)
+			w->hand[w->nr++] = p;
+		else
+			rc = err_set(e, ERR_NOMEM, "a pack to check");
+	}
+	must(pthread_mutex_unlock(&all->mutex));
+	return rc;
 }
 
-static void pack_job(void *arg)
+static void done(struct passing *p)
 {
-	struct pack_job *j = arg;
-	struct stream st = { .v = j->v, .size = j->size, .buf = BUF_INIT };
-	struct finding f = { .first = ERR_INIT };
-	struct worker w = { .good = BUF_INIT };
-	struct err err = ERR_INIT;
-	enum err_code rc;
+	passing_release(p);
+	free(p);
+}
 
-	if (verify_stopping(j->v))
-		goto out;
-	pack_name(&j->id, st.name);
-	rc = worker_open(&w, &err);
-	if (!rc)
-		rc = digest_open(&st.digest, &err);
-	if (!rc)
-		rc = check_pack(&st, &w, &j->id, &f, &err);
-	if (rc && !verify_stops(&err)) {
-		found(&f, &err);
-		rc = ERR_OK;
+/* What is not done goes back; all of it ends where the check does. */
+static void put(struct worker *w, bool stop)
+{
+	struct packs *all = w->all;
+
+	must(pthread_mutex_lock(&all->mutex));
+	for (size_t i = 0; i < w->nr; i++) {
+		if (passing_done(w->hand[i]) || stop) {
+			done(w->hand[i]);
+			all->nr_left--;
+		} else {
+			all->idle[all->nr_idle++] = w->hand[i];
+		}
+	}
+	all->stopped = all->stopped || stop;
+	must(pthread_cond_broadcast(&all->change));
+	must(pthread_mutex_unlock(&all->mutex));
+	w->nr = 0;
+}
+
+/* A turn of each in hand, and what they gave is hashed. */
+static enum err_code turns(struct worker *w, struct err *e)
+{
+	struct verify *v = w->all->v;
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; i < w->nr && !rc; i++) {
+		struct passing *p = w->hand[i];
+
+		if (!p->digest)
+			rc = passing_begin(p, e);
+		if (!rc && !passing_done(p))
+			rc = passing_turn(p, &w->batch, BATCH_BYTES / w->nr, e);
 	}
 	if (!rc)
-		rc = keep_good(j->v, &w, &err);
-	if (rc)
-		verify_stop(j->v, &err);
-	else
-		report(j->v, st.name, &f);
-out:
-	digest_close(st.digest);
-	buf_release(&st.buf);
-	worker_release(&w);
-	free(j);
+		rc = batch_hash(&w->batch, v, e);
+	if (!rc)
+		rc = keep_good(v, &w->batch.good, e);
+	for (size_t i = 0; i < w->nr && !rc; i++) {
+		if (!passing_done(w->hand[i]))
+			continue;
+		passing_end(w->hand[i]);
+		report(v, w->hand[i]->name, &w->hand[i]->f);
+	}
+	return rc;
+}
+
+static void packs_job(void *arg)
+{
+	struct worker w = { .all = arg };
+	struct err err = ERR_INIT;
+	enum err_code rc;
+	bool some = true;
+
+	rc = batch_init(&w.batch, &err);
+	while (!rc && some) {
+		rc = take(&w, &err);
+		some = w.nr > 0;
+		if (!rc && some)
+			rc = turns(&w, &err);
+		put(&w, rc != ERR_OK);
+	}
+	if (rc) {
+		verify_stop(w.all->v, &err);
+		put(&w, true);
+	}
+	batch_release(&w.batch);
 }
 
 /* The list of packs. */
 
-struct listing {
-	struct verify *v;
-	struct buf jobs;	/* struct pack_job each */
-};
-
 static bool add_pack(void *ctx, const char *name, uint64_t size)
 {
-	struct listing *l = ctx;
-	struct pack_job j = { .v = l->v, .size = size };
+	struct packs *all = ctx;
+	struct listed l = { .size = size };
 
-	if (pack_name_parse(name, &j.id)) {
-		buf_add(&l->jobs, &j, sizeof(j));
-		l->v->bytes_total += size;
+	if (pack_name_parse(name, &l.id)) {
+		buf_add(&all->listed, &l, sizeof(l));
+		all->v->bytes_total += size;
 	}
-	return !l->jobs.bad;
+	return !all->listed.bad;
+}
+
+static int size_cmp(const void *a, const void *b)
+{
+	struct listed x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x.size == y.size ? id_cmp(&x.id, &y.id) : (x.size < y.size) - (x.size > y.size);
 }
 
 static int key_cmp(const void *a, const void *b)
@@ -461,25 +241,38 @@ static int key_cmp(const void *a, const void *b)
 
 enum err_code verify_packs(struct verify *v, struct err *e)
 {
-	struct listing l = { .v = v, .jobs = BUF_INIT };
+	struct packs all = { .v = v, .listed = BUF_INIT };
 	enum err_code rc;
+	size_t nr;
 
-	rc = v->s->backend->ops->list(v->s->backend, "packs/", true, add_pack, &l, e);
-	if (!rc && l.jobs.bad)
+	must(pthread_mutex_init(&all.mutex, NULL));
+	must(pthread_cond_init(&all.change, NULL));
+	rc = v->s->backend->ops->list(v->s->backend, "packs/", true, add_pack, &all, e);
+	if (!rc && all.listed.bad)
 		rc = err_set(e, ERR_NOMEM, "a list of packs");
-	for (size_t at = 0; !rc && at < l.jobs.len; at += sizeof(struct pack_job)) {
-		struct pack_job *j = malloc(sizeof(*j));
-
-		if (!j) {
-			rc = err_set(e, ERR_NOMEM, "a pack to check");
-			break;
-		}
-		memcpy(j, l.jobs.p + at, sizeof(*j));
-		pool_submit(v->pool, pack_job, j);
+	if (rc)
+		goto out;
+	all.nr_left = all.listed.len / sizeof(struct listed);
+	if (all.nr_left > 0)
+		qsort(all.listed.p, all.nr_left, sizeof(struct listed), size_cmp);
+	all.nr_workers = pool_nr_threads(v->pool);
+	all.idle = calloc(all.nr_workers * (size_t)PACKS_AT_ONCE, sizeof(struct passing *));
+	if (!all.idle) {
+		rc = err_set(e, ERR_NOMEM, "packs being checked");
+		goto out;
 	}
+	nr = all.nr_left < all.nr_workers ? all.nr_left : all.nr_workers;
+	for (size_t i = 0; i < nr; i++)
+		pool_submit(v->pool, packs_job, &all);
 	pool_wait(v->pool);
-	buf_release(&l.jobs);
 	if (v->nr_good > 0)
 		qsort(v->good, v->nr_good, sizeof(*v->good), key_cmp);
+out:
+	while (all.nr_idle > 0)	/* of a check that was stopped */
+		done(all.idle[--all.nr_idle]);
+	free(all.idle);
+	buf_release(&all.listed);
+	must(pthread_cond_destroy(&all.change));
+	must(pthread_mutex_destroy(&all.mutex));
 	return rc;
 }

@@ -13,7 +13,9 @@
 
 #include <cmocka.h>
 
+#include "store/backend/backend.h"
 #include "store/base/checked.h"
+#include "store/internal.h"
 #include "store/verify.h"
 #include "tests/lib/testtree.h"
 
@@ -581,6 +583,43 @@ static void test_many_paths(void **state)
 	buf_release(&list);
 }
 
+/* A medium with one bad place in the data pack. */
+
+#define BAD_AT 100000u
+
+static const struct backend_ops *real;
+static char bad_pack[160];
+
+static enum err_code get_bad(struct backend *b, const char *name, uint64_t off, void *buf,
+			     size_t len, size_t *n, struct err *e)
+{
+	if (strcmp(name, bad_pack) == 0 && off <= BAD_AT && BAD_AT - off < len)
+		return err_set(e, ERR_IO, "bad sector");
+	return real->get(b, name, off, buf, len, n, e);
+}
+
+/* What lies beside it is read and checked all the same. */
+static void test_bad_sector(void **state)
+{
+	struct backend_ops ops;
+
+	(void)state;
+	build();
+	pack_of(1, bad_pack);
+	reopen(STORE_READ);
+	real = fx.r.s->backend->ops;
+	ops = *real;
+	ops.get = get_bad;
+	fx.r.s->backend->ops = &ops;
+	verify_with((struct verify_options){ 0 });
+	fx.r.s->backend->ops = real;
+	assert_int_equal(fx.res.damaged_packs, 1);
+	assert_int_equal(fx.res.damaged_chunks, 2);	/* of nine: those of the block there */
+	assert_int_equal(fx.res.damaged_paths, 2);	/* /dir/first, in two snapshots */
+	verify_with((struct verify_options){ 0 });
+	assert_int_equal(found(), 0);
+}
+
 static void test_log(void **state)
 {
 	char cmd[512];
@@ -626,7 +665,7 @@ int main(void)
 		T(test_whole),	      T(test_names_paths),  T(test_missing_chunk),
 		T(test_wrong_length), T(test_forged_chunk), T(test_wrong_claims),
 		T(test_wrong_digest), T(test_missing_node), T(test_many_paths),
-		T(test_log),	      T(test_cancel),
+		T(test_log),	      T(test_cancel),      T(test_bad_sector),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(rows)];
 
