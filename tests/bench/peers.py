@@ -106,7 +106,7 @@ class Vouch(Tool):
 
 class Bupstash(Tool):
     name = "bupstash"
-    term = "zstd:3, encrypted"
+    term = "zstd:3, encrypted; no xattrs, and owners not restored, as by default"
     get = "cargo install --locked bupstash"
 
     def version(self):
