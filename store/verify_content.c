@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "store/base/buf.h"
+#include "store/base/bytes.h"
 #include "store/base/digest.h"
 #include "store/tree.h"
 #include "store/verify_internal.h"
@@ -285,6 +286,16 @@ out:
 	verify_progress(v);
 }
 
+/* A file of one chunk whose id is the digest recorded: where the chunk is whole, so is the file. */
+static bool same_as_chunk(const struct entry *ent)
+{
+	struct rd r = rd_init(ent->content_p, ent->content == CONTENT_LIST ? ent->content_len : 0);
+	struct segment seg, more;
+
+	return segment_next(&r, &seg) && seg.kind == SEGMENT_CHUNK && seg.len == ent->size &&
+	       id_eq(&seg.id, &ent->sha256) && !segment_next(&r, &more);
+}
+
 enum err_code verify_file(struct verify *v, const struct entry *ent, struct err *e)
 {
 	struct file_job *j;
@@ -292,7 +303,7 @@ enum err_code verify_file(struct verify *v, const struct entry *ent, struct err 
 	bool is_new;
 
 	if (!(ent->flags & ENTRY_HAS_SHA256) ||
-	    (ent->content != CONTENT_LIST && ent->content != CONTENT_NODE))
+	    (ent->content != CONTENT_LIST && ent->content != CONTENT_NODE) || same_as_chunk(ent))
 		return ERR_OK;
 	rc = keyset_add(&v->hashed, verify_file_key(ent), &is_new, e);
 	if (rc || !is_new)

@@ -479,15 +479,19 @@ static void test_wrong_digest(void **state)
 {
 	struct segment seg[2] = { { .kind = SEGMENT_CHUNK, .len = 50 },
 				  { .kind = SEGMENT_HOLE, .len = 50 } };
-	struct entry e = testtree_entry(ENTRY_FILE, "file"), top;
+	struct entry e = testtree_entry(ENTRY_FILE, "file"),
+		     one = testtree_entry(ENTRY_FILE, "one"),
+		     top;
 	struct buf list = BUF_INIT;
 	struct object_id root;
 	uint8_t bytes[50] = { 9 };
 	struct testtree t;
+	size_t one_len;
 
 	(void)state;
 	testrepo_put(&fx.r, PACK_DATA, bytes, sizeof(bytes), &seg[0].id);
 	segment_encode(&seg[0], &list);
+	one_len = list.len;
 	segment_encode(&seg[1], &list);
 	e.content = CONTENT_LIST;
 	e.content_p = list.p;
@@ -496,16 +500,25 @@ static void test_wrong_digest(void **state)
 	e.hole_bytes = 50;
 	e.flags |= ENTRY_HAS_SHA256;
 	e.sha256.b[5] = 1;
+	one.content = CONTENT_LIST;	/* a chunk and no more, which is whole */
+	one.content_p = list.p;
+	one.content_len = one_len;
+	one.size = 50;
+	one.flags |= ENTRY_HAS_SHA256;
+	one.sha256 = seg[0].id;
+	one.sha256.b[5] ^= 1;
 	testtree_begin(&t, &fx.r);
 	testtree_add(&t, &e);
+	testtree_add(&t, &one);
 	testtree_end(&t, &root, &top);
 	publish(&root, 5);
 	reopen(STORE_READ);
 	verify_with((struct verify_options){ 0 });
 	assert_int_equal(fx.res.damaged_paths, 0);
 	verify_with((struct verify_options){ .files = true });
-	assert_int_equal(fx.res.damaged_paths, 1);
+	assert_int_equal(fx.res.damaged_paths, 2);
 	assert_true(testlog_has(&fx.log, EVENT_DAMAGE, "|/file|", "digest"));
+	assert_true(testlog_has(&fx.log, EVENT_DAMAGE, "|/one|", "digest"));
 	buf_release(&list);
 }
 
