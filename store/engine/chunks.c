@@ -5,12 +5,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "store/base/checked.h"
+
 #define CACHE_BYTES  (32u << 20)
 #define TABLE_BYTES  (16u << 20)
 #define FILTER_BYTES (24u << 20)
 #define FILTER_AFTER 256u /* queries that said "not there" before a filter is worth loading */
 #define HITS_MAX     16u
 #define KEYS_SLICE   8192u
+#define BESIDE_MAX   64u /* chunks looked at behind the one that was found last */
 
 void chunks_lock(struct chunks *c)
 {
@@ -67,6 +70,8 @@ enum err_code chunks_open(const struct chunks_config *cfg, struct chunks **out, 
 		abort();
 	c->cfg = *cfg;
 	c->backend = cfg->backend;
+	for (size_t i = 0; i < ARRAY_LEN(c->last_found); i++)
+		c->last_found[i].ord = PACK_ORD_NONE;
 	c->index_path = strdup(cfg->index_path);
 	c->damaged = calloc(DAMAGED_KEPT, sizeof(*c->damaged));
 	if (!c->index_path || !c->damaged)
@@ -195,19 +200,63 @@ static bool perhaps_here(struct chunks *c, uint64_t key)
 	return perhaps;
 }
 
+/* Chunk number of the table is the one that was asked for. */
+static void found_at(struct chunks *c, uint32_t ord, const struct packtable *t, uint32_t number,
+		     uint32_t *len)
+{
+	if (len)
+		*len = t->chunks[number].len;
+	chunks_lock(c);
+	c->last_found[t->kind - PACK_DATA] = (struct found){.ord = ord, .number = number};
+	chunks_unlock(c);
+}
+
 static bool ord_has(struct chunks *c, uint32_t ord, uint32_t hint, const struct object_id *id,
 		    uint32_t *len)
 {
 	struct table_place place;
+	const struct packtable *pt;
 	struct table *t = NULL;
 	bool has;
 
 	if (chunks_load_table(c, ord, true, &t, NULL))
 		return false;
-	has = table_find(table_get(t), id, hint, &place);
+	pt = table_get(t);
+	has = table_find(pt, id, hint, &place);
+	if (has)
+		found_at(c, ord, pt, pt->blocks[place.block].first_chunk + place.index, len);
 	tables_release(c->tables, t);
-	if (has && len)
-		*len = place.len;
+	return has;
+}
+
+/*
+ * What was put in one after the other is asked for one after the other, by the next backup of the
+ * same files: a look behind the chunk that was found last spares a query of the index.
+ */
+static bool is_beside(struct chunks *c, unsigned kind, const struct object_id *id, uint32_t *len)
+{
+	const struct packtable *pt;
+	struct table *t = NULL;
+	uint32_t i, end;
+	struct found at;
+	bool has, here;
+
+	chunks_lock(c);
+	at = c->last_found[kind];
+	here = at.ord != PACK_ORD_NONE && packset_at(c->packs, at.ord)->state != PACK_GONE;
+	chunks_unlock(c);
+	if (!here || chunks_load_table(c, at.ord, true, &t, NULL))
+		return false;
+	pt = table_get(t);
+	/* A table that was read anew may be shorter. */
+	i = at.number < pt->nr_chunks ? at.number : pt->nr_chunks;
+	end = pt->nr_chunks - i > BESIDE_MAX ? i + BESIDE_MAX : pt->nr_chunks;
+	while (i < end && !id_eq(&pt->chunks[i].id, id))
+		i++;
+	has = i < end;
+	if (has)
+		found_at(c, at.ord, pt, i, len);
+	tables_release(c->tables, t);
 	return has;
 }
 
@@ -237,6 +286,10 @@ enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *ha
 	size_t n = 0;
 
 	if (!perhaps_here(c, id_key(id)))
+		goto out;
+	for (unsigned i = 0; i < ARRAY_LEN(c->last_found) && !found; i++)
+		found = is_beside(c, i, id, len);
+	if (found)
 		goto out;
 	/* An index that is busy or broken is as one that does not know: a chunk too many is stored.
 	 */

@@ -37,6 +37,11 @@ struct flight {
 	struct flight *next;
 };
 
+/** Where a chunk was found that was asked for. */
+struct found {
+	uint32_t ord, number; /* of the chunk in its pack; ord PACK_ORD_NONE: none yet */
+};
+
 /** When a block was read. */
 struct fresh_block {
 	uint32_t ord, off;
@@ -69,6 +74,7 @@ struct chunks {
 	struct filter *filter;
 	enum filter_source filter_source;
 	unsigned filter_misses;	   /* "not there" answers that cost a query */
+	struct found last_found[2]; /* in a pack of data, in one of trees */
 	struct object_id *damaged; /* chunks reported; open addressing, zero is free */
 	unsigned nr_damaged;
 	struct fresh_block fresh_blocks[FRESH_KEPT];

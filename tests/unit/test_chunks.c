@@ -597,6 +597,26 @@ static void test_concurrent(void **state)
 	assert_int_equal(box_get(&box, 404, LEN, NULL), ERR_OK);
 }
 
+/* What lies behind a chunk that was found is known without the index, while the pack is here. */
+static void test_beside(void **state)
+{
+	char path[192], aside[224];
+
+	(void)state;
+	assert_true(have(1));
+	box_sql(&box, "DELETE FROM chunks; DELETE FROM recent");
+	for (uint64_t s = 2; s <= NR; s++)
+		assert_true(have(s));
+	assert_true(have(NR)); /* the same again */
+	assert_false(have(1)); /* not behind it: only the index could tell */
+	box_pack_path(&box, &pack_a, path);
+	(void)snprintf(aside, sizeof(aside), "%s.aside", path);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(chunks_refresh(box.chunks, NULL), ERR_OK);
+	assert_false(have(NR));
+	assert_int_equal(rename(aside, path), 0);
+}
+
 /* More misses than a filter is worth: what is there is still found, what is not still is not. */
 static void test_filter(void **state)
 {
@@ -654,7 +674,7 @@ int main(void)
 	    T(test_truncated),	 T(test_pack_of_another), T(test_bit_flips),
 	    T(test_second_copy), T(test_table_damaged),	  T(test_noise),
 	    T(test_read_errors), T(test_drive_pulled),	  T(test_concurrent),
-	    T(test_filter),	 T(test_index_locked), T(test_fresh),
+	    T(test_filter), T(test_beside),	 T(test_index_locked), T(test_fresh),
 	    T(test_prefetch),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(fixed) + ARRAY_LEN(rows)];
