@@ -13,15 +13,10 @@
 #define BATCH_FULL	(1u << 20) /* bytes of data after which a batch of small files goes on */
 #define BATCH_STEPS_MAX 4096u
 #define BATCH_ARENA_MAX (1u << 20)
-#define ARENA_BLOCK_LEN (64u << 10)
+#define TOGETHER_MAX	4u   /* batches hashed by one thread at once ... */
+#define CHUNKS_TOGETHER 256u /* ... and chunks of them */
 #define BATCHES_MIN	4u
 #define BATCHES_MAX	20u /* with 2 MiB each: 40 MiB, however many processors */
-
-struct arena_block {
-	struct arena_block *next;
-	size_t len, cap;
-	uint8_t bytes[];
-};
 
 struct pipeline {
 	struct pool *pool;
@@ -38,7 +33,9 @@ struct pipeline {
 	struct digest *digest;	       /* strand */
 	bool digest_begun;	       /* strand */
 	pthread_mutex_t mutex;
-	pthread_cond_t ready; /* a batch's pending reached 0 */
+	pthread_cond_t ready;	   /* a batch's pending reached 0 */
+	struct batch *unhashed;	   /* mutex; the oldest first */
+	struct batch **unhashed_end; /* mutex */
 	atomic_bool failed;   /* set after err */
 	struct err err;	      /* mutex: the first */
 };
@@ -48,74 +45,6 @@ static void must(int rc)
 {
 	if (rc != 0)
 		abort();
-}
-
-static void *arena_alloc(struct batch *b, size_t n)
-{
-	struct arena_block *a = b->arena;
-	size_t cap = n > ARENA_BLOCK_LEN ? n : ARENA_BLOCK_LEN;
-	void *p;
-
-	n = (n + 15) & ~(size_t)15;
-	if (!a || n > a->cap - a->len) {
-		a = malloc(sizeof(*a) + cap + 16);
-		if (!a)
-			return NULL;
-		*a = (struct arena_block){.next = b->arena, .cap = cap + 16};
-		b->arena = a;
-	}
-	p = a->bytes + a->len;
-	a->len += n;
-	b->arena_len += n;
-	return p;
-}
-
-/** Empty, but for one block of memory to begin with. */
-static void arena_reset(struct batch *b)
-{
-	while (b->arena && (b->arena->next || b->arena->cap > ARENA_BLOCK_LEN + 16)) {
-		struct arena_block *next = b->arena->next;
-
-		free(b->arena);
-		b->arena = next;
-	}
-	if (b->arena)
-		b->arena->len = 0;
-	b->arena_len = 0;
-}
-
-static bool arena_copy(struct batch *b, const void *from, size_t len, const void **to)
-{
-	void *p;
-
-	if (len == 0) {
-		*to = NULL;
-		return true;
-	}
-	p = arena_alloc(b, len);
-	if (p)
-		memcpy(p, from, len);
-	*to = p;
-	return p != NULL;
-}
-
-/** A copy of ent; user and group stay as they are: the owner cache keeps them for the whole run. */
-static struct entry *entry_copy(struct batch *b, const struct entry *ent)
-{
-	struct entry *n = arena_alloc(b, sizeof(*n));
-	const void *name, *target, *xattrs, *content;
-
-	if (!n || !arena_copy(b, ent->name, ent->name_len, &name) ||
-	    !arena_copy(b, ent->target, ent->target_len, &target) ||
-	    !arena_copy(b, ent->xattrs, ent->xattrs_len, &xattrs) ||
-	    !arena_copy(b, ent->content_p, ent->content_len, &content))
-		return NULL;
-	*n = *ent;
-	n->name = name ? name : "";
-	n->target = target;
-	n->xattrs = xattrs;
-	n->content_p = content;
-	return n;
 }
 
 static void pipeline_fail(struct pipeline *p, const struct err *e)
@@ -149,17 +78,49 @@ static void batch_done(struct batch *b)
 	must(pthread_mutex_unlock(&p->mutex));
 }
 
+static unsigned take_unhashed(struct pipeline *p, struct batch *out[TOGETHER_MAX])
+{
+	unsigned n = 0;
+
+	must(pthread_mutex_lock(&p->mutex));
+	for (; p->unhashed && n < TOGETHER_MAX; n++) {
+		out[n] = p->unhashed;
+		p->unhashed = out[n]->next;
+	}
+	if (!p->unhashed)
+		p->unhashed_end = &p->unhashed;
+	must(pthread_mutex_unlock(&p->mutex));
+	return n;
+}
+
+/*
+ * All that waits, and not the one batch: a batch of a large file has eight chunks, and sixteen are
+ * hashed in the time of six.  The jobs of the others then find nothing to do.
+ */
 static void hash_chunks(void *arg)
 {
-	struct batch *b = arg;
+	struct digest_job jobs[CHUNKS_TOGETHER];
+	struct batch *take[TOGETHER_MAX];
+	unsigned nr_take = take_unhashed(arg, take);
+	size_t nr = 0;
 
-	for (size_t i = 0; i < b->nr_steps; i++) {
-		struct step *t = &b->steps[i];
+	for (unsigned k = 0; k < nr_take; k++) {
+		for (size_t i = 0; i < take[k]->nr_steps; i++) {
+			struct step *t = &take[k]->steps[i];
 
-		if (t->kind == STEP_CHUNK || t->kind == STEP_VALUE)
-			digest_sha256(b->data + t->off, t->len, &t->id);
+			if (t->kind != STEP_CHUNK && t->kind != STEP_VALUE)
+				continue;
+			jobs[nr++] = (struct digest_job){
+			    .buf = take[k]->data + t->off, .len = t->len, .out = &t->id};
+			if (nr == CHUNKS_TOGETHER) {
+				digest_sha256_many(jobs, nr);
+				nr = 0;
+			}
+		}
 	}
-	batch_done(b);
+	digest_sha256_many(jobs, nr);
+	for (unsigned k = 0; k < nr_take; k++)
+		batch_done(take[k]);
 }
 
 static void digest_zeros(struct digest *d, uint64_t len)
@@ -225,7 +186,7 @@ static void *commit_main(void *arg)
 		b->nr_steps = 0;
 		b->data_len = 0;
 		b->for_strand = false;
-		arena_reset(b);
+		batch_arena_reset(b);
 		(void)queue_push(p->free, b); /* holds all there are, and never ends */
 	}
 	return NULL;
@@ -272,6 +233,7 @@ enum err_code pipeline_open(const struct pipeline_config *cfg, struct pipeline *
 	must(pthread_mutex_init(&p->mutex, NULL));
 	must(pthread_cond_init(&p->ready, NULL));
 	p->pool = cfg->pool;
+	p->unhashed_end = &p->unhashed;
 	p->nr_batches = pool_nr_threads(cfg->pool) + BATCHES_MIN;
 	if (p->nr_batches > BATCHES_MAX)
 		p->nr_batches = BATCHES_MAX;
@@ -317,15 +279,11 @@ void pipeline_close(struct pipeline *p)
 	if (!p)
 		return;
 	threads_end(p);
+	pool_wait(p->pool); /* for jobs that will find nothing to do */
 	for (unsigned i = 0; p->all && i < p->nr_batches; i++) {
 		struct batch *b = &p->all[i];
 
-		while (b->arena) {
-			struct arena_block *next = b->arena->next;
-
-			free(b->arena);
-			b->arena = next;
-		}
+		batch_arena_free(b);
 		free(b->steps);
 		free(b->data);
 	}
@@ -343,7 +301,12 @@ void pipeline_close(struct pipeline *p)
 static void send(struct pipeline *p, struct batch *b)
 {
 	b->pending = b->for_strand ? 2 : 1;
-	pool_submit(p->pool, hash_chunks, b);
+	b->next = NULL;
+	must(pthread_mutex_lock(&p->mutex));
+	*p->unhashed_end = b;
+	p->unhashed_end = &b->next;
+	must(pthread_mutex_unlock(&p->mutex));
+	pool_submit(p->pool, hash_chunks, p);
 	if (b->for_strand)
 		(void)queue_push(p->strand, b);
 	(void)queue_push(p->order, b);
@@ -363,13 +326,18 @@ static enum err_code flush(struct pipeline *p, struct err *e)
 	return pipeline_error(p, e);
 }
 
+bool pipeline_is_full(const struct pipeline *p, size_t min)
+{
+	return p->data_cap - p->cur->data_len < min;
+}
+
 enum err_code pipeline_room(struct pipeline *p, size_t min, uint8_t **at, size_t *room,
 			    struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
 	assert(min <= p->data_cap - p->uncut);
-	if (p->data_cap - p->cur->data_len < min)
+	if (pipeline_is_full(p, min))
 		rc = flush(p, e);
 	*at = p->cur->data + p->cur->data_len;
 	*room = p->data_cap - p->cur->data_len;
@@ -444,7 +412,7 @@ enum err_code pipeline_step(struct pipeline *p, const struct step *t, const stru
 	if (rc)
 		return rc;
 	if (ent) {
-		copy = entry_copy(b, ent);
+		copy = batch_entry_copy(b, ent);
 		if (!copy)
 			return err_set(e, ERR_NOMEM, "entry");
 	}

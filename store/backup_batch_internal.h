@@ -52,8 +52,18 @@ struct batch {
 	size_t arena_len;
 	bool for_strand;
 	struct pipeline *pipe;
-	unsigned pending; /* pipe's mutex: pool and strand still to come */
+	struct batch *next; /* pipe's mutex: among those that no thread has begun to hash */
+	unsigned pending;   /* pipe's mutex: pool and strand still to come */
 };
+
+/* backup_arena.c */
+
+/** A copy of ent; user and group stay as they are: the owner cache keeps them for the whole run.
+ * NULL: no memory. */
+struct entry *batch_entry_copy(struct batch *b, const struct entry *ent);
+/** Empty, but for one block of memory to begin with. */
+void batch_arena_reset(struct batch *b);
+void batch_arena_free(struct batch *b);
 
 struct pipeline;
 
@@ -73,6 +83,8 @@ void pipeline_close(struct pipeline *p); /* NULL is allowed; ends what runs */
 /** Room for at least min bytes (at most 1 MiB) of data at *at; *room says how many. */
 MUST_CHECK enum err_code pipeline_room(struct pipeline *p, size_t min, uint8_t **at, size_t *room,
 				       struct err *e);
+/** Whether that would move the uncut bytes to another batch: better that there are few. */
+bool pipeline_is_full(const struct pipeline *p, size_t min);
 /** n bytes were put there. */
 void pipeline_filled(struct pipeline *p, size_t n);
 /** The bytes filled in that are not yet part of a step. */

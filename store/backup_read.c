@@ -40,22 +40,42 @@ static enum err_code cut_one(struct reading *r, size_t len, struct err *e)
 	return pipeline_cut(r->b->pipe, STEP_CHUNK, len, r->whole, e);
 }
 
-/** Cut as much as can be: what follows may still belong to the last max bytes, unless this is the
- * end. */
-static enum err_code cut_all(struct reading *r, bool at_end, struct err *e)
+enum cut_upto {
+	CUT_WINDOW, /* as long as there are max bytes: none is looked at twice */
+	CUT_FOUND,  /* what is sure to end before the last byte */
+	CUT_END	    /* no more bytes come */
+};
+
+static enum err_code cut_all(struct reading *r, enum cut_upto upto, struct err *e)
 {
 	const struct chunker *c = &r->b->chunker;
 	enum err_code rc = ERR_OK;
 	const uint8_t *p;
-	size_t len;
+	size_t len, n;
 
-	for (p = pipeline_uncut(r->b->pipe, &len); !rc && (len >= c->max || (at_end && len > 0));
+	for (p = pipeline_uncut(r->b->pipe, &len); !rc && len > 0;
 	     p = pipeline_uncut(r->b->pipe, &len)) {
-		rc = cut_one(r, chunker_cut(c, p, len), e);
+		if (upto == CUT_WINDOW && len < c->max)
+			break;
+		n = chunker_cut(c, p, len);
+		if (upto == CUT_FOUND && n == len && len < c->max)
+			break;
+		rc = cut_one(r, n, e);
 		if (!rc)
 			rc = backup_canceled(r->b, e);
 	}
 	return rc;
+}
+
+/** Before a batch goes on what can be cut is, so that little has to move to the next one. */
+static enum err_code room_for(struct reading *r, size_t min, uint8_t **at, size_t *room,
+			      struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	if (pipeline_is_full(r->b->pipe, min))
+		rc = cut_all(r, CUT_FOUND, e);
+	return rc ? rc : pipeline_room(r->b->pipe, min, at, room, e);
 }
 
 /** Bytes from to to, cut on their own. */
@@ -71,7 +91,7 @@ static enum err_code read_range(struct reading *r, uint64_t from, uint64_t to,
 		uint8_t *at;
 		ssize_t n;
 
-		rc = pipeline_room(p, min, &at, &room, e);
+		rc = room_for(r, min, &at, &room, e);
 		if (rc)
 			break;
 		n = pread(r->fd, at, left < room ? (size_t)left : room, (off_t)from);
@@ -85,12 +105,12 @@ static enum err_code read_range(struct reading *r, uint64_t from, uint64_t to,
 		} else {
 			pipeline_filled(p, (size_t)n);
 			from += (uint64_t)n;
-			rc = cut_all(r, false, e);
+			rc = cut_all(r, CUT_WINDOW, e);
 			r->b->in_file = r->cut;
 			backup_progress(r->b);
 		}
 	}
-	return rc ? rc : cut_all(r, true, e);
+	return rc ? rc : cut_all(r, CUT_END, e);
 }
 
 static enum err_code add_hole(struct reading *r, uint64_t len, struct err *e)
@@ -340,7 +360,7 @@ static enum err_code stream_content(struct reading *r, const struct backup_strea
 		size_t room;
 		uint8_t *at;
 
-		rc = pipeline_room(r->b->pipe, READ_MIN, &at, &room, e);
+		rc = room_for(r, READ_MIN, &at, &room, e);
 		if (!rc)
 			rc = backup_canceled(r->b, e);
 		if (!rc)
@@ -349,7 +369,7 @@ static enum err_code stream_content(struct reading *r, const struct backup_strea
 			return rc;
 		pipeline_filled(r->b->pipe, n);
 		r->b->res->bytes += n;
-		rc = cut_all(r, n == 0, e);
+		rc = cut_all(r, n == 0 ? CUT_END : CUT_WINDOW, e);
 		backup_progress(r->b);
 	} while (!rc && n > 0);
 	return rc ? rc : s->end(s->ctx, e);

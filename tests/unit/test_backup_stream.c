@@ -90,6 +90,27 @@ static void test_streams(void **state)
 	free(p);
 }
 
+/* Where a chunk ends depends on the bytes and not on the pieces they came in, nor on what was in
+ * memory with them. */
+static void test_pieces(void **state)
+{
+	static const size_t steps[] = {60001, 1 << 20, 130 << 10, 4 << 20};
+	struct sandbox *sb = *state;
+	uint8_t *p = noise(12000000, 10);
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct pipe_end from = {.p = p, .len = 12000000, .step = steps[i]};
+		const struct backup_stream s = {"dump", pipe_read, pipe_done, &from};
+
+		stream_only(sb, &s, 1);
+		sandbox_backup(sb);
+		assert_content(sb, "dump", p, 12000000);
+		if (i > 0) /* nodes */
+			assert_true(sb->res.new_bytes < 10000);
+	}
+	free(p);
+}
+
 static void test_stream_beside_sources(void **state)
 {
 	struct sandbox *sb = *state;
@@ -155,7 +176,7 @@ static void test_stream_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    WITH_SANDBOX(test_streams),
+	    WITH_SANDBOX(test_streams), WITH_SANDBOX(test_pieces),
 	    WITH_SANDBOX(test_stream_beside_sources),
 	    WITH_SANDBOX(test_stream_fails),
 	    WITH_SANDBOX(test_stream_names),
