@@ -22,10 +22,22 @@ static unsigned slots_for(const struct writer_config *cfg)
 	return nr + WRITER_KINDS; /* those being filled */
 }
 
+static enum err_code threads_start(struct writer *w, struct err *e)
+{
+	int err = pthread_create(&w->sealer, NULL, writer_sealer, w);
+
+	w->have_sealer = err == 0;
+	if (err == 0) {
+		err = pthread_create(&w->packer, NULL, writer_packer, w);
+		w->have_packer = err == 0;
+	}
+	return err == 0 ? ERR_OK : err_set(e, ERR_NOMEM, "writer's thread: error %d", err);
+}
+
 enum err_code writer_open(const struct writer_config *cfg, struct writer **out, struct err *e)
 {
 	struct writer *w = calloc(1, sizeof(*w));
-	int err;
+	enum err_code rc;
 
 	if (!w)
 		return err_set(e, ERR_NOMEM, "writer");
@@ -46,12 +58,13 @@ enum err_code writer_open(const struct writer_config *cfg, struct writer **out, 
 		w->slots[i].next = w->free;
 		w->free = &w->slots[i];
 	}
-	err = pthread_create(&w->packer, NULL, writer_packer, w);
-	if (err != 0) {
+	rc = queue_open(1, &w->to_seal, e);
+	if (!rc)
+		rc = threads_start(w, e);
+	if (rc) {
 		writer_close(w);
-		return err_set(e, ERR_NOMEM, "writer's thread: error %d", err);
+		return rc;
 	}
-	w->have_packer = true;
 	*out = w;
 	return ERR_OK;
 }
@@ -239,6 +252,11 @@ void writer_close(struct writer *w)
 	writer_unlock(w);
 	if (w->have_packer && pthread_join(w->packer, NULL) != 0)
 		abort();
+	if (w->to_seal)
+		queue_end(w->to_seal);
+	if (w->have_sealer && pthread_join(w->sealer, NULL) != 0)
+		abort();
+	queue_close(w->to_seal);
 	for (unsigned i = 0; w->slots && i < w->nr_slots; i++) {
 		free(w->slots[i].plain);
 		free(w->slots[i].frame);

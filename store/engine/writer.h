@@ -3,7 +3,8 @@
  * Putting chunks: known ones are not stored again, new ones are gathered into blocks, compressed on all processors,
  * appended to packs in the order they were put, sealed, and indexed.
  *
- *   put ──► block of one kind ──► pool (compress, XXH3) ──► packer thread (pack SHA-256, write, seal, index)
+ *   put ──► block of one kind ──► pool (compress, XXH3) ──► packer thread (pack SHA-256, write)
+ *       ──► sealer thread (sync, name, index)
  *
  * One thread puts; the rest is inside.  An error in any thread is returned by the next call and by finish.
  */

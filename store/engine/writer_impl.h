@@ -38,20 +38,23 @@ struct open_pack {
 
 struct writer {
 	struct writer_config cfg;
-	pthread_t packer;
-	bool have_packer;
+	pthread_t packer, sealer;
+	bool have_packer, have_sealer;
+	struct queue *to_seal; /* of struct pack_writer */
 
 	/* The putting thread's. */
 	struct slot *open[WRITER_KINDS];
 
 	/* The packer's. */
 	struct open_pack packs[WRITER_KINDS];
+
+	/* The sealer's. */
 	struct object_id sealed_ids[SEALED_MAX]; /* sealed, and not yet indexed */
 	struct packtable sealed[SEALED_MAX];
 	uint32_t nr_sealed, nr_sealed_chunks;
 
 	pthread_mutex_t mutex; /* over what follows */
-	pthread_cond_t work;   /* the packer waits: the oldest block done, seal, stop */
+	pthread_cond_t work;   /* the packer waits: the oldest block done, seal, stop, a pack sealed */
 	pthread_cond_t room;   /* others wait: a slot free, sealed, failed */
 	struct slot *slots;    /* all of them */
 	unsigned nr_slots;
@@ -61,6 +64,7 @@ struct writer {
 	struct codec **codecs; /* idle ones; room for nr_slots */
 	unsigned nr_codecs;
 	struct idset pending; /* put, and not yet found through chunks */
+	unsigned nr_sealing;  /* packs that are the sealer's */
 	bool seal, stop, failed;
 	struct err err; /* the first failure */
 
@@ -80,5 +84,12 @@ MUST_CHECK enum err_code writer_failure_locked(struct writer *w, struct err *e);
 void writer_compress(void *arg);
 /** The packer's thread; arg is the writer. Ends at stop, when the ring is empty. */
 void *writer_packer(void *arg);
+
+/** The sealer's thread; arg is the writer.  Ends when to_seal does. */
+void *writer_sealer(void *arg);
+/** Packer: pw becomes the sealer's; waits where that has two already. */
+MUST_CHECK enum err_code writer_seal(struct writer *w, struct pack_writer *pw, struct err *e);
+/** Packer: all of them are sealed and indexed. */
+MUST_CHECK enum err_code writer_seal_wait(struct writer *w, struct err *e);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The other threads' side: blocks are compressed on the pool, written in order by one packer. */
+/* The other threads' side: blocks are compressed on the pool, written in order by one packer, which
+ * leaves full packs to the sealer (writer_seal.c). */
 #include "store/engine/writer_impl.h"
 
 #include <assert.h>
@@ -120,56 +121,13 @@ static struct open_pack *pack_of(struct writer *w, enum pack_kind kind)
 	return &w->packs[kind - PACK_DATA];
 }
 
-static void forget_pending(struct writer *w, const struct packtable *t)
-{
-	writer_lock(w);
-	for (uint32_t i = 0; i < t->nr_chunks; i++)
-		idset_remove(&w->pending, &t->chunks[i].id);
-	writer_unlock(w);
-}
-
-/*
- * Sealed first, then found through the index, then no longer pending: a chunk
- * is known at every moment.  Several packs at once, because what a transaction
- * costs on a slow drive is its syncs; after a crash the next open indexes them.
- */
-static enum err_code index_sealed(struct writer *w, struct err *e)
-{
-	enum err_code rc = ERR_OK;
-
-	if (w->nr_sealed > 0)
-		rc = chunks_add_packs(w->cfg.chunks, w->sealed_ids, w->sealed, w->nr_sealed, e);
-	for (uint32_t i = 0; i < w->nr_sealed; i++) {
-		if (!rc)
-			forget_pending(w, &w->sealed[i]);
-		packtable_release(&w->sealed[i]);
-	}
-	w->nr_sealed = w->nr_sealed_chunks = 0;
-	return rc;
-}
-
-static enum err_code seal_pack(struct writer *w, enum pack_kind kind, struct err *e)
+static enum err_code hand_over(struct writer *w, enum pack_kind kind, struct err *e)
 {
 	struct open_pack *p = pack_of(w, kind);
 	struct pack_writer *pw = p->writer;
-	struct packtable t = {0};
-	struct object_id id;
-	enum err_code rc;
 
-	if (!pw)
-		return ERR_OK;
 	*p = (struct open_pack){0};
-	rc = pack_writer_seal(pw, &id, &t, e);
-	if (rc)
-		return rc;
-	atomic_fetch_add(&w->stored_bytes, t.pack_len);
-	atomic_fetch_add(&w->nr_packs, 1);
-	w->sealed_ids[w->nr_sealed] = id;
-	w->sealed[w->nr_sealed++] = t;
-	w->nr_sealed_chunks += t.nr_chunks;
-	return w->nr_sealed == SEALED_MAX || w->nr_sealed_chunks >= SEALED_CHUNKS
-		   ? index_sealed(w, e)
-		   : ERR_OK;
+	return pw ? writer_seal(w, pw, e) : ERR_OK;
 }
 
 static enum err_code add_block(struct writer *w, struct slot *s, struct err *e)
@@ -182,7 +140,7 @@ static enum err_code add_block(struct writer *w, struct slot *s, struct err *e)
 	     pack_writer_len(p->writer) + s->header.stored_len +
 		     2 * block_header_len(p->nr_chunks + s->nr_chunks) >
 		 PACK_LEN_MAX))
-		rc = seal_pack(w, s->kind, e);
+		rc = hand_over(w, s->kind, e);
 	if (!rc && !p->writer)
 		rc = pack_writer_open(w->cfg.backend, s->kind, &p->writer, e);
 	if (!rc)
@@ -191,7 +149,7 @@ static enum err_code add_block(struct writer *w, struct slot *s, struct err *e)
 		return rc;
 	p->nr_blocks++;
 	p->nr_chunks += s->nr_chunks;
-	return pack_writer_len(p->writer) >= w->cfg.params.pack_len ? seal_pack(w, s->kind, e)
+	return pack_writer_len(p->writer) >= w->cfg.params.pack_len ? hand_over(w, s->kind, e)
 								    : ERR_OK;
 }
 
@@ -215,12 +173,12 @@ static void abort_packs(struct writer *w)
 static void seal_all(struct writer *w)
 {
 	struct err e = ERR_INIT;
-	enum err_code rc = seal_pack(w, PACK_DATA, &e);
+	enum err_code rc = hand_over(w, PACK_DATA, &e);
 
 	if (!rc)
-		rc = seal_pack(w, PACK_TREE, &e);
+		rc = hand_over(w, PACK_TREE, &e);
 	if (!rc)
-		rc = index_sealed(w, &e);
+		rc = writer_seal_wait(w, &e);
 	if (rc) {
 		writer_fail(w, &e);
 		abort_packs(w);
@@ -279,6 +237,5 @@ void *writer_packer(void *arg)
 	}
 	writer_unlock(w);
 	abort_packs(w);
-	(void)index_sealed(w, NULL); /* else the next open does */
 	return NULL;
 }
