@@ -129,16 +129,34 @@ static enum err_code find_parent(struct backup *b, const char *host, struct err 
 	return ERR_OK;
 }
 
+/** Another average takes the bounds along, in the proportions of the defaults. */
+static enum err_code set_chunker(struct backup *b, struct err *e)
+{
+	struct store_params p = b->s->super.params;
+	uint32_t avg = b->o->chunk_avg;
+	enum err_code rc = ERR_OK;
+
+	if (avg) {
+		p.chunk_min = avg / 4;
+		p.chunk_avg = avg;
+		p.chunk_max = avg <= UINT32_MAX / 4 ? avg * 4 : UINT32_MAX;
+		rc = store_params_check(&p, e);
+	}
+	if (!rc)
+		chunker_init(&b->chunker, p.chunk_min, p.chunk_avg, p.chunk_max, NULL);
+	return rc;
+}
+
 static enum err_code prepare(struct backup *b, struct err *e)
 {
 	const struct backup_options *o = b->o;
-	const struct store_params *p = &b->s->super.params;
 	enum err_code rc;
 
 	if (!o->dry_run && (b->s->mode != STORE_WRITE || store_is_read_only(b->s)))
 		return err_set(e, ERR_USAGE, "the repository is open for reading only");
-	chunker_init(&b->chunker, p->chunk_min, p->chunk_avg, p->chunk_max, NULL);
-	rc = owner_cache_open(&b->owners, e);
+	rc = set_chunker(b, e);
+	if (!rc)
+		rc = owner_cache_open(&b->owners, e);
 	if (!rc)
 		rc = links_open(&b->links, e);
 	if (!rc)
@@ -215,6 +233,9 @@ static enum err_code describe(struct backup *b, const struct writer *w, struct s
 	writer_stats(w, &stats);
 	s->new_bytes = b->res->new_bytes = stats.new_bytes;
 	s->stored_bytes = b->res->stored_bytes = stats.stored_bytes;
+	b->res->new_chunks = stats.new_chunks;
+	b->res->table_bytes = stats.table_bytes;
+	b->res->tree_bytes = stats.tree_bytes;
 	s->errors = b->res->errors;
 	return ERR_OK;
 }
@@ -259,7 +280,7 @@ static enum err_code store_tree(struct backup *b, struct writer *w, struct pool 
 				struct snapshot *s, struct err *e)
 {
 	const struct pipeline_config cfg = {
-	    .s = b->s, .writer = w, .pool = pool, .chunk_max = b->s->super.params.chunk_max};
+	    .s = b->s, .writer = w, .pool = pool, .chunk_max = b->chunker.max};
 	struct err later = ERR_INIT;
 	enum err_code rc = pipeline_open(&cfg, &b->pipe, e), rc_end;
 
@@ -287,6 +308,14 @@ static enum err_code nothing_read(const struct backup *b, struct err *e)
 	return ERR_OK;
 }
 
+static uint64_t index_bytes(const struct store *s)
+{
+	struct chunks_stats stats;
+
+	chunks_stats(s->chunks, &stats);
+	return stats.index_bytes;
+}
+
 static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 {
 	struct writer_config cfg = {
@@ -294,6 +323,7 @@ static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 	struct pool *pool = NULL;
 	struct writer *w = NULL;
 	unsigned jobs = b->o->jobs ? b->o->jobs : pool_nr_cpus();
+	uint64_t index_before = index_bytes(b->s), index_after;
 	enum err_code rc = pool_open(jobs, 4 * (size_t)jobs, &pool, e);
 
 	cfg.pool = pool;
@@ -307,6 +337,8 @@ static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 		rc = publish(b, w, s, e);
 	writer_close(w);
 	pool_close(pool);
+	index_after = index_bytes(b->s);
+	b->res->index_bytes = index_after > index_before ? index_after - index_before : 0;
 	log_run(b, s, rc);
 	return rc;
 }

@@ -32,6 +32,7 @@ struct backup_options {
 	size_t nr_tags;
 	const char *host;		/* NULL: this one's */
 	unsigned jobs;			/* worker threads; 0: one a processor */
+	uint32_t chunk_avg;		/* cut what is read into chunks of so many bytes on average, a quarter to four times as many each; 0: as the repository says */
 	bool force;			/* read every file, changed or not */
 	bool dry_run;			/* walk and count, store nothing */
 	const atomic_bool *cancel;	/* set by a signal handler; may be NULL */
@@ -43,6 +44,11 @@ struct backup_result {
 	uint64_t unchanged_files, changed_files;
 	uint64_t new_files;		/* of the changed ones: not in the snapshot before; with force not told apart */
 	uint64_t new_bytes, stored_bytes;
+	/* What the new chunks cost beside their bytes: */
+	uint64_t new_chunks;		/* chunks of files, and nodes */
+	uint64_t table_bytes;		/* of stored_bytes: headers of blocks, tables of packs */
+	uint64_t tree_bytes;		/* of stored_bytes: folders, and the lists of large files' chunks */
+	uint64_t index_bytes;		/* by which index.db grew */
 	uint64_t errors;		/* source files not read, or unstable; each was a WARNING event */
 	uint64_t skipped;		/* sockets, pseudo file systems, the repository itself: each a NOTE event */
 };
@@ -51,6 +57,7 @@ struct backup_result {
  * The snapshot is published when this returns ERR_OK (with errors > 0 the tool exits 3).
  * ERR_CANCELED: stopped; what was sealed is found again by the next run.
  * ERR_NOT_FOUND: a source named by the user is not there (nothing is published).
+ * ERR_USAGE: options that do not fit, as a chunk_avg that is no power of two.
  */
 MUST_CHECK enum err_code backup_run(struct store *s, const struct backup_options *o,
 				    struct backup_result *out, struct err *e);

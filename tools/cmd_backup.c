@@ -21,7 +21,8 @@ enum {
 	OPT_HOST,
 	OPT_FORCE,
 	OPT_STDIN_NAME,
-	OPT_ALLOW_EMPTY
+	OPT_ALLOW_EMPTY,
+	OPT_CHUNK_SIZE
 };
 
 /* What becomes the one file of a stream: a producer's output, or standard input. */
@@ -85,6 +86,19 @@ static enum err_code read_patterns(struct strings *l, const char *name, struct e
 	return rc;
 }
 
+/* Which sizes there are, backup_run() knows. */
+static int take_chunk_size(struct app *a, struct request *q)
+{
+	uint64_t v;
+
+	if (!text_parse_size(optarg, &v) || v == 0 || v > UINT32_MAX) {
+		app_usage(a, "--chunk-size needs a size like 4K or 64K");
+		return APP_BAD;
+	}
+	q->o.chunk_avg = (uint32_t)v;
+	return 0;
+}
+
 /* 0; app_getopt's APP_HELP or APP_BAD. */
 static int take(struct app *a, struct request *q, int c)
 {
@@ -133,6 +147,8 @@ static int take(struct app *a, struct request *q, int c)
 	case OPT_ALLOW_EMPTY:
 		q->allow_empty = true;
 		break;
+	case OPT_CHUNK_SIZE:
+		return take_chunk_size(a, q);
 	default:
 		return c;
 	}
@@ -156,6 +172,7 @@ static int parse(struct app *a, int argc, char **argv, struct request *q)
 		{ "dry-run", no_argument, NULL, 'n' },
 		{ "stdin-name", required_argument, NULL, OPT_STDIN_NAME },
 		{ "allow-empty", no_argument, NULL, OPT_ALLOW_EMPTY },
+		{ "chunk-size", required_argument, NULL, OPT_CHUNK_SIZE },
 		APP_LONG_END
 	};
 	int c, bad = 0;
@@ -163,6 +180,17 @@ static int parse(struct app *a, int argc, char **argv, struct request *q)
 	while (!bad && (c = app_getopt(a, argc, argv, ":C:hj:nqr:x", longs)) != -1)
 		bad = take(a, q, c);
 	return bad;
+}
+
+/* What small chunks cost shows here: each is named in tables, in its file's list, in the index. */
+static void print_cost(const struct backup_result *r)
+{
+	char n[TEXT_LEN], avg[TEXT_LEN], tables[TEXT_LEN], trees[TEXT_LEN], index[TEXT_LEN];
+
+	printf("chunks    %s new, %s on average; tables %s, folders and lists %s, index %s\n",
+	       text_count(r->new_chunks, n), text_size(r->new_bytes / r->new_chunks, avg),
+	       text_size(r->table_bytes, tables), text_size(r->tree_bytes, trees),
+	       text_size(r->index_bytes, index));
 }
 
 static void print_summary(struct app *a, const struct request *q, const struct backup_result *r)
@@ -189,7 +217,10 @@ static void print_summary(struct app *a, const struct request *q, const struct b
 	if (!q->o.dry_run)
 		printf(": %s new, stored in %s", text_size(r->new_bytes, y),
 		       text_size(r->stored_bytes, z));
-	printf("\ntime      %s", text_duration(seconds, x));
+	putchar('\n');
+	if (r->new_chunks)
+		print_cost(r);
+	printf("time      %s", text_duration(seconds, x));
 	if (seconds > 0)
 		printf(", %s/s", text_size((uint64_t)((double)r->bytes / seconds), y));
 	putchar('\n');
@@ -216,6 +247,10 @@ static bool print_json(struct app *a, const struct request *q, const struct back
 	jsonout_u64(&j, "bytes", r->bytes);
 	jsonout_u64(&j, "new_bytes", r->new_bytes);
 	jsonout_u64(&j, "stored_bytes", r->stored_bytes);
+	jsonout_u64(&j, "new_chunks", r->new_chunks);
+	jsonout_u64(&j, "table_bytes", r->table_bytes);
+	jsonout_u64(&j, "tree_bytes", r->tree_bytes);
+	jsonout_u64(&j, "index_bytes", r->index_bytes);
 	jsonout_u64(&j, "errors", r->errors);
 	jsonout_real(&j, "seconds", progress_seconds(a->progress));
 	return jsonout_end(&j);
@@ -344,6 +379,7 @@ const struct command cmd_backup = {
 		"  --tag TAG          mark the snapshot (repeatable)\n"
 		"  --host HOST        instead of this machine's name\n"
 		"  --force            read every file, changed or not\n"
+		"  --chunk-size SIZE  cut into chunks of SIZE on average (4K for dumps of databases)\n"
 		"  -n, --dry-run      walk and count; store nothing\n"
 		"  --allow-empty      with --stdin-name: nothing is right, too\n"
 		"  -j, --jobs N       use N threads (default: one a processor)\n"

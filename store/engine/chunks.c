@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "store/base/checked.h"
@@ -430,6 +431,7 @@ enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx, 
 void chunks_stats(struct chunks *c, struct chunks_stats *out)
 {
 	struct catalog *cat = chunks_catalog_get(c);
+	struct stat st;
 
 	*out = (struct chunks_stats){
 	    .blocks_read = atomic_load(&c->blocks_read),
@@ -443,6 +445,8 @@ void chunks_stats(struct chunks *c, struct chunks_stats *out)
 	};
 	if (!cat)
 		return;
+	if (stat(c->index_path, &st) == 0)
+		out->index_bytes = (uint64_t)st.st_size;
 	if (catalog_count(cat, &out->chunks, &out->packs, NULL))
 		out->chunks = out->packs = 0; /* busy: statistics are not worth an error */
 	chunks_catalog_put(c);

@@ -282,6 +282,8 @@ void writer_stats(const struct writer *w, struct writer_stats *out)
 	    .known_chunks = atomic_load(&w->known_chunks),
 	    .known_bytes = atomic_load(&w->known_bytes),
 	    .stored_bytes = atomic_load(&w->stored_bytes),
+	    .tree_bytes = atomic_load(&w->tree_bytes),
+	    .table_bytes = atomic_load(&w->table_bytes),
 	    .packs = atomic_load(&w->nr_packs),
 	};
 }

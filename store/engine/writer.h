@@ -41,7 +41,9 @@ void writer_close(struct writer *w);
 struct writer_stats {
 	uint64_t new_chunks, new_bytes;	/* plain */
 	uint64_t known_chunks, known_bytes;
-	uint64_t stored_bytes;		/* bytes of sealed packs */
+	uint64_t stored_bytes;		/* bytes of sealed packs ... */
+	uint64_t tree_bytes;		/* ... of these: frames of nodes ... */
+	uint64_t table_bytes;		/* ... and all that is no frame: what describes the chunks */
 	uint64_t packs;
 };
 void writer_stats(const struct writer *w, struct writer_stats *out);

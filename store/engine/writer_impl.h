@@ -69,7 +69,7 @@ struct writer {
 	struct err err; /* the first failure */
 
 	atomic_uint_fast64_t new_chunks, new_bytes, known_chunks, known_bytes, stored_bytes,
-	    nr_packs;
+	    tree_bytes, table_bytes, nr_packs;
 };
 
 void writer_lock(struct writer *w);

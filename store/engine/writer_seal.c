@@ -37,6 +37,19 @@ static enum err_code index_sealed(struct writer *w, struct err *e)
 	return rc;
 }
 
+static void count_pack(struct writer *w, const struct packtable *t)
+{
+	uint64_t frames = 0;
+
+	for (uint32_t i = 0; i < t->nr_blocks; i++)
+		frames += t->blocks[i].stored_len;
+	atomic_fetch_add(&w->stored_bytes, t->pack_len);
+	atomic_fetch_add(&w->table_bytes, t->pack_len - frames);
+	if (t->kind == PACK_TREE)
+		atomic_fetch_add(&w->tree_bytes, frames);
+	atomic_fetch_add(&w->nr_packs, 1);
+}
+
 static enum err_code seal(struct writer *w, struct pack_writer *pw, struct err *e)
 {
 	struct packtable t = {0};
@@ -45,8 +58,7 @@ static enum err_code seal(struct writer *w, struct pack_writer *pw, struct err *
 
 	if (rc)
 		return rc;
-	atomic_fetch_add(&w->stored_bytes, t.pack_len);
-	atomic_fetch_add(&w->nr_packs, 1);
+	count_pack(w, &t);
 	w->sealed_ids[w->nr_sealed] = id;
 	w->sealed[w->nr_sealed++] = t;
 	w->nr_sealed_chunks += t.nr_chunks;

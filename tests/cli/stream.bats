@@ -93,3 +93,22 @@ no_snapshot()
 	run -2 vouch backup --stdin-name ../x -- echo y
 	run -2 vouch backup --stdin-name '' -- echo y
 }
+
+@test "a stream chooses its chunks, and is told what they cost" {
+	vouch init "$VOUCH_REPO"
+	for size in 0 3K 128 4M x 4K4 ''; do
+		run -2 vouch backup --stdin-name n --chunk-size "$size" -- seq 1 9
+	done
+	no_snapshot
+	run -0 --separate-stderr vouch backup --stdin-name n --chunk-size 4K --json -- seq 1 500000
+	jq -es '.[-1] | .new_chunks > 600 and .new_chunks < 1100 and
+		.table_bytes >= 72 * .new_chunks and .tree_bytes > 33 * .new_chunks and .index_bytes > 10000' <<<"$output"
+	vouch cat latest:n | cmp - <(seq 1 500000)
+	run -0 vouch backup --stdin-name n --chunk-size 4K -- seq 1 500000
+	[[ $output == *"chunks    "*" new, "*"; tables "*", folders and lists "*", index "* ]]
+	# Others share nothing with them.
+	run -0 --separate-stderr vouch backup --stdin-name n --json -- seq 1 500000
+	jq -es '.[-1] | .new_bytes >= .bytes and .new_chunks < 40' <<<"$output"
+	vouch verify
+	vouch cat latest:n | cmp - <(seq 1 500000)
+}
