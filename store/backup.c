@@ -184,6 +184,7 @@ static void backup_free(struct backup *b)
 	free(b->base);
 	buf_release(&b->path);
 	buf_release(&b->xattrs);
+	rate_release(&b->rate);
 }
 
 /* The end. */
@@ -280,7 +281,11 @@ static enum err_code store_tree(struct backup *b, struct writer *w, struct pool 
 				struct snapshot *s, struct err *e)
 {
 	const struct pipeline_config cfg = {
-	    .s = b->s, .writer = w, .pool = pool, .chunk_max = b->chunker.max};
+	    .s = b->s,
+	    .writer = w,
+	    .pool = pool,
+	    .chunk_max = b->chunker.max,
+	    .cancel = b->o->cancel};
 	struct err later = ERR_INIT;
 	enum err_code rc = pipeline_open(&cfg, &b->pipe, e), rc_end;
 
@@ -288,8 +293,12 @@ static enum err_code store_tree(struct backup *b, struct writer *w, struct pool 
 		return rc;
 	rc = backup_walk(b, e);
 	rc_end = pipeline_end(b->pipe, &later);
-	if (!rc_end) /* what was read is not read again by the next run */
-		rc_end = writer_finish(w, &later);
+	/* What was put is stored, and so known to the next run, after a request to stop too. */
+	if (!rc_end || rc_end == ERR_CANCELED) {
+		enum err_code sealed = writer_finish(w, rc_end ? NULL : &later);
+
+		rc_end = rc_end ? rc_end : sealed;
+	}
 	if (!rc && rc_end) {
 		rc = rc_end;
 		*e = later;
@@ -350,6 +359,7 @@ enum err_code backup_run(struct store *s, const struct backup_options *o, struct
 	struct backup b = {.s = s, .o = o, .res = &res};
 	enum err_code rc;
 
+	rate_init(&b.rate, o->limit_rate, o->cancel);
 	res.snapshot.time = now();
 	rc = prepare(&b, e);
 	if (!rc)

@@ -33,6 +33,7 @@ struct backup_options {
 	const char *host;		/* NULL: this one's */
 	unsigned jobs;			/* worker threads; 0: one a processor */
 	uint32_t chunk_avg;		/* cut what is read into chunks of so many bytes on average, a quarter to four times as many each; 0: as the repository says */
+	uint64_t limit_rate;		/* bytes of content read a second; 0: no limit */
 	bool force;			/* read every file, changed or not */
 	bool dry_run;			/* walk and count, store nothing */
 	const atomic_bool *cancel;	/* set by a signal handler; may be NULL */

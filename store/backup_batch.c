@@ -30,6 +30,7 @@ struct pipeline {
 	bool strand_open;  /* walker: the strand has begun a file, and must see where it ends */
 	pthread_t commit_thread, strand_thread;
 	bool commit_runs, strand_runs; /* walker */
+	const atomic_bool *cancel;
 	struct digest *digest;	       /* strand */
 	bool digest_begun;	       /* strand */
 	pthread_mutex_t mutex;
@@ -123,14 +124,23 @@ static void hash_chunks(void *arg)
 		batch_done(take[k]);
 }
 
-static void digest_zeros(struct digest *d, uint64_t len)
+/** A gigabyte of a hole takes a second: that much cannot be waited for by who has asked to stop. */
+static void digest_zeros(struct pipeline *p, uint64_t len)
 {
 	static const uint8_t zeros[64 << 10];
 
 	while (len > 0) {
 		size_t n = len < sizeof(zeros) ? (size_t)len : sizeof(zeros);
 
-		digest_add(d, zeros, n);
+		if (p->cancel && atomic_load(p->cancel)) {
+			struct err e = ERR_INIT;
+
+			/* The digest is of too few bytes: nothing may come of it. */
+			(void)err_set(&e, ERR_CANCELED, "stopped on request");
+			pipeline_fail(p, &e);
+			return;
+		}
+		digest_add(p->digest, zeros, n);
 		len -= n;
 	}
 }
@@ -143,7 +153,7 @@ static void strand_step(struct pipeline *p, const struct batch *b, const struct 
 		digest_add(p->digest, b->data + t->off, t->len);
 		p->digest_begun = true;
 	} else if (t->kind == STEP_HOLE && t->whole) {
-		digest_zeros(p->digest, t->hole_len);
+		digest_zeros(p, t->hole_len);
 		p->digest_begun = true;
 	} else if ((t->kind == STEP_FILE || t->kind == STEP_RESTART) && p->digest_begun) {
 		digest_finish(p->digest, &id);
@@ -234,6 +244,7 @@ enum err_code pipeline_open(const struct pipeline_config *cfg, struct pipeline *
 	must(pthread_cond_init(&p->ready, NULL));
 	p->pool = cfg->pool;
 	p->unhashed_end = &p->unhashed;
+	p->cancel = cfg->cancel;
 	p->nr_batches = pool_nr_threads(cfg->pool) + BATCHES_MIN;
 	if (p->nr_batches > BATCHES_MAX)
 		p->nr_batches = BATCHES_MAX;

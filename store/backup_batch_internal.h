@@ -13,6 +13,8 @@
 #ifndef VOUCH_STORE_BACKUP_BATCH_H
 #define VOUCH_STORE_BACKUP_BATCH_H
 
+#include <stdatomic.h>
+
 #include "store/engine/writer.h"
 #include "store/entry.h"
 #include "store/store.h"
@@ -72,6 +74,7 @@ struct pipeline_config {
 	struct writer *writer; /* the committer thread puts; nobody else until pipeline_end */
 	struct pool *pool;
 	uint32_t chunk_max;
+	const atomic_bool *cancel; /* may be NULL */
 };
 
 MUST_CHECK enum err_code pipeline_open(const struct pipeline_config *cfg, struct pipeline **out,

@@ -22,6 +22,7 @@
 #include "store/backup.h"
 #include "store/backup_batch_internal.h"
 #include "store/base/buf.h"
+#include "store/base/rate.h"
 #include "store/engine/chunker.h"
 #include "store/format/limits.h"
 #include "store/format/node.h"
@@ -68,6 +69,7 @@ struct backup {
 	uint64_t sources_read;
 	uint64_t in_file; /* bytes read of the current file: for PROGRESS */
 	uint64_t next_progress_ns;
+	struct rate rate;	 /* of reading content */
 	struct totals last_time; /* of the parent: a guess at how much there is */
 };
 

@@ -94,7 +94,9 @@ static enum err_code read_range(struct reading *r, uint64_t from, uint64_t to,
 		rc = room_for(r, min, &at, &room, e);
 		if (rc)
 			break;
-		n = pread(r->fd, at, left < room ? (size_t)left : room, (off_t)from);
+		n = pread(r->fd, at,
+			  rate_piece(&r->b->rate, left < room ? (size_t)left : room),
+			  (off_t)from);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
@@ -106,8 +108,11 @@ static enum err_code read_range(struct reading *r, uint64_t from, uint64_t to,
 			pipeline_filled(p, (size_t)n);
 			from += (uint64_t)n;
 			rc = cut_all(r, CUT_WINDOW, e);
-			r->b->in_file = r->cut;
+			r->b->in_file = from;
 			backup_progress(r->b);
+			rate_wait(&r->b->rate, (uint64_t)n);
+			if (!rc)
+				rc = backup_canceled(r->b, e);
 		}
 	}
 	return rc ? rc : cut_all(r, CUT_END, e);
@@ -170,6 +175,7 @@ static void read_inline(struct reading *r, uint8_t *small, size_t *n, enum readi
 
 		if (got > 0) {
 			*n += (size_t)got;
+			rate_wait(&r->b->rate, (uint64_t)got);
 		} else if (got == 0) {
 			*end = READING_CHANGED;
 		} else if (errno != EINTR) {
@@ -306,6 +312,7 @@ enum err_code read_file(struct backup *b, const struct source_file *f, bool *kep
 	int fd = -1;
 
 	*kept = false;
+	b->in_file = 0;
 	for (unsigned nr = 0; nr < READINGS_MAX; nr++) {
 		bool gone;
 
@@ -364,13 +371,14 @@ static enum err_code stream_content(struct reading *r, const struct backup_strea
 		if (!rc)
 			rc = backup_canceled(r->b, e);
 		if (!rc)
-			rc = s->read(s->ctx, at, room, &n, e);
+			rc = s->read(s->ctx, at, rate_piece(&r->b->rate, room), &n, e);
 		if (rc)
 			return rc;
 		pipeline_filled(r->b->pipe, n);
 		r->b->res->bytes += n;
 		rc = cut_all(r, n == 0 ? CUT_END : CUT_WINDOW, e);
 		backup_progress(r->b);
+		rate_wait(&r->b->rate, n);
 	} while (!rc && n > 0);
 	return rc ? rc : s->end(s->ctx, e);
 }

@@ -22,6 +22,7 @@ void restore_item_done(struct ritem *it)
 	struct restore *r = it->r;
 	struct rdir *dir = it->dir;
 
+	restore_moved_end(it);
 	free(it);
 	rdir_done(r, dir);
 }
@@ -48,6 +49,7 @@ static struct ritem *item_new(struct restore *r, struct rdir *dir, const struct 
 	it->dir = dir;
 	it->group = NULL;
 	it->next = NULL;
+	it->moved = 0;
 	it->e = *e;
 	memcpy(it->name, e->name, e->name_len);
 	it->name[e->name_len] = '\0';
@@ -96,7 +98,7 @@ static void dry_item(struct ritem *it)
 		rdir_fd_put(r, it->dir);
 	if (!unchanged)
 		restore_event(r, EVENT_NOTE, it->dir, it->name, text);
-	restore_count(r, &it->e, unchanged);
+	restore_count_item(it, unchanged);
 	restore_item_done(it);
 }
 
@@ -338,7 +340,11 @@ static enum err_code run(struct restore *r, const struct entry *what, struct err
 	}
 	end_pass(r);
 	restore_late_flags(r);
-	if (syncfs(fd) < 0)
+	/*
+	 * Could take minutes, which nobody waits for who has asked to stop; the next run compares
+	 * all that it finds.
+	 */
+	if (!restore_stopping(r) && syncfs(fd) < 0)
 		rc = err_sys(e, "write what is in memory to %s", r->o->target);
 	if (!rc && r->o->verify && !restore_stopping(r)) {
 		r->reading_back = true;
@@ -369,6 +375,7 @@ enum err_code restore_run(struct store *s, const struct entry *what,
 	struct restore r = { .s = s, .o = o, .stop = ERR_INIT };
 	enum err_code rc;
 
+	rate_init(&r.rate, o->limit_rate, o->cancel);
 	r.is_root = geteuid() == 0;
 	r.special = o->special && r.is_root;
 	if (pthread_mutex_init(&r.links, NULL) || pthread_mutex_init(&r.fds, NULL) ||
@@ -394,6 +401,7 @@ enum err_code restore_run(struct store *s, const struct entry *what,
 	buf_release(&r.path);
 	patterns_close(r.includes);
 	patterns_close(r.excludes);
+	rate_release(&r.rate);
 	(void)pthread_mutex_destroy(&r.links);
 	(void)pthread_mutex_destroy(&r.fds);
 	(void)pthread_mutex_destroy(&r.count);

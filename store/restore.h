@@ -21,6 +21,7 @@ struct restore_options {
 	bool special;
 	bool delete_extra;		/* not offered yet */
 	unsigned jobs;
+	uint64_t limit_rate;		/* bytes of content written, or read to compare, a second; 0: no limit */
 	const atomic_bool *cancel;
 };
 

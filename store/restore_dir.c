@@ -291,7 +291,7 @@ static void finish(struct restore *r, struct rdir *d)
 		(void)restore_meta(r, d, NULL, &d->e, &at);
 		rdir_fd_put(r, d);
 	}
-	restore_count(r, &d->e, false);
+	restore_count(r, d);
 }
 
 void rdir_done(struct restore *r, struct rdir *d)

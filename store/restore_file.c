@@ -81,6 +81,8 @@ static enum err_code write_piece(void *ctx, uint64_t off, const uint8_t *data, u
 		p->data_end = off + len;
 	}
 	p->next = off + len;
+	if (!rc)
+		restore_moved(p->o->it, len, data != NULL);
 	return rc;
 }
 
@@ -190,7 +192,7 @@ static bool out_close(struct out *o)
 	else if (o->tmp[0])
 		return false;	/* stopped */
 	else if (meta_ok)
-		restore_count(it->r, &it->e, false);
+		restore_count_item(it, false);
 	return !o->err.code;
 }
 
@@ -229,9 +231,11 @@ static bool found_whole(struct ritem *it)
 		struct meta_at at = { .fd = fd, .existing = true };
 
 		if (restore_meta(r, it->dir, it->name, &it->e, &at))
-			restore_count(r, &it->e, true);
+			restore_count_item(it, true);
 	}
 out:
+	if (!same)
+		restore_moved_end(it);
 	if (fd >= 0)
 		(void)close(fd);	/* opened to read */
 	rdir_fd_put(r, it->dir);

@@ -18,6 +18,7 @@
 
 #include "store/backup.h"
 #include "store/base/pool.h"
+#include "store/base/rate.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
 #include "store/restore.h"
@@ -63,6 +64,7 @@ struct ritem {
 	struct rdir *dir;		/* counted in its pending */
 	struct link_group *group;	/* NULL: no other name */
 	struct ritem *next;		/* in link_group.waiting */
+	uint64_t moved;			/* count mutex: of restore.moving */
 	struct entry e;			/* its pointers are into mem */
 	char name[NAME_LEN_MAX + 1];
 	uint8_t mem[];
@@ -106,6 +108,8 @@ struct restore {
 	size_t nr_failed, cap_failed;	/* count mutex */
 	struct late_flags *late;	/* count mutex */
 	struct timespec told;		/* count mutex: last progress event */
+	uint64_t moving;		/* count mutex: bytes done of files that are not done */
+	struct rate rate;		/* of content written, or read to compare */
 	uint64_t files_total, bytes_total;
 };
 
@@ -123,7 +127,12 @@ void restore_failed(struct restore *r, struct rdir *dir, const char *name, const
 void restore_note(struct restore *r, enum restore_note n);
 void restore_event(struct restore *r, enum event_kind kind, struct rdir *dir, const char *name,
 		   const char *text);
-void restore_count(struct restore *r, const struct entry *e, bool unchanged);
+void restore_count(struct restore *r, const struct rdir *dir);
+void restore_count_item(struct ritem *it, bool unchanged);
+/** len more bytes of a file are written or compared: progress; where they are data (no hole), waits for the rate's limit. */
+void restore_moved(struct ritem *it, uint64_t len, bool is_data);
+/** Those bytes count no more: it begins anew, or failed.  Counting the whole item does that too. */
+void restore_moved_end(struct ritem *it);
 void restore_tell_notes(struct restore *r);
 /**
  * The path of name in dir (NULL: dir's own) relative to the target; malloc'ed, NULL without

@@ -191,7 +191,7 @@ static void link_one(struct ritem *it, struct link_group *g)
 	if (from >= 0)
 		rdir_fd_put(r, g->dir);
 	if (linked) {
-		restore_count(r, &it->e, unchanged);
+		restore_count_item(it, unchanged);
 	} else if (restore_make(it)) {
 		restore_note(r, NOTE_COPIED_LINK);
 	}

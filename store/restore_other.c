@@ -112,6 +112,6 @@ out:
 	if (err.code)
 		restore_failed(r, it->dir, it->name, &err, false);
 	else if (meta_ok)
-		restore_count(r, &it->e, false);
+		restore_count_item(it, false);
 	return !err.code;
 }

@@ -199,38 +199,100 @@ void restore_tell_notes(struct restore *r)
 	}
 }
 
-void restore_count(struct restore *r, const struct entry *e, bool unchanged)
+/* Whether an event is due; fills it. */
+static bool due_locked(struct restore *r, struct event *ev)
 {
-	struct event ev = { .kind = EVENT_PROGRESS, .text = "restore" };
 	struct timespec now = { 0 };
-	bool tell;
 
 	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (now.tv_sec - r->told.tv_sec <= 1 &&
+	    (now.tv_sec - r->told.tv_sec) * 1000000000L + now.tv_nsec - r->told.tv_nsec <= TELL_NS)
+		return false;
+	r->told = now;
+	*ev = (struct event){
+		.kind = EVENT_PROGRESS,
+		.text = r->reading_back ? "read back" : "restore",
+		.files = r->res.files,
+		.files_total = r->files_total,
+		.bytes = r->moving + (r->reading_back ? r->res.verified_bytes : r->res.bytes),
+		.bytes_total = r->bytes_total,
+		.errors = r->res.errors,
+	};
+	return true;
+}
+
+static void tell(struct restore *r, const struct rdir *dir, const char *name, struct event *ev)
+{
+	char *path = restore_path(dir, name);
+
+	ev->path = path;
+	if (r->s->events.fn)
+		r->s->events.fn(r->s->events.ctx, ev);
+	free(path);
+}
+
+void restore_count(struct restore *r, const struct rdir *dir)
+{
+	struct event ev;
+	bool due;
+
 	lock_count(r);
+	r->res.dirs += !r->reading_back;
+	due = due_locked(r, &ev);
+	unlock_count(r);
+	if (due)
+		tell(r, dir, NULL, &ev);
+}
+
+static void moved_end_locked(struct ritem *it)
+{
+	it->r->moving -= it->moved;
+	it->moved = 0;
+}
+
+void restore_count_item(struct ritem *it, bool unchanged)
+{
+	struct restore *r = it->r;
+	struct event ev;
+	bool due;
+
+	lock_count(r);
+	moved_end_locked(it);
 	if (r->reading_back) {
-		r->res.verified_bytes += e->size;
-	} else if (e->type == ENTRY_FILE) {
+		r->res.verified_bytes += it->e.size;
+	} else if (it->e.type == ENTRY_FILE) {
 		r->res.files++;
-		r->res.bytes += e->size;
+		r->res.bytes += it->e.size;
 		r->res.unchanged += unchanged;
-	} else if (e->type == ENTRY_DIR) {
-		r->res.dirs++;
 	} else {
 		r->res.others++;
 	}
-	tell =
-	    now.tv_sec - r->told.tv_sec > 1 ||
-	    (now.tv_sec - r->told.tv_sec) * 1000000000L + now.tv_nsec - r->told.tv_nsec > TELL_NS;
-	if (tell)
-		r->told = now;
-	ev.files = r->res.files;
-	ev.bytes = r->reading_back ? r->res.verified_bytes : r->res.bytes;
-	ev.errors = r->res.errors;
+	due = due_locked(r, &ev);
 	unlock_count(r);
-	ev.files_total = r->files_total;
-	ev.bytes_total = r->bytes_total;
-	if (r->reading_back)
-		ev.text = "read back";
-	if (tell && r->s->events.fn)
-		r->s->events.fn(r->s->events.ctx, &ev);
+	if (due)
+		tell(r, it->dir, it->name, &ev);
+}
+
+void restore_moved(struct ritem *it, uint64_t len, bool is_data)
+{
+	struct restore *r = it->r;
+	struct event ev;
+	bool due;
+
+	lock_count(r);
+	it->moved += len;
+	r->moving += len;
+	due = due_locked(r, &ev);
+	unlock_count(r);
+	if (due)
+		tell(r, it->dir, it->name, &ev);
+	if (is_data)
+		rate_wait(&r->rate, len);
+}
+
+void restore_moved_end(struct ritem *it)
+{
+	lock_count(it->r);
+	moved_end_locked(it);
+	unlock_count(it->r);
 }

@@ -46,6 +46,7 @@ static enum err_code same_run(struct compare *c, uint64_t off, const uint8_t *da
 			c->canceled = true;
 			return ERR_CANCELED;
 		}
+		restore_moved(c->it, n, true);
 		data = data ? data + n : NULL;
 		off += n;
 		len -= n;
@@ -123,6 +124,7 @@ static enum err_code by_digest(struct compare *c, struct err *e)
 			break;
 		digest_add(d, c->buf, n);
 		off += n;
+		restore_moved(c->it, n, true);
 		c->canceled = restore_stopping(c->it->r);
 		if (n < READ_LEN || c->canceled)
 			break;
@@ -196,7 +198,7 @@ void restore_read_back(struct ritem *it)
 	if (err.code)
 		restore_failed(r, it->dir, it->name, &err, from_store);
 	else
-		restore_count(r, &it->e, false);
+		restore_count_item(it, false);
 out:
 	if (fd >= 0)
 		(void)close(fd);	/* opened to read */

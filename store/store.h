@@ -36,11 +36,12 @@ struct event_damage {
 
 struct event {
 	enum event_kind kind;
-	const char *text;		/* one line; for PROGRESS what is being done: "backup", "index", "verify", "restore" */
+	/* One line; for PROGRESS the stage: "index", "backup", "restore", "read back", "verify", "trees", "paths" */
+	const char *text;
 	const char *path;		/* what it is about, or NULL; raw bytes: escape before printing */
 	const struct err *err;		/* the cause, or NULL */
 	const struct event_damage *damage;	/* DAMAGE of a chunk or a block; else NULL */
-	/* PROGRESS: 0 where unknown; a backup's totals are those of the snapshot before, so only a guess */
+	/* PROGRESS: 0 where unknown; for "index" and "verify" files are packs; a backup's totals are those of the snapshot before, so only a guess */
 	uint64_t files, files_total, bytes, bytes_total, errors;
 };
 

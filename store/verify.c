@@ -54,9 +54,10 @@ bool verify_stopping(struct verify *v)
 	return atomic_load(&v->stopping);
 }
 
-void verify_progress(struct verify *v)
+void verify_progress(struct verify *v, const char *path)
 {
-	struct event ev = { .kind = EVENT_PROGRESS, .text = "verify" };
+	struct event ev = { .kind = EVENT_PROGRESS, .text = v->stage ? v->stage : "verify",
+			    .path = path };
 	struct timespec now = { 0 };
 	bool tell;
 
@@ -67,12 +68,16 @@ void verify_progress(struct verify *v)
 	    (now.tv_sec - v->told.tv_sec) * 1000000000L + now.tv_nsec - v->told.tv_nsec > TELL_NS;
 	if (tell)
 		v->told = now;
-	ev.files = v->res.files;
-	ev.bytes = v->o->only ? v->res.bytes_checked : v->res.bytes_read;
+	ev.files = v->stage ? v->res.files : v->res.packs;
+	/* Packs are counted as they are stored, what the trees refer to as it is read. */
+	ev.bytes = v->stage ? v->summed : v->res.bytes_read;
+	if (v->stage && v->o->only)
+		ev.bytes += v->res.bytes_checked;
 	ev.errors = v->res.damaged_chunks + v->res.missing_chunks + v->res.damaged_nodes +
 		    v->res.damaged_snapshots + v->res.damaged_records;
 	verify_unlock(v);
-	ev.bytes_total = v->bytes_total;
+	ev.files_total = v->stage ? 0 : v->packs_total;
+	ev.bytes_total = v->stage ? 0 : v->bytes_total;
 	if (tell && v->s->events.fn)
 		v->s->events.fn(v->s->events.ctx, &ev);
 }
@@ -264,6 +269,7 @@ static enum err_code check_all(struct verify *v, const struct snapshot_list *l, 
 		if (!rc)
 			rc = verify_packs(v, e);
 	}
+	v->stage = "trees";
 	if (!rc && !verify_stopping(v))
 		rc = for_each_snapshot(v, l, WALK_CHECK, e);
 	pool_wait(v->pool);
@@ -271,6 +277,7 @@ static enum err_code check_all(struct verify *v, const struct snapshot_list *l, 
 	if (!rc && !verify_stopping(v) &&
 	    (v->bad.nr > 0 || v->bad.has_zero || v->bad_nodes.nr > 0 || v->bad_nodes.has_zero ||
 	     v->bad_files.nr > 0 || v->bad_files.has_zero)) {
+		v->stage = "paths";
 		rc = for_each_snapshot(v, l, WALK_NAME, e);
 		tell_unnamed(v);
 	}
@@ -336,6 +343,7 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 		e = &local;	/* what goes wrong is looked at below */
 	if (pthread_mutex_init(&v.mutex, NULL))
 		abort();
+	rate_init(&v.rate, o->limit_rate, o->cancel);
 	/*
 	 * Snapshots before packs: what a backup publishes meanwhile may lie in packs that were
 	 * listed before.
@@ -363,6 +371,7 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 out:
 	*out = v.res;
 	release(&v);
+	rate_release(&v.rate);
 	snapshot_list_release(&l);
 	return rc;
 }

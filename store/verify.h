@@ -12,6 +12,7 @@ struct verify_options {
 	bool files;			/* whole-file hashes too */
 	const struct snapshot *only;	/* its chunks only; NULL: all packs, all snapshots */
 	unsigned jobs;
+	uint64_t limit_rate;		/* bytes of packs, and of files put together, a second; 0: no limit */
 	const atomic_bool *cancel;
 };
 

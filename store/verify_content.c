@@ -126,6 +126,7 @@ static enum err_code read_chunk(struct verify *v, const struct object_id *id, ui
 		v->res.chunks += v->o->only != NULL;
 		v->res.bytes_checked += v->o->only ? len : 0;
 		verify_unlock(v);
+		rate_wait(&v->rate, len);
 		return ERR_OK;
 	}
 	if (!rc)
@@ -149,7 +150,7 @@ static void chunk_job(void *arg)
 
 	if (!verify_stopping(j->v) && read_chunk(j->v, &j->id, j->len, &err))
 		verify_stop(j->v, &err);
-	verify_progress(j->v);
+	verify_progress(j->v, NULL);
 	free(j);
 }
 
@@ -244,8 +245,14 @@ static enum err_code add_piece(void *ctx, uint64_t off, const uint8_t *data, uin
 		if ((len >> 16) % 1024 == 0 && verify_stopping(j->v))
 			break;
 	}
-	if (data)
+	if (data) {
 		digest_add(j->digest, data, (size_t)len);
+		verify_lock(j->v);
+		j->v->summed += len;
+		verify_unlock(j->v);
+		verify_progress(j->v, NULL);
+		rate_wait(&j->v->rate, len);
+	}
 	j->canceled = verify_stopping(j->v);
 	return j->canceled ? ERR_CANCELED : ERR_OK;
 }
@@ -283,7 +290,7 @@ out:
 	digest_close(j->digest);
 	blob_close(j->blob);
 	free(j);
-	verify_progress(v);
+	verify_progress(v, NULL);
 }
 
 /* A file of one chunk whose id is the digest recorded: where the chunk is whole, so is the file. */

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "store/base/pool.h"
+#include "store/base/rate.h"
 #include "store/internal.h"
 #include "store/verify.h"
 
@@ -38,7 +39,9 @@ struct verify {
 	const struct verify_options *o;
 	struct pool *pool;
 	const struct snapshot *snap;	/* walker: the one being walked */
-	uint64_t bytes_total;		/* of all packs */
+	const char *stage;		/* for PROGRESS; NULL: the packs.  Set while no job runs */
+	struct rate rate;		/* of reading */
+	uint64_t packs_total, bytes_total;	/* bytes of all packs */
 
 	/* Written by pack jobs under the mutex, read when they are done. */
 	uint64_t *good;			/* chunk_key() of the whole chunks, sorted after the packs */
@@ -52,6 +55,7 @@ struct verify {
 
 	pthread_mutex_t mutex;
 	struct verify_result res;	/* mutex */
+	uint64_t summed;		/* mutex: bytes of files put together */
 	struct err stop;		/* mutex: what ended the check itself */
 	struct keyset damaged;		/* mutex: chunks found damaged in a pack, by id_key() */
 	struct keyset bad;		/* mutex: chunks needed and nowhere whole, by id_key() */
@@ -79,7 +83,8 @@ bool verify_stopping(struct verify *v);		/* also looks at cancel */
 void verify_stop(struct verify *v, const struct err *err);
 /** Such an error ends the check; others are what it looks for. */
 bool verify_stops(const struct err *err);
-void verify_progress(struct verify *v);
+/** path: what is read now, or NULL. */
+void verify_progress(struct verify *v, const char *path);
 
 /* verify_touched.c */
 bool verify_late(const struct verify *v);	/* past its deadline */

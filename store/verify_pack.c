@@ -217,7 +217,8 @@ static enum err_code get(struct passing *p, uint64_t off, uint8_t *to, size_t le
 	verify_lock(p->v);
 	p->v->res.bytes_read += n;
 	verify_unlock(p->v);
-	verify_progress(p->v);
+	verify_progress(p->v, p->name);
+	rate_wait(&p->v->rate, n);
 	if (verify_stopping(p->v))
 		rc = err_set(e, ERR_CANCELED, "stopped on request");
 	return rc;

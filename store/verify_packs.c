@@ -216,6 +216,7 @@ static bool add_pack(void *ctx, const char *name, uint64_t size)
 
 	if (pack_name_parse(name, &l.id)) {
 		buf_add(&all->listed, &l, sizeof(l));
+		all->v->packs_total++;
 		all->v->bytes_total += size;
 	}
 	return !all->listed.bad;

@@ -377,6 +377,14 @@ static enum err_code step(struct walk *w, struct err *e)
 	return f->v.kind == VISIT_CONTENT ? meet_segment(w, e) : meet_entry(w, e);
 }
 
+static const char *path_now(struct walk *w)
+{
+	if (w->path.len == 0 || !buf_room(&w->path, 1))
+		return NULL;
+	w->path.p[w->path.len] = '\0';
+	return (const char *)w->path.p;
+}
+
 enum err_code verify_tree(struct verify *v, const struct snapshot *snap, enum verify_walk what,
 			  struct err *e)
 {
@@ -390,8 +398,8 @@ enum err_code verify_tree(struct verify *v, const struct snapshot *snap, enum ve
 		rc = enter(&w, &root, 0, 0, false, false, e);
 	for (unsigned i = 0; !rc && top(&w) && !enough(&w); i++) {
 		rc = step(&w, e);
-		if (!rc && i % 1024 == 0) {
-			verify_progress(v);
+		if (!rc && i % 16 == 0) {	/* each may read a node: on a disk ten milliseconds */
+			verify_progress(v, path_now(&w));
 			if (verify_stopping(v))
 				rc = err_set(e, ERR_CANCELED, "stopped on request");
 		}
