@@ -158,7 +158,7 @@ static int take(struct app *a, struct request *q, int c)
 static int parse(struct app *a, int argc, char **argv, struct request *q)
 {
 	static const struct option longs[] = {
-		APP_LONG_OPTIONS, APP_LONG_JSON, APP_LONG_QUIET, APP_LONG_JOBS,
+		APP_LONG_OPTIONS, APP_LONG_WORK,
 		{ "exclude", required_argument, NULL, OPT_EXCLUDE },
 		{ "exclude-from", required_argument, NULL, OPT_EXCLUDE_FROM },
 		{ "exclude-caches", no_argument, NULL, OPT_EXCLUDE_CACHES },
@@ -341,6 +341,7 @@ static int run_request(struct app *a, int argc, char **argv, struct request *q)
 	q->o.tags = (const char *const *)q->tags.v;
 	q->o.nr_tags = q->tags.nr;
 	q->o.jobs = a->jobs;
+	q->o.limit_rate = a->limit_rate;
 	q->o.cancel = signals_cancel();
 	status = app_open(a, q->o.dry_run ? STORE_READ : STORE_WRITE, true, &s);
 	if (status)
@@ -382,8 +383,6 @@ const struct command cmd_backup = {
 		"  --chunk-size SIZE  cut into chunks of SIZE on average (4K for dumps of databases)\n"
 		"  -n, --dry-run      walk and count; store nothing\n"
 		"  --allow-empty      with --stdin-name: nothing is right, too\n"
-		"  -j, --jobs N       use N threads (default: one a processor)\n"
-		"  --json             progress, events and summary as NDJSON\n"
-		"  -q, --quiet        only warnings and damage\n",
+		APP_WORK_USAGE,
 	.run = run,
 };

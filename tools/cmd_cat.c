@@ -23,13 +23,20 @@ static enum err_code write_all(const uint8_t *p, size_t len, struct err *e)
 	return ERR_OK;
 }
 
+struct cat {
+	struct progress *progress;
+	uint64_t size;
+};
+
 static enum err_code on_piece(void *ctx, uint64_t off, const uint8_t *data, uint64_t len,
 			      struct err *e)
 {
+	const struct cat *cat = ctx;
+	const struct event ev = { .kind = EVENT_PROGRESS, .text = "cat", .bytes = off,
+				  .bytes_total = cat->size };
 	enum err_code rc = ERR_OK;
 
-	(void)ctx;
-	(void)off;
+	progress_tell(cat->progress, &ev);
 	if (data)
 		return write_all(data, (size_t)len, e);
 	while (!rc && len > 0) {
@@ -41,9 +48,10 @@ static enum err_code on_piece(void *ctx, uint64_t off, const uint8_t *data, uint
 	return rc;
 }
 
-static enum err_code print_file(struct store *s, const struct entry *ent, const char *arg,
+static enum err_code print_file(struct app *a, struct store *s, const struct entry *ent, const char *arg,
 				struct err *e)
 {
+	struct cat cat = { .progress = a->progress, .size = ent->size };
 	struct blob *b = NULL;
 	enum err_code rc;
 
@@ -60,7 +68,7 @@ static enum err_code print_file(struct store *s, const struct entry *ent, const 
 	}
 	rc = blob_open(s, ent, &b, e);
 	if (!rc)
-		rc = blob_each(b, 0, on_piece, NULL, e);
+		rc = blob_each(b, 0, on_piece, &cat, e);
 	blob_close(b);
 	if (rc)
 		err_prefix(e, "%s", arg);
@@ -86,7 +94,7 @@ static int run(struct app *a, int argc, char **argv)
 	rc = target_find(a, s, argv[optind], &t, &e);
 	progress_clear(a->progress);
 	if (!rc)
-		rc = print_file(s, &t.ref.e, argv[optind], &e);
+		rc = print_file(a, s, &t.ref.e, argv[optind], &e);
 	if (rc)
 		status = app_fail(a, &e);
 	target_release(s, &t);

@@ -53,8 +53,12 @@ static enum err_code on_change(void *ctx, enum diff_kind kind, const char *path,
 {
 	struct diff *d = ctx;
 	const struct entry *any = b ? b : a;
+	struct event ev = { .kind = EVENT_PROGRESS, .text = "diff", .path = path };
 
 	d->nr[kind]++;
+	for (size_t i = 0; i < ARRAY_LEN(d->nr); i++)
+		ev.files += d->nr[i];
+	progress_tell(d->app->progress, &ev);
 	if (d->app->json)
 		return print_json(kind, path, a, b, e);
 	buf_reset(&d->line);

@@ -12,6 +12,7 @@ struct ls {
 	struct app *app;
 	struct store *store;
 	bool is_long, recursive;
+	uint64_t nr;
 	struct buf path;	/* JSON: path in the snapshot; else what is printed before the name */
 	struct buf line;
 	/* The folder that on_entry() found and list() enters next. */
@@ -181,6 +182,9 @@ static enum err_code print_json(struct ls *ls, const struct entry *e, struct err
 
 static enum err_code print_entry(struct ls *ls, const struct entry *e, struct err *err)
 {
+	const struct event ev = { .kind = EVENT_PROGRESS, .text = "ls", .files = ++ls->nr };
+
+	progress_tell(ls->app->progress, &ev);
 	return ls->app->json ? print_json(ls, e, err) : print_text(ls, e, err);
 }
 

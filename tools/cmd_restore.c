@@ -84,7 +84,7 @@ out:
 static int parse(struct app *a, int argc, char **argv, struct request *q)
 {
 	static const struct option longs[] = {
-		APP_LONG_OPTIONS, APP_LONG_JSON, APP_LONG_QUIET, APP_LONG_JOBS, APP_LONG_FILTER,
+		APP_LONG_OPTIONS, APP_LONG_WORK, APP_LONG_FILTER,
 		{ "include", required_argument, NULL, OPT_INCLUDE },
 		{ "exclude", required_argument, NULL, OPT_EXCLUDE },
 		{ "dry-run", no_argument, NULL, 'n' },
@@ -133,6 +133,7 @@ static int run_request(struct app *a, int argc, char **argv, struct request *q)
 	q->o.excludes = (const char *const *)q->excludes.v;
 	q->o.nr_excludes = q->excludes.nr;
 	q->o.jobs = a->jobs;
+	q->o.limit_rate = a->limit_rate;
 	q->o.cancel = signals_cancel();
 	status = app_open(a, STORE_READ, true, &s);
 	if (status)
@@ -163,9 +164,7 @@ const struct command cmd_restore = {
 		 "  -n, --dry-run      say what would be done\n"
 		 "  --verify           read back from the disk what was written, and compare\n"
 		 "  --special          setuid, capabilities, devices, inode flags too (root)\n"
-		 "  -j, --jobs N       use N threads (default: one a processor)\n"
-		 "  --json             progress, events and summary as NDJSON\n"
-		 "  -q, --quiet        only warnings and damage\n"
+		 APP_WORK_USAGE
 		 "  --host HOST, --tag TAG, --path SOURCE   which snapshots 'latest' and dates mean\n",
 	.run = run,
 };

@@ -116,7 +116,7 @@ out:
 static int run(struct app *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		APP_LONG_OPTIONS, APP_LONG_JSON, APP_LONG_QUIET, APP_LONG_JOBS, APP_LONG_FILTER,
+		APP_LONG_OPTIONS, APP_LONG_WORK, APP_LONG_FILTER,
 		{ "files", no_argument, NULL, OPT_FILES }, APP_LONG_END
 	};
 	struct verify_options o = { .cancel = signals_cancel() };
@@ -131,6 +131,7 @@ static int run(struct app *a, int argc, char **argv)
 	if (argc - optind > 1)
 		return app_usage(a, "one SNAPSHOT at most");
 	o.jobs = a->jobs;
+	o.limit_rate = a->limit_rate;
 	status = app_open(a, STORE_READ, true, &s);
 	if (status)
 		return status;
@@ -146,9 +147,7 @@ const struct command cmd_verify = {
 		 "Read every pack, block, chunk, node and snapshot from the medium and check it; with SNAPSHOT,\n"
 		 "only what that needs.  Each damaged thing, and each path it touches, is named.\n\n"
 		 "  --files            check the hash of each whole file as well\n"
-		 "  -j, --jobs N       use N threads (default: one a processor)\n"
-		 "  --json             progress, findings and summary as NDJSON\n"
-		 "  -q, --quiet        only warnings and damage\n"
+		 APP_WORK_USAGE
 		 "  --host HOST, --tag TAG, --path SOURCE   which snapshots 'latest' and dates mean\n",
 	.run = run,
 };

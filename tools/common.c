@@ -14,6 +14,8 @@
 #include "tools/signals.h"
 #include "tools/text.h"
 
+#define RATE_MIN 1024u			/* slower, a backup would never end */
+#define RATE_MAX ((uint64_t)1 << 50)	/* bytes a second: faster than any memory */
 #define LIST_MAX ((size_t)1 << 30)	/* bytes of a list of files; more is no list */
 
 void app_say(struct app *a, const char *kind, const char *fmt, ...)
@@ -125,6 +127,31 @@ int app_fail_open(struct app *a, const struct err *e)
 	return STATUS_USAGE;
 }
 
+/* The options that keep work from being in the way; false where the value is wrong, and that was said. */
+static bool take_restraint(struct app *a, int c)
+{
+	long n;
+
+	if (c == APP_OPT_RATE && !(text_parse_size(optarg, &a->limit_rate) &&
+				   a->limit_rate >= RATE_MIN && a->limit_rate <= RATE_MAX)) {
+		app_usage(a, "--limit-rate needs bytes a second, like 500K or 10M, not below 1K");
+		return false;
+	}
+	if (c == APP_OPT_NICE && !text_parse_long(optarg, -20, 19, &n)) {
+		app_usage(a, "--nice needs a number from -20 to 19");
+		return false;
+	}
+	if (c == APP_OPT_NICE) {
+		a->priority.nice = (int)n;
+		a->priority.has_nice = true;
+	}
+	if (c == APP_OPT_IONICE && !priority_parse_ionice(optarg, &a->priority)) {
+		app_usage(a, "--ionice needs idle, best-effort, or best-effort: and a number from 0 to 7");
+		return false;
+	}
+	return true;
+}
+
 int app_getopt(struct app *a, int argc, char **argv, const char *shorts,
 	       const struct option *longs)
 {
@@ -149,6 +176,12 @@ int app_getopt(struct app *a, int argc, char **argv, const char *shorts,
 				return APP_BAD;
 			}
 			a->jobs = (unsigned)n;
+			break;
+		case APP_OPT_RATE:
+		case APP_OPT_NICE:
+		case APP_OPT_IONICE:
+			if (!take_restraint(a, c))
+				return APP_BAD;
 			break;
 		case APP_OPT_JSON:
 			a->json = true;
@@ -186,18 +219,16 @@ int app_getopt_status(int c)
 int app_begin(struct app *a, bool work)
 {
 	struct progress_options po = { .command = a->command->name, .json = a->json,
-				       .quiet = a->quiet };
+				       .quiet = a->quiet, .listing = !work };
 	struct err e = ERR_INIT;
 
-	if (progress_open(&po, &a->progress, &e))
+	if (priority_apply(&a->priority, &e) || progress_open(&po, &a->progress, &e))
 		return app_fail(a, &e);
-	if (work) {
-		/* A reader of our lines that goes away must not end a backup. */
-		(void)signal(SIGPIPE, SIG_IGN);
-		if (signals_start(a->progress, &e))
-			return app_fail(a, &e);
-	}
-	return STATUS_DONE;
+	if (!work)
+		return STATUS_DONE;
+	/* A reader of our lines that goes away must not end a backup. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	return signals_start(a->progress, true, &e) ? app_fail(a, &e) : STATUS_DONE;
 }
 
 int app_open(struct app *a, enum store_mode mode, bool work, struct store **out)
@@ -211,9 +242,12 @@ int app_open(struct app *a, enum store_mode mode, bool work, struct store **out)
 	status = app_begin(a, work);
 	if (status)
 		return status;
+	if (!work && signals_start(a->progress, false, &e))
+		return app_fail(a, &e);
 	ev = progress_events(a->progress);
 	if (store_open(a->repo, mode, &ev, out, &e))
 		return app_fail_open(a, &e);
+	signals_heeded();
 	return STATUS_DONE;
 }
 

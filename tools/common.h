@@ -8,6 +8,7 @@
 #include "store/snapshot.h"
 #include "store/store.h"
 #include "store/tree.h"
+#include "tools/priority.h"
 #include "tools/progress.h"
 
 /** What vouch ends with, everywhere; the man pages say the same. */
@@ -37,6 +38,8 @@ struct app {
 	struct snapshot_filter filter;		/* --host, --tag, --path */
 	bool json, quiet;
 	unsigned jobs;
+	uint64_t limit_rate;			/* bytes a second; 0: no limit */
+	struct priority priority;
 	struct progress *progress;		/* NULL until app_open() */
 };
 
@@ -46,6 +49,9 @@ enum app_option {
 	APP_OPT_HOST,
 	APP_OPT_TAG,
 	APP_OPT_PATH,
+	APP_OPT_RATE,
+	APP_OPT_NICE,
+	APP_OPT_IONICE,
 	APP_OPT_FIRST		/* a command's own long options begin here */
 };
 
@@ -54,6 +60,17 @@ enum app_option {
 #define APP_LONG_JSON { "json", no_argument, NULL, APP_OPT_JSON }
 #define APP_LONG_QUIET { "quiet", no_argument, NULL, 'q' }
 #define APP_LONG_JOBS { "jobs", required_argument, NULL, 'j' }
+#define APP_LONG_WORK							\
+	APP_LONG_JSON, APP_LONG_QUIET, APP_LONG_JOBS,			\
+	{ "limit-rate", required_argument, NULL, APP_OPT_RATE },	\
+	{ "nice", required_argument, NULL, APP_OPT_NICE },		\
+	{ "ionice", required_argument, NULL, APP_OPT_IONICE }
+#define APP_WORK_USAGE									\
+	"  -j, --jobs N       use N threads (default: one a processor)\n"		\
+	"  --limit-rate RATE  at most so many bytes a second (10M)\n"			\
+	"  --nice N           processor priority, -20 to 19; --ionice idle|best-effort[:0-7]: the disk's\n" \
+	"  --json             progress, events and summary as NDJSON\n"			\
+	"  -q, --quiet        only warnings and damage\n"
 #define APP_LONG_FILTER						\
 	{ "host", required_argument, NULL, APP_OPT_HOST },	\
 	{ "tag", required_argument, NULL, APP_OPT_TAG },	\
@@ -82,10 +99,14 @@ int app_fail(struct app *a, const struct err *e);
 /** "vouch COMMAND: KIND: ..." on standard error; kind may be NULL.  Control characters are escaped. */
 void app_say(struct app *a, const char *kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/** Progress and events are told from now on.  work: also take signals, and mind no closed pipe. */
+/**
+ * Progress and events are told from now on.  work: also take signals (to stop: before app_open() has returned at once,
+ * then in order), and mind no closed pipe; otherwise results are what standard output is for, and progress keeps out of
+ * their way.
+ */
 int app_begin(struct app *a, bool work);
 
-/** app_begin(), then the repository; an exit status, and what is wrong was said. */
+/** app_begin(), then the repository, with SIGUSR1 answered in any case; an exit status, and what is wrong was said. */
 int app_open(struct app *a, enum store_mode mode, bool work, struct store **out);
 
 /** Like app_fail() for an error of opening the repository at a->repo: "not there" and "not one" need a look at it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/progress.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "store/base/buf.h"
+#include "store/base/checked.h"
 #include "tools/jsonout.h"
 #include "tools/text.h"
 
@@ -18,23 +20,31 @@
 #define BAR_PERIOD_NS (SECOND_NS / 10)	/* more often is only flicker */
 #define JSON_PERIOD_NS (SECOND_NS / 2)
 #define RATE_PERIOD_NS (SECOND_NS / 2)	/* the rate is measured over at least this */
-#define RATE_WEIGHT 0.2			/* of the newest measurement: smooth over about five */
+#define RATE_SECONDS 2.5		/* what is shown is smoothed over */
+#define LEFT_SECONDS 30.0		/* the remaining time must not jump with every large file */
+#define LEFT_FIRST_SECONDS 1.0		/* before that it would be a guess */
+#define LISTING_NS SECOND_NS		/* a list that takes less needs no progress */
+#define STUCK_NS (SECOND_NS / 4)
 #define BAR_CELLS 20
 
 struct progress {
 	struct progress_options options;
 	bool bar;
 	bool colour;
+	bool list_bar;			/* where there is a bar: beside a list, too */
 	uint64_t start_ns;
 	atomic_uint_fast64_t damage;
 	pthread_mutex_t mutex;		/* all below, and the order of lines on standard error */
 	bool drawn;
+	bool told;			/* and not taken away since */
 	uint64_t drawn_ns, json_ns;
 	char what[16];
 	uint64_t files, files_total, bytes, bytes_total, errors;
-	struct buf path;		/* escaped */
-	uint64_t rate_ns, rate_bytes;	/* where the last measurement ended */
+	struct buf path;		/* raw */
+	uint64_t rate_ns, rate_bytes, rate_done;	/* where the last measurement ended */
 	double rate;			/* bytes a second; 0 before the first measurement */
+	double pace, pace_seconds;	/* done_of() a second, slowly smoothed; over how long so far */
+	double left;			/* seconds; below 0: unknown */
 };
 
 static uint64_t now_ns(void)
@@ -70,6 +80,8 @@ enum err_code progress_open(const struct progress_options *o, struct progress **
 	p->colour = progress_colour(STDERR_FILENO);
 	p->start_ns = now_ns();
 	p->rate_ns = p->start_ns;
+	p->left = -1;
+	p->list_bar = p->bar && !isatty(STDOUT_FILENO);
 	if (pthread_mutex_init(&p->mutex, NULL)) {
 		free(p);
 		return err_set(e, ERR_NOMEM, "mutex");
@@ -82,7 +94,7 @@ static void clear_locked(struct progress *p)
 {
 	if (p->drawn)
 		fputs("\r\033[K", stderr);
-	p->drawn = false;
+	p->drawn = p->told = false;
 }
 
 void progress_clear(struct progress *p)
@@ -128,15 +140,26 @@ static size_t terminal_columns(void)
 	return 80;
 }
 
+/* What the end is known of: bytes, else files. */
+static uint64_t total_of(const struct progress *p)
+{
+	return p->bytes_total ? p->bytes_total : p->files_total;
+}
+
+static uint64_t done_of(const struct progress *p)
+{
+	return p->bytes_total ? p->bytes : p->files;
+}
+
 /* "[======>     ]  35%" where the end is known. */
 static void add_bar(const struct progress *p, struct buf *line, size_t columns)
 {
 	double part;
 	int cells;
 
-	if (p->bytes_total == 0)
+	if (total_of(p) == 0)
 		return;
-	part = (double)p->bytes / (double)p->bytes_total;
+	part = (double)done_of(p) / (double)total_of(p);
 	part = part > 1 ? 1 : part;
 	cells = (int)(part * BAR_CELLS);
 	if (columns >= 100) {
@@ -148,24 +171,42 @@ static void add_bar(const struct progress *p, struct buf *line, size_t columns)
 	buf_printf(line, "%3d%%  ", (int)(part * 100));
 }
 
+/* What .files counts. */
+static const char *noun(const struct progress *p)
+{
+	static const struct {
+		const char *what, *noun;
+	} nouns[] = { { "index", "packs" },   { "verify", "packs" },
+		    { "ls", "entries" }, { "diff", "changes" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
+		if (strcmp(p->what, nouns[i].what) == 0)
+			return nouns[i].noun;
+	return "files";
+}
+
 static void add_numbers(const struct progress *p, struct buf *line)
 {
+	bool has_bytes = p->bytes || p->bytes_total || !p->files;
 	char a[TEXT_LEN], b[TEXT_LEN];
 
-	buf_add_str(line, text_size(p->bytes, a));
+	if (has_bytes)
+		buf_add_str(line, text_size(p->bytes, a));
 	if (p->bytes_total)
 		buf_printf(line, " of %s", text_size(p->bytes_total, a));
-	buf_printf(line, "  %s", text_count(p->files, a));
-	if (p->files_total)
-		buf_printf(line, " of %s", text_count(p->files_total, b));
-	buf_add_str(line, " files");
+	if (strcmp(p->what, "cat") != 0) {
+		buf_printf(line, "%s%s", has_bytes ? "  " : "", text_count(p->files, a));
+		if (p->files_total)
+			buf_printf(line, " of %s", text_count(p->files_total, b));
+		buf_printf(line, " %s", noun(p));
+	}
 	if (p->rate > 0)
 		buf_printf(line, "  %s/s", text_size((uint64_t)p->rate, a));
-	if (p->rate > 0 && p->bytes_total > p->bytes)
-		buf_printf(line, "  %s left",
-			   text_duration((double)(p->bytes_total - p->bytes) / p->rate, a));
+	if (p->left >= 0)
+		buf_printf(line, "  %s left", text_seconds(p->left, a));
 	if (p->errors)
-		buf_printf(line, "  %s errors", text_count(p->errors, a));
+		buf_printf(line, "  %s %s", text_count(p->errors, a),
+			   p->errors == 1 ? "error" : "errors");
 }
 
 /* Numbers alone can be too wide; they are ASCII, two spaces apart, and half a number would be another one. */
@@ -179,7 +220,7 @@ static void cut_back(struct buf *line, size_t columns)
 static void draw_locked(struct progress *p, uint64_t now)
 {
 	size_t columns = terminal_columns(), used;
-	struct buf line = BUF_INIT, cut = BUF_INIT;
+	struct buf line = BUF_INIT, cut = BUF_INIT, path = BUF_INIT;
 
 	if (p->drawn_ns && now - p->drawn_ns < BAR_PERIOD_NS)
 		return;
@@ -190,12 +231,12 @@ static void draw_locked(struct progress *p, uint64_t now)
 	buf_printf(&line, "%s ", p->what);
 	add_bar(p, &line, columns);
 	add_numbers(p, &line);
-	if (!line.bad && p->path.len) {
+	text_escape(&path, (const char *)p->path.p, p->path.len);
+	if (!line.bad && !path.bad && path.len) {
 		used = text_columns((const char *)line.p, line.len);
 		if (used + 12 < columns) {
 			buf_add_str(&line, "  ");
-			text_squeeze(&line, (const char *)p->path.p, p->path.len,
-				     columns - used - 2);
+			text_squeeze(&line, (const char *)path.p, path.len, columns - used - 2);
 		}
 	}
 	if (!line.bad) {
@@ -212,9 +253,10 @@ static void draw_locked(struct progress *p, uint64_t now)
 	}
 	buf_release(&line);
 	buf_release(&cut);
+	buf_release(&path);
 }
 
-static void print_json_locked(struct progress *p, const struct event *ev, uint64_t now)
+static void print_json_locked(struct progress *p, uint64_t now)
 {
 	struct jsonout j;
 
@@ -232,57 +274,141 @@ static void print_json_locked(struct progress *p, const struct event *ev, uint64
 	jsonout_u64(&j, "errors", p->errors);
 	jsonout_real(&j, "seconds", (double)(now - p->start_ns) / (double)SECOND_NS);
 	jsonout_u64(&j, "bytes_per_second", (uint64_t)p->rate);
-	if (p->rate > 0 && p->bytes_total > p->bytes)
-		jsonout_real(&j, "seconds_left", (double)(p->bytes_total - p->bytes) / p->rate);
-	if (ev->path)
-		jsonout_str(&j, "path", ev->path);
+	if (p->left >= 0)
+		jsonout_real(&j, "seconds_left", p->left);
+	if (p->path.len)
+		jsonout_bytes(&j, "path", (const char *)p->path.p, p->path.len);
 	(void)jsonout_end(&j);
 	fflush(stdout);			/* who reads it wants it now */
 }
 
+/* How much the newest of so many seconds weighs. */
+static double weight(double seconds, double over)
+{
+	return seconds < over ? seconds / over : 1;
+}
+
 static void measure_locked(struct progress *p, uint64_t now)
 {
-	double seconds, newest;
+	double seconds, newest, pace;
 
 	if (now - p->rate_ns < RATE_PERIOD_NS)
 		return;
 	seconds = (double)(now - p->rate_ns) / (double)SECOND_NS;
 	newest = p->bytes > p->rate_bytes ? (double)(p->bytes - p->rate_bytes) / seconds : 0;
-	p->rate = p->rate > 0 ? p->rate + (newest - p->rate) * RATE_WEIGHT : newest;
+	p->rate = p->rate > 0 ? p->rate + (newest - p->rate) * weight(seconds, RATE_SECONDS) :
+				newest;
+	/* At first the mean of all. */
+	pace = done_of(p) > p->rate_done ? (double)(done_of(p) - p->rate_done) / seconds : 0;
+	p->pace_seconds += seconds;
+	p->pace += (pace - p->pace) *
+		   weight(seconds, p->pace_seconds < LEFT_SECONDS ? p->pace_seconds : LEFT_SECONDS);
+	p->left = -1;
+	if (p->pace > 0 && p->pace_seconds >= LEFT_FIRST_SECONDS && total_of(p) > done_of(p))
+		p->left = (double)(total_of(p) - done_of(p)) / p->pace;
 	p->rate_ns = now;
 	p->rate_bytes = p->bytes;
+	p->rate_done = done_of(p);
 }
 
-static void on_progress(struct progress *p, const struct event *ev)
+/* Another stage counts from zero, and other things. */
+static void begin_stage_locked(struct progress *p, const char *what, const struct event *ev,
+			       uint64_t now)
+{
+	(void)snprintf(p->what, sizeof(p->what), "%s", what);
+	p->rate = p->pace = p->pace_seconds = 0;
+	p->left = -1;
+	p->rate_ns = now;
+	p->rate_bytes = ev->bytes;
+	p->rate_done = ev->bytes_total ? ev->bytes : ev->files;
+	buf_reset(&p->path);
+}
+
+static void take_locked(struct progress *p, const struct event *ev, uint64_t now)
 {
 	const char *what = ev->text ? ev->text : p->options.command;
-	uint64_t now = now_ns();
+	bool other_end = (p->bytes_total == 0) != (ev->bytes_total == 0);
 
-	pthread_mutex_lock(&p->mutex);
-	if (strncmp(p->what, what, sizeof(p->what) - 1) != 0) {
-		/* Another stage counts from zero. */
-		(void)snprintf(p->what, sizeof(p->what), "%s", what);
-		p->rate = 0;
-		p->rate_ns = now;
-		p->rate_bytes = ev->bytes;
-		buf_reset(&p->path);
-	}
+	if (strncmp(p->what, what, sizeof(p->what) - 1) != 0)
+		begin_stage_locked(p, what, ev, now);
 	p->files = ev->files;
 	p->files_total = ev->files_total;
 	p->bytes = ev->bytes;
 	p->bytes_total = ev->bytes_total;
 	p->errors = ev->errors;
+	if (other_end) {	/* what was a guess is passed: the pace was another thing's */
+		p->pace = p->pace_seconds = 0;
+		p->left = -1;
+		p->rate_done = done_of(p);
+	}
 	if (ev->path) {
 		buf_reset(&p->path);
-		text_escape_str(&p->path, ev->path);
+		buf_add(&p->path, ev->path, strlen(ev->path));
 		if (p->path.bad)
 			buf_release(&p->path);
 	}
 	measure_locked(p, now);
-	if (p->bar)
+}
+
+static void show_locked(struct progress *p, bool bar, uint64_t now)
+{
+	p->told = true;
+	if (bar)
 		draw_locked(p, now);
 	else if (p->options.json)
-		print_json_locked(p, ev, now);
+		print_json_locked(p, now);
+}
+
+static void on_progress(struct progress *p, const struct event *ev)
+{
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(&p->mutex);
+	take_locked(p, ev, now);
+	show_locked(p, p->bar, now);
+	/* Nothing may follow for a long time: a mount goes to the background. */
+	if (p->drawn && strcmp(p->what, "index") == 0 && p->files == p->files_total) {
+		clear_locked(p);
+		fflush(stderr);
+	}
+	pthread_mutex_unlock(&p->mutex);
+}
+
+void progress_tell(struct progress *p, const struct event *ev)
+{
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(&p->mutex);
+	take_locked(p, ev, now);
+	if (now - p->start_ns >= LISTING_NS && (p->list_bar || p->options.json))
+		show_locked(p, p->list_bar, now);
+	pthread_mutex_unlock(&p->mutex);
+}
+
+/* Whoever holds the mutex may wait for a reader of our output; signals must be taken all the same. */
+static bool lock_soon(struct progress *p)
+{
+	uint64_t until = now_ns() + STUCK_NS;
+
+	while (pthread_mutex_trylock(&p->mutex) != 0) {
+		if (now_ns() > until)
+			return false;
+		(void)poll(NULL, 0, 1);
+	}
+	return true;
+}
+
+void progress_tick(struct progress *p)
+{
+	uint64_t now;
+
+	if (!(p->bar || p->options.json) || !lock_soon(p))
+		return;
+	now = now_ns();
+	if (p->told && p->what[0]) {
+		measure_locked(p, now);
+		show_locked(p, p->options.listing ? p->list_bar : p->bar, now);
+	}
 	pthread_mutex_unlock(&p->mutex);
 }
 
@@ -321,19 +447,27 @@ void progress_print(struct progress *p)
 	struct buf line = BUF_INIT;
 	char text[TEXT_LEN];
 
-	pthread_mutex_lock(&p->mutex);
+	if (!lock_soon(p))
+		return;
 	measure_locked(p, now_ns());
+	buf_printf(&line, "vouch %s: ", p->options.command);
 	if (p->what[0] && strcmp(p->what, p->options.command) != 0)
 		buf_printf(&line, "%s: ", p->what);
 	add_numbers(p, &line);
 	buf_printf(&line, "  after %s", text_duration(progress_seconds(p), text));
 	if (p->path.len) {
 		buf_add_str(&line, "  ");
-		buf_add(&line, p->path.p, p->path.len);
+		text_escape(&line, (const char *)p->path.p, p->path.len);
 	}
-	buf_add_u8(&line, '\0');
-	if (!line.bad)
-		say_locked(p, p->options.command, NULL, (const char *)line.p);
+	buf_add_u8(&line, '\n');
+	if (!line.bad) {
+		/* Not by way of standard output: a list's reader may have it wait. */
+		if (p->drawn)
+			fputs("\r\033[K", stderr);
+		p->drawn = false;
+		(void)fwrite(line.p, 1, line.len, stderr);
+		fflush(stderr);
+	}
 	pthread_mutex_unlock(&p->mutex);
 	buf_release(&line);
 }

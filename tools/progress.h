@@ -15,6 +15,7 @@ struct progress_options {
 	const char *command;	/* "backup": in front of each line; must outlive the progress */
 	bool json;
 	bool quiet;		/* no bar, no notes; warnings and damage are always said */
+	bool listing;		/* results go to standard output as they come: progress_tell() keeps out of their way */
 };
 
 MUST_CHECK enum err_code progress_open(const struct progress_options *o, struct progress **out,
@@ -27,8 +28,17 @@ struct store_events progress_events(struct progress *p);
 /** Take the bar away (it comes back with the next event): something else will be printed. */
 void progress_clear(struct progress *p);	/* NULL is allowed */
 
-/** One line of how far it is, whatever the options: the answer to SIGUSR1. */
+/**
+ * How far a command is that lists: files, bytes, path of ev.  A bar only after a second, and where standard output is no
+ * terminal, on which the list itself is to be seen; as NDJSON after a second too.
+ */
+void progress_tell(struct progress *p, const struct event *ev);
+
+/** One line of how far it is, whatever the options: the answer to SIGUSR1.  Gives up where the output is stuck. */
 void progress_print(struct progress *p);
+
+/** Call it about once a second: what is shown must not stand still where nothing is told. */
+void progress_tick(struct progress *p);
 
 /** "vouch COMMAND: KIND: text" on standard error; kind may be NULL.  p may be NULL. */
 void progress_say(struct progress *p, const char *command, const char *kind, const char *text);

@@ -8,42 +8,57 @@
 #include "tools/progress.h"
 
 static atomic_bool cancel;
+static atomic_bool heeded;		/* cancel is looked at */
 static atomic_bool stopping;
 static bool started;
 static pthread_t thread;
 static sigset_t taken;
 
+/* Not by way of the progress: whoever is at work in it may wait for the output's reader. */
+static void end_at_once(const char *text, size_t len)
+{
+	static const char clear[] = "\r\033[K";
+	ssize_t n = 0;
+
+	if (isatty(STDERR_FILENO))
+		n = write(STDERR_FILENO, clear, sizeof(clear) - 1);
+	n += write(STDERR_FILENO, text, len);
+	(void)n;
+	_exit(1);
+}
+
 static void ask_to_stop(void)
 {
+	static const char early[] = "vouch: interrupted before the repository was open\n";
 	static const char again[] = "vouch: stopped at once; nothing that was listed is lost\n";
 
-	if (atomic_exchange(&cancel, true)) {
-		/* What is half written has a temporary name: the next run sweeps it. */
-		ssize_t n = write(STDERR_FILENO, again, sizeof(again) - 1);
-
-		(void)n;
-		_exit(1);
-	}
+	if (!atomic_load(&heeded))
+		end_at_once(early, sizeof(early) - 1);
+	/* What is half written has a temporary name: the next run sweeps it. */
+	if (atomic_exchange(&cancel, true))
+		end_at_once(again, sizeof(again) - 1);
 }
 
 static void *serve(void *arg)
 {
+	static const struct timespec second = { .tv_sec = 1 };
 	struct progress *p = arg;
-	int sig;
 
 	for (;;) {
-		if (sigwait(&taken, &sig))
-			continue;
+		int sig = sigtimedwait(&taken, NULL, &second);
+
 		if (atomic_load(&stopping))
 			return NULL;
 		if (sig == SIGUSR1)
 			progress_print(p);
-		else
+		else if (sig > 0)
 			ask_to_stop();
+		else
+			progress_tick(p);
 	}
 }
 
-enum err_code signals_start(struct progress *p, struct err *e)
+enum err_code signals_start(struct progress *p, bool stop, struct err *e)
 {
 	static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old;
@@ -51,7 +66,7 @@ enum err_code signals_start(struct progress *p, struct err *e)
 
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGUSR1);
-	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
+	for (size_t i = 0; stop && i < sizeof(stops) / sizeof(stops[0]); i++) {
 		/*
 		 * What the parent has ignored (nohup, a shell's background job) stays
 		 * ignored: a blocked signal would be delivered in spite of that.
@@ -66,6 +81,11 @@ enum err_code signals_start(struct progress *p, struct err *e)
 		return err_set(e, ERR_NOMEM, "no thread for signals (error %d)", sys);
 	started = true;
 	return ERR_OK;
+}
+
+void signals_heeded(void)
+{
+	atomic_store(&heeded, true);
 }
 
 void signals_stop(void)

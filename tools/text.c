@@ -215,6 +215,14 @@ const char *text_duration(double seconds, char out[TEXT_LEN])
 	return out;
 }
 
+const char *text_seconds(double seconds, char out[TEXT_LEN])
+{
+	if (!(seconds >= 0 && seconds < 59.5))
+		return text_duration(seconds < 60 ? 60 : seconds, out);
+	(void)snprintf(out, TEXT_LEN, "%.0f s", seconds);
+	return out;
+}
+
 /* Days since 1970 to a date for every int64_t of seconds; gmtime_r fails where the year leaves int. */
 static void time_format(struct vtime t, bool ns, char out[TEXT_LEN])
 {

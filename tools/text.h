@@ -31,6 +31,7 @@ void text_squeeze(struct buf *b, const char *p, size_t len, size_t columns);
 const char *text_size(uint64_t bytes, char out[TEXT_LEN]);	/* "512 B", "1.3 GiB" */
 const char *text_count(uint64_t n, char out[TEXT_LEN]);		/* "78,579" */
 const char *text_duration(double seconds, char out[TEXT_LEN]);	/* "8.1 s", "2:05", "3:02:05" */
+const char *text_seconds(double seconds, char out[TEXT_LEN]);	/* the same, but whole: "8 s" */
 const char *text_time(struct vtime t, char out[TEXT_LEN]);	/* "2026-11-21T02:00:00Z" */
 const char *text_time_ns(struct vtime t, char out[TEXT_LEN]);	/* "2026-11-21T02:00:00.000000000Z" */
 
