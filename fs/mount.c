@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/answer.h"
 #include "fs/control.h"
 #include "fs/fresh.h"
 #include "fs/mountpoint.h"
@@ -289,6 +290,7 @@ static enum err_code serve(struct server *sv, const char *repository,
 {
 	struct fs *fs = &sv->fs;
 	struct store_events store_ev;
+	struct answerer *answerer = NULL;
 	enum err_code rc;
 
 	fuse_set_log_func(on_fuse_log);
@@ -297,6 +299,7 @@ static enum err_code serve(struct server *sv, const char *repository,
 	(void)mallopt(M_MMAP_THRESHOLD, MMAP_MIN);
 	reset_handlers();
 	end_signals(SIG_BLOCK);
+	answer_block();
 	fs->uid = geteuid();
 	fs->gid = getegid();
 	fs->verify_always = sv->options->verify_always;
@@ -323,8 +326,11 @@ static enum err_code serve(struct server *sv, const char *repository,
 	if (!rc)
 		log_on_damage(fs->log, on_damage, fs->control);
 	if (!rc)
+		rc = answer_open(fs, &answerer, e);
+	if (!rc)
 		rc = serve_session(sv, e);
 out:
+	answer_close(answerer);
 	if (rc && sv->detached)
 		log_say(fs->log, EVENT_WARNING, "the mount on %s ends: %s", sv->mountpoint,
 			e ? e->msg : err_name(rc));

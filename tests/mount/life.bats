@@ -305,6 +305,16 @@ time.sleep(60)' "$W/mnt/$full" 3>&-)
 	[ ! -s "$W/log" ]
 }
 
+@test "SIGUSR1: it says in its log what it has read" {
+	mount_logged
+	cat "$W/mnt/latest/large" > /dev/null
+	kill -USR1 "$SERVER"
+	within 10 in_log 'note: since it was mounted: [1-9][0-9]* blocks ([1-9][0-9]* bytes) read'
+	kill -TERM "$SERVER"
+	wait "$SERVER"
+	[ "$(wc -l < "$W/log")" -eq 1 ]
+}
+
 @test "one damaged chunk is an error for its file alone, told in one line" {
 	cp -a "$W/repo" "$W/damaged"
 	python3 "$HERE/flip.py" "$W/damaged" "$W/src/random-a"
