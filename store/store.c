@@ -451,6 +451,7 @@ void store_stats(struct store *s, struct store_stats *out)
 	out->cache_misses = c.misses;
 	out->cache_bytes = c.cache_bytes;
 	out->blocks_ahead = c.blocks_ahead;
+	out->index_written = c.index_written;
 	out->damaged = c.damaged;
 	if (s->backend->ops->space(s->backend, &out->free_bytes, &out->total_bytes, NULL))
 		out->free_bytes = out->total_bytes = 0;

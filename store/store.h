@@ -109,6 +109,7 @@ struct store_stats {
 	uint64_t cache_hits, cache_misses;	/* reads of a chunk whose block was in memory, or not, since open */
 	uint64_t cache_bytes;			/* of blocks in memory now */
 	uint64_t blocks_ahead;			/* of blocks_read: before anybody asked for them */
+	uint64_t index_written;			/* bytes, to index.db and its journal since open */
 	uint64_t damaged;			/* damaged or missing chunks met since open */
 	uint64_t healed;			/* of those made whole again: none yet, nothing heals so far */
 	uint64_t free_bytes, total_bytes;	/* of the medium; 0 where unknown */

@@ -193,7 +193,8 @@ static void print_cost(const struct backup_result *r)
 	       text_size(r->index_bytes, index));
 }
 
-static void print_summary(struct app *a, const struct request *q, const struct backup_result *r)
+static void print_summary(struct app *a, const struct request *q, const struct backup_result *r,
+			  uint64_t index_written)
 {
 	char x[TEXT_LEN], y[TEXT_LEN], z[TEXT_LEN], w[TEXT_LEN];
 	double seconds = progress_seconds(a->progress);
@@ -220,6 +221,8 @@ static void print_summary(struct app *a, const struct request *q, const struct b
 	putchar('\n');
 	if (r->new_chunks)
 		print_cost(r);
+	if (index_written)
+		printf("index     %s written\n", text_size(index_written, x));
 	printf("time      %s", text_duration(seconds, x));
 	if (seconds > 0)
 		printf(", %s/s", text_size((uint64_t)((double)r->bytes / seconds), y));
@@ -228,7 +231,8 @@ static void print_summary(struct app *a, const struct request *q, const struct b
 		printf("errors    %s; each is named above\n", text_count(r->errors, x));
 }
 
-static bool print_json(struct app *a, const struct request *q, const struct backup_result *r)
+static bool print_json(struct app *a, const struct request *q, const struct backup_result *r,
+		       uint64_t index_written)
 {
 	struct jsonout j = jsonout_begin("summary");
 
@@ -251,6 +255,7 @@ static bool print_json(struct app *a, const struct request *q, const struct back
 	jsonout_u64(&j, "table_bytes", r->table_bytes);
 	jsonout_u64(&j, "tree_bytes", r->tree_bytes);
 	jsonout_u64(&j, "index_bytes", r->index_bytes);
+	jsonout_u64(&j, "index_written_bytes", index_written);
 	jsonout_u64(&j, "errors", r->errors);
 	jsonout_real(&j, "seconds", progress_seconds(a->progress));
 	return jsonout_end(&j);
@@ -259,6 +264,7 @@ static bool print_json(struct app *a, const struct request *q, const struct back
 static int backup(struct app *a, struct store *s, const struct request *q)
 {
 	struct backup_result r = { 0 };
+	struct store_stats stats;
 	struct err e = ERR_INIT;
 	int status = STATUS_DONE;
 
@@ -267,10 +273,11 @@ static int backup(struct app *a, struct store *s, const struct request *q)
 		return app_fail(a, &e);
 	}
 	progress_clear(a->progress);
+	store_stats(s, &stats);
 	if (a->json)
-		status = print_json(a, q, &r) ? STATUS_DONE : STATUS_FAILED;
+		status = print_json(a, q, &r, stats.index_written) ? STATUS_DONE : STATUS_FAILED;
 	else if (!a->quiet)
-		print_summary(a, q, &r);
+		print_summary(a, q, &r, stats.index_written);
 	if (status == STATUS_DONE && r.errors)
 		status = STATUS_PARTIAL;
 	snapshot_release(&r.snapshot);

@@ -23,19 +23,26 @@ const char *const catalog_sql[ST_NR] = {
     [ST_PACK_NO] = "SELECT no FROM packs WHERE id = ?1",
     [ST_ADD_PACK] = "INSERT INTO packs(id, kind, len, chunks) VALUES(?1, ?2, ?3, ?4)",
     [ST_DROP_PACK] = "DELETE FROM packs WHERE id = ?1",
-    [ST_ADD_CHUNK] = "INSERT OR IGNORE INTO chunks VALUES(?1, ?2, ?3)",
+    [ST_PACK_LIVE] = "SELECT 1 FROM packs WHERE no = ?1",
     [ST_ADD_RECENT] = "INSERT OR IGNORE INTO recent VALUES(?1, ?2, ?3)",
-    [ST_MERGE] = "INSERT OR IGNORE INTO chunks "
-		 "SELECT key, pack, block FROM recent ORDER BY key, pack, block",
-    [ST_CLEAR_RECENT] = "DELETE FROM recent",
-    [ST_SWEEP_CHUNKS] = "DELETE FROM chunks WHERE pack NOT IN (SELECT no FROM packs)",
+    [ST_CLEAR_RECENT] = "DELETE FROM recent WHERE true",
     [ST_SWEEP_RECENT] = "DELETE FROM recent WHERE pack NOT IN (SELECT no FROM packs)",
-    [ST_FIND] = "SELECT pack, block FROM recent WHERE key = ?1 UNION ALL "
-		"SELECT pack, block FROM chunks WHERE key = ?1 LIMIT ?2",
-    [ST_SUMS] = "SELECT count(no), total(chunks) FROM packs WHERE no > 0",
-    [ST_COUNT_RECENT] = "SELECT count(*) FROM recent WHERE pack > 0",
+    [ST_RECENT] = "SELECT key, pack, block FROM recent ORDER BY key, pack, block",
+    [ST_FIND_RECENT] = "SELECT pack, block FROM recent WHERE key = ?1 LIMIT ?2",
     [ST_KEYS_RECENT] = "SELECT key FROM recent WHERE key >= ?1 ORDER BY key LIMIT ?2",
-    [ST_KEYS_CHUNKS] = "SELECT key FROM chunks WHERE key >= ?1 ORDER BY key LIMIT ?2",
+    [ST_COUNT_RECENT] = "SELECT count(*) FROM recent WHERE pack > 0",
+    [ST_RUNS] = "SELECT no, rows FROM runs ORDER BY no",
+    [ST_ADD_RUN] = "INSERT INTO runs(rows) VALUES(0)",
+    [ST_SET_RUN] = "UPDATE runs SET rows = ?2 WHERE no = ?1",
+    [ST_DROP_RUN] = "DELETE FROM runs WHERE no = ?1",
+    [ST_ADD_PAGE] = "INSERT INTO pages(run, first, data) VALUES(?1, ?2, ?3)",
+    [ST_DROP_PAGES] = "DELETE FROM pages WHERE run = ?1",
+    [ST_NEXT_PAGE] = "SELECT first, data FROM pages WHERE run = ?1 AND first >= ?2 "
+		     "ORDER BY first LIMIT 1",
+    [ST_FIND_PAGES] = "SELECT (SELECT data FROM pages WHERE run = runs.no AND first <= ?1 "
+		      "ORDER BY first DESC LIMIT 1) FROM runs ORDER BY no DESC",
+    [ST_KEYS_PAGES] = "SELECT no, data FROM pages WHERE no > ?1 ORDER BY no LIMIT ?2",
+    [ST_SUMS] = "SELECT count(no), total(chunks) FROM packs WHERE no > 0",
     [ST_PAGES] = "PRAGMA page_count",
 };
 
@@ -182,8 +189,8 @@ static bool read_pack(sqlite3_stmt *st, struct catalog_pack *p)
 	return true;
 }
 
-static enum err_code packs_locked(struct catalog *c, struct catalog_pack **out, size_t *nr,
-				  struct err *e)
+enum err_code catalog_packs_locked(struct catalog *c, struct catalog_pack **out, size_t *nr,
+				   struct err *e)
 {
 	struct catalog_pack *list = NULL;
 	size_t n = 0, cap = 0;
@@ -230,37 +237,115 @@ enum err_code catalog_packs(struct catalog *c, struct catalog_pack **out, size_t
 	enum err_code rc;
 
 	catalog_lock(c);
-	rc = packs_locked(c, out, nr, e);
+	rc = catalog_packs_locked(c, out, nr, e);
 	catalog_unlock(c);
 	return rc;
 }
 
-static enum err_code find_locked(struct catalog *c, uint64_t key, struct catalog_hit *hits,
-				 unsigned max, unsigned *nr, struct err *e)
+/* Rows of packs that are gone stay in their run for a while; their numbers never come again. */
+static enum err_code is_live(struct catalog *c, uint32_t no, bool *live, struct err *e)
 {
 	sqlite3_stmt *st;
-	enum err_code rc = catalog_get(c, ST_FIND, &st, e);
-	unsigned n = 0;
+	enum err_code rc = catalog_get(c, ST_PACK_LIVE, &st, e);
 	int step;
 
 	if (rc)
 		return rc;
-	if (sqlite3_bind_int64(st, 1, (int64_t)key) || sqlite3_bind_int64(st, 2, max)) {
+	if (sqlite3_bind_int64(st, 1, no)) {
 		rc = catalog_db_err(c->db, "find", e);
 		goto out;
 	}
-	while ((step = sqlite3_step(st)) == SQLITE_ROW && n < max) {
+	step = sqlite3_step(st);
+	*live = step == SQLITE_ROW;
+	if (step != SQLITE_ROW && step != SQLITE_DONE)
+		rc = catalog_db_err(c->db, "find", e);
+out:
+	(void)sqlite3_reset(st);
+	return rc;
+}
+
+static enum err_code find_in_recent(struct catalog *c, int64_t key, struct catalog_hit *hits,
+				    unsigned max, unsigned *nr, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, ST_FIND_RECENT, &st, e);
+	int step = SQLITE_ROW;
+
+	if (rc)
+		return rc;
+	if (sqlite3_bind_int64(st, 1, key) || sqlite3_bind_int64(st, 2, max)) {
+		rc = catalog_db_err(c->db, "find", e);
+		goto out;
+	}
+	while (*nr < max && (step = sqlite3_step(st)) == SQLITE_ROW) {
 		int64_t pack = sqlite3_column_int64(st, 0), block = sqlite3_column_int64(st, 1);
 
 		if (pack >= 1 && pack <= UINT32_MAX && block >= 0 && block < PACK_BLOCKS_MAX)
-			hits[n++] = (struct catalog_hit){(uint32_t)pack, (uint32_t)block};
+			hits[(*nr)++] = (struct catalog_hit){(uint32_t)pack, (uint32_t)block};
 	}
 	if (step != SQLITE_DONE && step != SQLITE_ROW)
 		rc = catalog_db_err(c->db, "find", e);
-	else
-		*nr = n;
 out:
 	(void)sqlite3_reset(st);
+	return rc;
+}
+
+static enum err_code find_in_page(struct catalog *c, sqlite3_stmt *st, int64_t key,
+				  struct catalog_hit *hits, unsigned max, unsigned *nr,
+				  struct err *e)
+{
+	struct catalog_row row;
+	const uint8_t *page;
+	enum err_code rc;
+	bool live = false;
+	unsigned n = 0;
+
+	if (sqlite3_column_type(st, 0) == SQLITE_NULL) /* a run that begins after the key */
+		return ERR_OK;
+	rc = catalog_page(st, 0, &page, &n, e);
+	for (unsigned i = rc ? 0 : catalog_page_seek(page, n, key); i < n && *nr < max && !rc; i++) {
+		catalog_page_row(page, i, &row);
+		if (row.key != key)
+			break;
+		rc = is_live(c, row.pack, &live, e);
+		if (!rc && live)
+			hits[(*nr)++] = (struct catalog_hit){row.pack, row.block};
+	}
+	return rc;
+}
+
+/* One statement asks all runs, so that it sees them before or after somebody's merge. */
+static enum err_code find_in_runs(struct catalog *c, int64_t key, struct catalog_hit *hits,
+				  unsigned max, unsigned *nr, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, ST_FIND_PAGES, &st, e);
+	int step = SQLITE_ROW;
+
+	if (rc)
+		return rc;
+	if (sqlite3_bind_int64(st, 1, key))
+		rc = catalog_db_err(c->db, "find", e);
+	while (!rc && *nr < max && (step = sqlite3_step(st)) == SQLITE_ROW)
+		rc = find_in_page(c, st, key, hits, max, nr, e);
+	if (!rc && step != SQLITE_DONE && step != SQLITE_ROW)
+		rc = catalog_db_err(c->db, "find", e);
+	(void)sqlite3_reset(st);
+	return rc;
+}
+
+/* Recent first: rows move from there into runs, not back. */
+static enum err_code find_locked(struct catalog *c, uint64_t key, struct catalog_hit *hits,
+				 unsigned max, unsigned *nr, struct err *e)
+{
+	enum err_code rc;
+	unsigned n = 0;
+
+	rc = find_in_recent(c, (int64_t)key, hits, max, &n, e);
+	if (!rc)
+		rc = find_in_runs(c, (int64_t)key, hits, max, &n, e);
+	if (!rc)
+		*nr = n;
 	return rc;
 }
 
@@ -300,18 +385,18 @@ enum err_code catalog_count(struct catalog *c, uint64_t *chunks, uint64_t *packs
 	return ERR_OK;
 }
 
-static enum err_code keys_locked(struct catalog *c, enum catalog_st which, int64_t from,
-				 uint64_t *keys, size_t max, size_t *nr, struct err *e)
+static enum err_code keys_of_recent(struct catalog *c, struct catalog_scan *at, uint64_t *keys,
+				    size_t max, size_t *nr, struct err *e)
 {
+	int64_t last = at->began ? at->from : INT64_MIN;
 	sqlite3_stmt *st;
-	enum err_code rc = catalog_get(c, which, &st, e);
-	int64_t last = from;
+	enum err_code rc = catalog_get(c, ST_KEYS_RECENT, &st, e);
 	size_t n = 0;
 	int step;
 
 	if (rc)
 		return rc;
-	if (sqlite3_bind_int64(st, 1, from) || sqlite3_bind_int64(st, 2, (int64_t)max)) {
+	if (sqlite3_bind_int64(st, 1, last) || sqlite3_bind_int64(st, 2, (int64_t)max)) {
 		rc = catalog_db_err(c->db, "keys", e);
 		goto out;
 	}
@@ -327,9 +412,53 @@ static enum err_code keys_locked(struct catalog *c, enum catalog_st which, int64
 	}
 	if (step != SQLITE_DONE && step != SQLITE_ROW)
 		rc = catalog_db_err(c->db, "keys", e);
-	else
-		*nr = n;
 out:
+	(void)sqlite3_reset(st);
+	if (rc)
+		return rc;
+	*nr = n;
+	at->began = n == max && last != INT64_MAX;
+	if (at->began) /* places of one key beyond the cut: the key has been told */
+		at->from = last + 1;
+	else
+		*at = (struct catalog_scan){.table = 1};
+	return ERR_OK;
+}
+
+/* Whole pages in order of number, and of the last as much as there is room for: the rest is told next. */
+static enum err_code keys_of_pages(struct catalog *c, struct catalog_scan *at, uint64_t *keys,
+				   size_t max, size_t *nr, struct err *e)
+{
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, ST_KEYS_PAGES, &st, e);
+	int step = SQLITE_ROW;
+	const uint8_t *page;
+	unsigned rows = 0;
+	size_t n = 0;
+
+	if (rc)
+		return rc;
+	if (sqlite3_bind_int64(st, 1, at->from) || sqlite3_bind_int64(st, 2, (int64_t)max))
+		rc = catalog_db_err(c->db, "keys", e);
+	while (!rc && n < max && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		int64_t no = sqlite3_column_int64(st, 0);
+
+		rc = no > at->from ? catalog_page(st, 1, &page, &rows, e)
+				   : err_set(e, ERR_CORRUPT, "index: pages out of order");
+		if (rc)
+			break;
+		for (; at->row < rows && n < max; at->row++)
+			keys[n++] = catalog_page_key(page, at->row);
+		if (at->row >= rows) {
+			at->from = no;
+			at->row = 0;
+		}
+	}
+	if (!rc && step != SQLITE_DONE && step != SQLITE_ROW)
+		rc = catalog_db_err(c->db, "keys", e);
+	if (!rc && step == SQLITE_DONE && n == 0)
+		at->table = 2;
+	*nr = n;
 	(void)sqlite3_reset(st);
 	return rc;
 }
@@ -342,19 +471,21 @@ enum err_code catalog_keys(struct catalog *c, struct catalog_scan *at, uint64_t 
 
 	assert(max > 0);
 	catalog_lock(c);
-	while (at->table < 2 && n == 0 && !rc) {
-		rc = keys_locked(c, at->table == 0 ? ST_KEYS_RECENT : ST_KEYS_CHUNKS,
-				 at->began ? at->from : INT64_MIN, keys, max, &n, e);
-		if (rc)
-			break;
-		at->began = n == max && keys[n - 1] != (uint64_t)INT64_MAX;
-		if (at->began) /* places of one key beyond the cut: the key has been told */
-			at->from = (int64_t)keys[n - 1] + 1;
-		else
-			at->table++;
-	}
+	while (at->table < 2 && n == 0 && !rc)
+		rc = at->table == 0 ? keys_of_recent(c, at, keys, max, &n, e)
+				    : keys_of_pages(c, at, keys, max, &n, e);
 	catalog_unlock(c);
 	if (!rc)
 		*nr = n;
 	return rc;
+}
+
+uint64_t catalog_written(struct catalog *c)
+{
+	uint64_t n;
+
+	catalog_lock(c);
+	n = c->written;
+	catalog_unlock(c);
+	return n;
 }

@@ -3,11 +3,15 @@
  * index.db: which pack and block a chunk may lie in.  A hint, and disposable: whoever gets an answer asks the
  * pack's own table before believing it, and whoever gets none may rebuild.  All SQL of vouch is in catalog.c.
  *
- * Schema 1 (PRAGMA user_version 1, application_id 0x76636831), compared word by word with sqlite_master at open:
+ * Schema 2 (PRAGMA user_version 2, application_id 0x76636831), compared word by word with sqlite_master at open:
  *   meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID       'repository' = id in hex
- *   packs(no INTEGER PRIMARY KEY, id BLOB UNIQUE, kind, len, chunks)
- *   chunks(key INTEGER, pack INTEGER, block INTEGER, PRIMARY KEY (key, pack, block)) WITHOUT ROWID
- *   recent(the same): new rows; moved into chunks in key order when it has grown to an eighth of it (and past 100,000)
+ *   packs(no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB UNIQUE, kind, len, chunks)
+ *   recent(key INTEGER, pack INTEGER, block INTEGER, PRIMARY KEY (key, pack, block)) WITHOUT ROWID
+ *   runs(no INTEGER PRIMARY KEY, rows INTEGER)
+ *   pages(no INTEGER PRIMARY KEY, run INTEGER, first INTEGER, data BLOB), and an index pages_first(run, first)
+ * A few new rows go to recent; many at once, or recent when it is full, become a run: sorted by (key, pack, block), in
+ * pages of some 288 rows of 14 bytes (u64 key, u32 pack, u16 block, little-endian), first being the key each begins
+ * with.  Runs of a size are merged four at a time, so that a row is written about once for each power of four.
  * key is id_key() of the chunk as a signed 64-bit integer.  No row holds more than these 64 bits: the table decides.
  *
  * Any thread may call; a mutex inside covers each call, none is held between calls.  Other processes may use the
@@ -68,6 +72,7 @@ struct catalog_scan {
 	int table;
 	bool began;
 	int64_t from;
+	unsigned row;
 };
 
 /**
@@ -76,6 +81,9 @@ struct catalog_scan {
  */
 MUST_CHECK enum err_code catalog_keys(struct catalog *c, struct catalog_scan *at, uint64_t *keys,
 				      size_t max, size_t *nr, struct err *e);
+
+/** Bytes written to the file and its journal since open, about (headers of journals are not counted). */
+uint64_t catalog_written(struct catalog *c);
 
 /** Packs, and the chunks their rows tell of. */
 MUST_CHECK enum err_code catalog_count(struct catalog *c, uint64_t *chunks, uint64_t *packs,

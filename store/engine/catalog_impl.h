@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the catalog: what catalog.c, catalog_write.c and catalog_schema.c share. Only they include
+/* Inside the catalog: what catalog.c, catalog_write.c, catalog_runs.c and catalog_schema.c share. Only they include
  * this. */
 #ifndef VOUCH_ENGINE_CATALOG_IMPL_H
 #define VOUCH_ENGINE_CATALOG_IMPL_H
@@ -32,17 +32,24 @@ enum catalog_st {
 	ST_PACK_NO,
 	ST_ADD_PACK,
 	ST_DROP_PACK,
-	ST_ADD_CHUNK,
+	ST_PACK_LIVE,
 	ST_ADD_RECENT,
-	ST_MERGE,
 	ST_CLEAR_RECENT,
-	ST_SWEEP_CHUNKS,
 	ST_SWEEP_RECENT,
-	ST_FIND,
-	ST_SUMS,
-	ST_COUNT_RECENT,
+	ST_RECENT,
+	ST_FIND_RECENT,
 	ST_KEYS_RECENT,
-	ST_KEYS_CHUNKS,
+	ST_COUNT_RECENT,
+	ST_RUNS,
+	ST_ADD_RUN,
+	ST_SET_RUN,
+	ST_DROP_RUN,
+	ST_ADD_PAGE,
+	ST_DROP_PAGES,
+	ST_NEXT_PAGE,
+	ST_FIND_PAGES,
+	ST_KEYS_PAGES,
+	ST_SUMS,
 	ST_PAGES,
 	ST_NR
 };
@@ -63,6 +70,7 @@ struct catalog {
 	size_t nr_rows, cap_rows;
 	bool bulk;	 /* between begin and end */
 	bool must_sweep; /* a pack's row was deleted, its chunks' not yet */
+	uint64_t written;  /* bytes, to the file and its journal; counted at each commit */
 	bool recent_known;
 	uint64_t nr_recent;	   /* about: others may add too */
 	uint64_t steps, steps_max; /* in STEP_UNITs, of one statement */
@@ -82,7 +90,31 @@ MUST_CHECK enum err_code catalog_numbers(struct catalog *c, enum catalog_st whic
 					 int nr, struct err *e);
 /** How long a statement may walk, by the file's present size. */
 MUST_CHECK enum err_code catalog_budget(struct catalog *c, struct err *e);
+/** catalog_packs with the mutex held. */
+MUST_CHECK enum err_code catalog_packs_locked(struct catalog *c, struct catalog_pack **out,
+					      size_t *nr, struct err *e);
 MUST_CHECK enum err_code catalog_sums(struct catalog *c, uint64_t *packs, uint64_t *chunks,
 				      struct err *e);
+
+/* catalog_runs.c.  In a transaction, the mutex held. */
+
+/** By key, pack, block. */
+int catalog_cmp_row(const void *a, const void *b);
+
+/** Rows in order, as one run. */
+MUST_CHECK enum err_code catalog_add_run(struct catalog *c, const struct catalog_row *rows,
+					 size_t nr, struct err *e);
+/** Where several runs are of a size: make them one, and so on. */
+MUST_CHECK enum err_code catalog_merge(struct catalog *c, struct err *e);
+/** Packs were dropped: where most rows are of such, write the others anew. */
+MUST_CHECK enum err_code catalog_sweep_runs(struct catalog *c, struct err *e);
+
+/** The page in a column: good until the next step. */
+MUST_CHECK enum err_code catalog_page(struct sqlite3_stmt *st, int col, const uint8_t **at,
+				      unsigned *nr, struct err *e);
+uint64_t catalog_page_key(const uint8_t *at, unsigned i);
+void catalog_page_row(const uint8_t *at, unsigned i, struct catalog_row *out);
+/** The first row whose key is not less; nr where there is none. */
+unsigned catalog_page_seek(const uint8_t *at, unsigned nr, int64_t key);
 
 #endif

@@ -16,7 +16,7 @@
 #include "store/base/hex.h"
 
 #define APPLICATION_ID 0x76636831 /* "vch1" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_MS	       10000
 #define FIELD_LEN_MAX  (1 << 20) /* no field of ours is longer than a table's text */
 #define MEMORY_PATH    ":memory:"
@@ -25,16 +25,18 @@
 static const struct {
 	const char *type, *name, *table, *sql;
 } schema[] = {
-    {"table", "chunks", "chunks",
-     "CREATE TABLE chunks(key INTEGER, pack INTEGER, block INTEGER, "
-     "PRIMARY KEY (key, pack, block)) WITHOUT ROWID"},
     {"table", "meta", "meta", "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID"},
     {"table", "packs", "packs",
-     "CREATE TABLE packs(no INTEGER PRIMARY KEY, id BLOB UNIQUE, kind, len, chunks)"},
+     "CREATE TABLE packs(no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB UNIQUE, kind, len, chunks)"},
+    {"table", "pages", "pages",
+     "CREATE TABLE pages(no INTEGER PRIMARY KEY, run INTEGER, first INTEGER, data BLOB)"},
+    {"index", "pages_first", "pages", "CREATE INDEX pages_first ON pages(run, first)"},
     {"table", "recent", "recent",
      "CREATE TABLE recent(key INTEGER, pack INTEGER, block INTEGER, "
      "PRIMARY KEY (key, pack, block)) WITHOUT ROWID"},
+    {"table", "runs", "runs", "CREATE TABLE runs(no INTEGER PRIMARY KEY, rows INTEGER)"},
     {"index", "sqlite_autoindex_packs_1", "packs", NULL},
+    {"table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"},
 };
 
 enum err_code catalog_db_err(struct sqlite3 *db, const char *what, struct err *e)
@@ -189,7 +191,7 @@ static enum err_code create_tables(sqlite3 *db, const char *repo_hex, struct err
 	char sql[160];
 
 	for (size_t i = 0; i < ARRAY_LEN(schema) && !rc; i++)
-		if (schema[i].sql)
+		if (strncmp(schema[i].name, "sqlite_", 7) != 0) /* those come by themselves */
 			rc = run(db, schema[i].sql, e);
 	(void)snprintf(sql, sizeof(sql), "INSERT INTO meta VALUES('repository', '%s')", repo_hex);
 	if (!rc)

@@ -10,8 +10,9 @@
 #include "store/format/limits.h"
 
 #define BATCH_MAX   (1u << 20) /* rows gathered before they are written: 16 MiB */
-#define RECENT_MIN  100000u    /* recent is merged when it is past this ... */
-#define RECENT_PART 8u	       /* ... and past this part of chunks */
+#define RECENT_MAX  8192u      /* rows of recent, 40 pages of the file, before they become a run ... */
+#define PAGE_LEN    4096u      /* SQLite's own choice, for files we make */
+#define RUN_MIN	    4096u      /* ... and of a batch that becomes one at once */
 
 /* Everything since BEGIN is undone; a rebuild's caller begins anew. */
 static void roll_back(struct catalog *c)
@@ -36,32 +37,19 @@ static enum err_code begin(struct catalog *c, struct err *e)
 	return rc ? rc : catalog_run(c, ST_BEGIN, e);
 }
 
-static int cmp_row(const void *pa, const void *pb)
-{
-	const struct catalog_row *a = pa, *b = pb;
-
-	if (a->key != b->key)
-		return a->key < b->key ? -1 : 1;
-	if (a->pack != b->pack)
-		return a->pack < b->pack ? -1 : 1;
-	return a->block < b->block ? -1 : a->block > b->block;
-}
-
-static enum err_code write_rows(struct catalog *c, enum catalog_st which, struct err *e)
+static enum err_code add_recent(struct catalog *c, struct err *e)
 {
 	sqlite3_stmt *st;
-	enum err_code rc = catalog_get(c, which, &st, e);
+	enum err_code rc = catalog_get(c, ST_ADD_RECENT, &st, e);
 
 	for (size_t i = 0; i < c->nr_rows && !rc; i++) {
 		const struct catalog_row *r = &c->rows[i];
 
-		if (i > 0 && cmp_row(r - 1, r) == 0)
-			continue;
 		if (sqlite3_bind_int64(st, 1, r->key) || sqlite3_bind_int64(st, 2, r->pack) ||
 		    sqlite3_bind_int64(st, 3, r->block))
-			return catalog_db_err(c->db, catalog_sql[which], e);
+			return catalog_db_err(c->db, "recent", e);
 		c->steps = 0;
-		rc = catalog_finish(c, which, e);
+		rc = catalog_finish(c, ST_ADD_RECENT, e);
 	}
 	return rc;
 }
@@ -81,77 +69,134 @@ static enum err_code count_recent(struct catalog *c, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code merge(struct catalog *c, struct err *e)
+/* Rows that are not ours are left behind: the index is a hint. */
+static enum err_code read_recent(struct catalog *c, struct catalog_row *rows, size_t max,
+				 size_t *nr, struct err *e)
 {
-	enum err_code rc = catalog_run(c, ST_MERGE, e);
+	sqlite3_stmt *st;
+	enum err_code rc = catalog_get(c, ST_RECENT, &st, e);
+	int step = SQLITE_ROW;
+	size_t n = 0;
 
+	if (rc)
+		return rc;
+	while (n < max && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		int64_t pack = sqlite3_column_int64(st, 1), block = sqlite3_column_int64(st, 2);
+
+		if (pack < 1 || pack > UINT32_MAX || block < 0 || block >= PACK_BLOCKS_MAX)
+			continue;
+		rows[n++] = (struct catalog_row){
+		    .key = sqlite3_column_int64(st, 0),
+		    .pack = (uint32_t)pack,
+		    .block = (uint32_t)block,
+		};
+	}
+	if (step != SQLITE_DONE && step != SQLITE_ROW)
+		rc = catalog_db_err(c->db, "recent", e);
+	*nr = n;
+	(void)sqlite3_reset(st);
+	return rc;
+}
+
+/* recent becomes a run.  Others may have added to it since it was counted. */
+static enum err_code move_recent(struct catalog *c, struct err *e)
+{
+	struct catalog_row *rows = NULL;
+	enum err_code rc;
+	size_t nr = 0;
+
+	c->recent_known = false;
+	rc = count_recent(c, e);
+	if (rc || c->nr_recent == 0)
+		return rc;
+	rows = reallocarray(NULL, (size_t)c->nr_recent, sizeof(*rows));
+	if (!rows)
+		return err_set(e, ERR_NOMEM, "index: rows of recent");
+	rc = read_recent(c, rows, (size_t)c->nr_recent, &nr, e);
+	if (!rc && nr > 0) {
+		qsort(rows, nr, sizeof(rows[0]), catalog_cmp_row); /* as a hostile file may not be */
+		rc = catalog_add_run(c, rows, nr, e);
+	}
 	if (!rc)
 		rc = catalog_run(c, ST_CLEAR_RECENT, e);
 	if (!rc)
 		c->nr_recent = 0;
+	free(rows);
 	return rc;
 }
 
 /*
- * Write what was gathered, in key order.  A large run goes straight into
- * chunks, where one pass touches each page once; a small one into recent, which
- * stays small enough to be in memory.
+ * Write what was gathered, in key order.  Rows strewn over a large tree would
+ * have nearly every page of it journaled and written again for each batch.
  */
 static enum err_code flush_rows(struct catalog *c, struct err *e)
 {
-	uint64_t packs, chunks, part;
+	bool run = c->nr_rows >= RUN_MIN;
 	enum err_code rc;
 
 	if (c->nr_rows == 0)
 		return ERR_OK;
-	rc = catalog_sums(c, &packs, &chunks, e);
-	if (!rc)
-		rc = count_recent(c, e);
+	rc = count_recent(c, e);
 	if (!rc)
 		rc = catalog_budget(c, e);
 	if (rc)
 		return rc;
-	qsort(c->rows, c->nr_rows, sizeof(c->rows[0]), cmp_row);
-	part = chunks / RECENT_PART > RECENT_MIN ? chunks / RECENT_PART : RECENT_MIN;
-	if (c->nr_rows >= RECENT_MIN && c->nr_rows >= part / 4) {
-		rc = write_rows(c, ST_ADD_CHUNK, e);
+	qsort(c->rows, c->nr_rows, sizeof(c->rows[0]), catalog_cmp_row);
+	if (run) {
+		rc = catalog_add_run(c, c->rows, c->nr_rows, e);
 	} else {
-		rc = write_rows(c, ST_ADD_RECENT, e);
+		rc = add_recent(c, e);
 		c->nr_recent += c->nr_rows;
-		if (!rc && c->nr_recent > part)
-			rc = merge(c, e);
+		run = c->nr_recent > RECENT_MAX;
+		if (!rc && run)
+			rc = move_recent(c, e);
 	}
 	if (!rc)
 		c->nr_rows = 0;
-	return rc;
+	return rc || !run ? rc : catalog_merge(c, e);
 }
 
-/* One scan for any number of dropped packs; before a new row can take one's number. */
 static enum err_code sweep(struct catalog *c, struct err *e)
 {
 	enum err_code rc;
 
 	if (!c->must_sweep)
 		return ERR_OK;
-	rc = flush_rows(c, e); /* they may be of a pack that was added and dropped at once */
+	rc = catalog_run(c, ST_SWEEP_RECENT, e);
 	if (!rc)
-		rc = catalog_run(c, ST_SWEEP_CHUNKS, e);
-	if (!rc)
-		rc = catalog_run(c, ST_SWEEP_RECENT, e);
+		rc = catalog_sweep_runs(c, e);
 	if (!rc)
 		c->must_sweep = false;
 	c->recent_known = false;
 	return rc;
 }
 
+/* The journal is whole when the transaction is about to end: what is left for COMMIT is to write the pages. */
+static uint64_t journal_len(struct catalog *c)
+{
+	sqlite3_file *f = NULL;
+	sqlite3_int64 len = 0;
+
+	if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) != SQLITE_OK ||
+	    !f || !f->pMethods || f->pMethods->xFileSize(f, &len) != SQLITE_OK || len < 0)
+		return 0;
+	return (uint64_t)len;
+}
+
 static enum err_code commit(struct catalog *c, struct err *e)
 {
 	enum err_code rc = flush_rows(c, e);
+	int pages = 0, most = 0;
+	uint64_t journal;
 
 	if (!rc)
 		rc = sweep(c, e);
-	if (!rc)
-		rc = catalog_run(c, ST_COMMIT, e);
+	if (rc)
+		return rc;
+	journal = journal_len(c);
+	rc = catalog_run(c, ST_COMMIT, e);
+	if (sqlite3_db_status(c->db, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &most, 1) == SQLITE_OK)
+		c->written += journal + (uint64_t)pages * PAGE_LEN;
 	return rc;
 }
 
@@ -250,9 +295,7 @@ static enum err_code add_pack_locked(struct catalog *c, const struct object_id *
 
 	if (rc)
 		return rc;
-	rc = sweep(c, e);
-	if (!rc)
-		rc = find_pack(c, id, no, e);
+	rc = find_pack(c, id, no, e);
 	if (!rc && *no == 0) {
 		rc = add_pack_row(c, id, t, no, e);
 		if (!rc)

@@ -10,7 +10,8 @@
 
 #define CACHE_BYTES  (32u << 20)
 #define TABLE_BYTES  (16u << 20)
-#define FILTER_BYTES (24u << 20)
+#define FILTER_BYTES (160u << 20) /* 110 million chunks at 12 bits each; not touched where there are fewer */
+#define FILTER_KEYS  (4u * (uint64_t)FILTER_BYTES / 3u) /* at 6 bits each: with more it would mostly say "perhaps" */
 #define FILTER_AFTER 256u /* queries that said "not there" before a filter is worth loading */
 #define HITS_MAX     16u
 #define KEYS_SLICE   8192u
@@ -137,11 +138,16 @@ static enum err_code fill_filter(struct chunks *c, struct filter *f)
 {
 	struct catalog_scan at = {0};
 	uint64_t *keys = malloc(KEYS_SLICE * sizeof(*keys));
+	uint64_t chunks = 0, packs = 0;
 	uint32_t *ords = NULL;
 	size_t nr = 0;
 	enum err_code rc;
 
-	rc = keys && c->catalog ? ERR_OK : ERR_NOMEM;
+	rc = keys && c->catalog ? catalog_count(c->catalog, &chunks, &packs, NULL) : ERR_NOMEM;
+	if (!rc && chunks > FILTER_KEYS)
+		rc = ERR_LIMIT;
+	if (!rc) /* a row's number is no promise: a sparse level costs its zeros no memory until they are set */
+		filter_reserve(f, chunks);
 	while (!rc) {
 		rc = catalog_keys(c->catalog, &at, keys, KEYS_SLICE, &nr, NULL);
 		if (rc || nr == 0)
@@ -442,11 +448,13 @@ void chunks_stats(struct chunks *c, struct chunks_stats *out)
 	    .misses = atomic_load(&c->misses),
 	    .blocks_ahead = atomic_load(&c->blocks_ahead),
 	    .cache_bytes = cache_bytes(c->cache),
+	    .index_written = atomic_load(&c->index_written),
 	};
 	if (!cat)
 		return;
 	if (stat(c->index_path, &st) == 0)
 		out->index_bytes = (uint64_t)st.st_size;
+	out->index_written += catalog_written(cat);
 	if (catalog_count(cat, &out->chunks, &out->packs, NULL))
 		out->chunks = out->packs = 0; /* busy: statistics are not worth an error */
 	chunks_catalog_put(c);

@@ -90,6 +90,7 @@ struct chunks_stats {
 	uint64_t blocks_ahead;			/* of blocks_read: before anybody asked */
 	uint64_t cache_bytes;			/* in memory now */
 	uint64_t index_bytes;			/* of the file index.db; 0 where there is none */
+	uint64_t index_written;			/* bytes, to index.db and its journal since open */
 };
 void chunks_stats(struct chunks *c, struct chunks_stats *out);
 

@@ -86,6 +86,7 @@ struct chunks {
 
 	atomic_uint_fast64_t blocks_read, bytes_read, bytes_checked, nr_events;
 	atomic_uint_fast64_t hits, misses, blocks_ahead;
+	atomic_uint_fast64_t index_written; /* by catalogs that were let go */
 };
 
 void chunks_lock(struct chunks *c);

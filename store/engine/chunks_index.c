@@ -35,6 +35,8 @@ static void uninstall(struct chunks *c)
 		if (pthread_cond_wait(&c->changed, &c->mutex) != 0)
 			abort();
 	chunks_unlock(c);
+	if (old)
+		atomic_fetch_add(&c->index_written, catalog_written(old));
 	catalog_close(old);
 }
 

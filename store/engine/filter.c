@@ -12,6 +12,7 @@
 struct level {
 	uint64_t *words;
 	uint64_t nr_lines, nr_keys;
+	bool by_key; /* lines go up with the keys */
 };
 
 struct filter {
@@ -44,7 +45,9 @@ void filter_close(struct filter *f)
 
 /*
  * Keys come in any order, sorted too: were lines chosen by their high bits, a
- * level would be filled with neighbours that all fall into the same few lines.
+ * level that is one of many would be filled with neighbours that all fall into
+ * the same few lines.  One that was reserved for all keys is filled from end to
+ * end by sorted ones: no line has to come from memory twice.
  */
 static uint64_t mix(uint64_t key)
 {
@@ -52,9 +55,11 @@ static uint64_t mix(uint64_t key)
 	return key ^ key >> 29;
 }
 
-static uint64_t *line_of(const struct level *l, uint64_t h)
+static uint64_t *line_of(const struct level *l, uint64_t key, uint64_t h)
 {
-	return l->words + LINE_WORDS * (size_t)(((unsigned __int128)h * l->nr_lines) >> 64);
+	unsigned __int128 at = l->by_key ? key : h;
+
+	return l->words + LINE_WORDS * (size_t)((at * l->nr_lines) >> 64);
 }
 
 /* 9 bits for each probe, not those that chose the line. */
@@ -63,9 +68,9 @@ static uint64_t probes(uint64_t h)
 	return h * 0xD6E8FEB86659FD93u >> 10;
 }
 
-static bool level_has(const struct level *l, uint64_t hash)
+static bool level_has(const struct level *l, uint64_t key, uint64_t hash)
 {
-	const uint64_t *line = line_of(l, hash);
+	const uint64_t *line = line_of(l, key, hash);
 	uint64_t h = probes(hash);
 
 	for (int i = 0; i < PROBES; i++, h >>= 9)
@@ -74,9 +79,8 @@ static bool level_has(const struct level *l, uint64_t hash)
 	return true;
 }
 
-static bool grow(struct filter *f)
+static bool add_level(struct filter *f, uint64_t lines)
 {
-	uint64_t lines = (uint64_t)FIRST_LINES << f->nr_levels;
 	size_t bytes = (size_t)lines * LINE_WORDS * sizeof(uint64_t);
 	struct level *l = &f->level[f->nr_levels];
 
@@ -96,12 +100,45 @@ static bool grow(struct filter *f)
 	return true;
 }
 
+static bool grow(struct filter *f)
+{
+	return add_level(f, (uint64_t)FIRST_LINES << f->nr_levels);
+}
+
+void filter_reserve(struct filter *f, uint64_t nr)
+{
+	uint64_t lines = nr / LINE_KEYS + 1, most = f->max_bytes / (LINE_WORDS * sizeof(uint64_t));
+
+	if (lines > most)
+		lines = most;
+	if (f->nr_levels > 0 || lines <= FIRST_LINES)
+		return;
+	if (add_level(f, lines))
+		f->level[0].by_key = true;
+	else
+		f->full = false; /* smaller ones, while there is memory for them */
+}
+
+/* False where all of its bits were set already. */
+static bool level_add(struct level *l, uint64_t key)
+{
+	uint64_t hash = mix(key), h = probes(hash), fresh = 0;
+	uint64_t *line = line_of(l, key, hash);
+
+	for (int i = 0; i < PROBES; i++, h >>= 9) {
+		uint64_t bit = (uint64_t)1 << (h & 63);
+
+		fresh |= bit & ~line[(h >> 6) & 7];
+		line[(h >> 6) & 7] |= bit;
+	}
+	return fresh != 0;
+}
+
 void filter_add(struct filter *f, uint64_t key)
 {
 	struct level *l = f->nr_levels ? &f->level[f->nr_levels - 1] : NULL;
-	uint64_t *line, h;
 
-	if (filter_has(f, key))
+	if (f->blind || (f->nr_levels > 1 && filter_has(f, key)))
 		return;
 	if ((!l || l->nr_keys >= l->nr_lines * LINE_KEYS) && grow(f))
 		l = &f->level[f->nr_levels - 1];
@@ -109,11 +146,8 @@ void filter_add(struct filter *f, uint64_t key)
 		f->blind = true;
 		return;
 	}
-	line = line_of(l, mix(key));
-	h = probes(mix(key));
-	for (int i = 0; i < PROBES; i++, h >>= 9)
-		line[(h >> 6) & 7] |= (uint64_t)1 << (h & 63);
-	l->nr_keys++;
+	if (level_add(l, key))
+		l->nr_keys++;
 }
 
 bool filter_has(const struct filter *f, uint64_t key)
@@ -123,7 +157,7 @@ bool filter_has(const struct filter *f, uint64_t key)
 	if (f->blind)
 		return true;
 	for (unsigned i = f->nr_levels; i-- > 0;)
-		if (level_has(&f->level[i], h))
+		if (level_has(&f->level[i], key, h))
 			return true;
 	return false;
 }

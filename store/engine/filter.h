@@ -19,6 +19,9 @@ struct filter;
 MUST_CHECK enum err_code filter_open(size_t max_bytes, struct filter **out, struct err *e);
 void filter_close(struct filter *f); /* NULL is allowed */
 
+/** So many keys will come: one level for all of them, with one question to ask.  Before the first. */
+void filter_reserve(struct filter *f, uint64_t nr);
+
 /** Where there is no memory left, everything is "perhaps" from now on. */
 void filter_add(struct filter *f, uint64_t key);
 bool filter_has(const struct filter *f, uint64_t key);

@@ -209,7 +209,7 @@ static void test_bulk(void **state)
 
 static uint64_t rows_of(const char *table)
 {
-	char sql[64];
+	char sql[128];
 	sqlite3 *db;
 	sqlite3_stmt *st;
 	uint64_t n;
@@ -224,38 +224,127 @@ static uint64_t rows_of(const char *table)
 	return n;
 }
 
-/* Small packs gather in recent; past 100,000 rows they move to chunks; a large batch goes there at
- * once. */
+/* A few rows gather in recent; past 8192 of them, or many at once, they become a run; four of a size become one. */
 static void test_merge_and_scan(void **state)
 {
 	struct catalog *c = must_open(false);
 	struct catalog_scan at = {0};
-	struct packtable t[5];
+	struct packtable t[9];
 	struct err e = ERR_INIT;
 	uint64_t keys[1000], seen = 0;
-	uint32_t no[5];
+	uint32_t no[9];
 	size_t nr;
 
 	(void)state;
-	for (uint8_t i = 0; i < 4; i++) {
-		make_table(i, 10000, &t[i]);
+	for (uint8_t i = 0; i < 3; i++) {
+		make_table(i, 2000, &t[i]);
 		no[i] = must_add(c, i, &t[i]);
 	}
+	assert_int_equal(rows_of("runs"), 3);
+	for (uint8_t i = 3; i < 9; i++) {
+		make_table(i, 1000, &t[i]);
+		no[i] = must_add(c, i, &t[i]);
+		if (i < 5) {
+			assert_int_equal(rows_of("recent"), 3000 * (i - 2));
+			assert_int_equal(rows_of("runs"), 3);
+		} else if (i == 5) {
+			assert_int_equal(rows_of("recent"), 0);
+			assert_int_equal(rows_of("runs"), 1);
+		}
+	}
 	assert_int_equal(rows_of("recent"), 0);
-	assert_int_equal(rows_of("chunks"), 120000);
-	make_table(4, 1000, &t[4]);
-	no[4] = must_add(c, 4, &t[4]);
-	assert_int_equal(rows_of("recent"), 3000);
-	for (int i = 0; i < 5; i++)
+	assert_int_equal(rows_of("runs"), 2);
+	assert_int_equal(rows_of("pages WHERE run NOT IN (SELECT no FROM runs)"), 0);
+	for (int i = 0; i < 9; i++)
 		assert_found(c, &t[i], no[i]);
 	do {
 		assert_int_equal(catalog_keys(c, &at, keys, 1000, &nr, &e), ERR_OK);
 		seen += nr;
 	} while (nr > 0);
-	assert_int_equal(seen, 123000);
+	assert_int_equal(seen, 36000);
+	assert_true(catalog_written(c) > 36000 * 14);
 	catalog_close(c);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 9; i++)
 		free_table(&t[i]);
+}
+
+/* More places of one key than a page takes: those that are asked for are there, and so are its neighbours. */
+static void test_same_key(void **state)
+{
+	struct catalog *c = must_open(false);
+	struct catalog_hit hits[4];
+	struct packtable t;
+	struct err e = ERR_INIT;
+	unsigned nr;
+
+	(void)state;
+	make_table(1, 2000, &t);
+	for (uint32_t i = 3000; i < 4500; i++)
+		memset(t.chunks[i].id.b, 0x35, 8);
+	must_add(c, 1, &t);
+	assert_int_equal(rows_of("runs"), 1);
+	assert_int_equal(catalog_find(c, 0x3535353535353535u, hits, 4, &nr, &e), ERR_OK);
+	assert_int_equal(nr, 4);
+	for (uint32_t i = 0; i < 6000; i++) {
+		assert_int_equal(catalog_find(c, id_key(&t.chunks[i].id), hits, 4, &nr, &e),
+				 ERR_OK);
+		assert_int_equal(nr, i >= 3000 && i < 4500 ? 4 : 1);
+	}
+	free_table(&t);
+	catalog_close(c);
+}
+
+/* Rows of dropped packs are not told, and go when they are the most. */
+static void test_dropped_rows(void **state)
+{
+	struct catalog *c = must_open(false);
+	struct packtable t[8];
+	struct err e = ERR_INIT;
+	uint32_t no[8];
+
+	(void)state;
+	for (uint8_t i = 0; i < 8; i++) {
+		make_table(i, 4000, &t[i]);
+		no[i] = must_add(c, i, &t[i]);
+	}
+	for (uint8_t i = 0; i < 7; i++) {
+		struct object_id id = pack_id(i);
+		uint64_t pages = rows_of("pages");
+
+		assert_int_equal(catalog_drop_pack(c, &id, &e), ERR_OK);
+		if (i == 0)
+			assert_int_equal(rows_of("pages"), pages);
+	}
+	assert_true(rows_of("pages") < 150);
+	for (int i = 0; i < 8; i++)
+		assert_found(c, &t[i], i < 7 ? 0 : no[i]);
+	assert_true(must_add(c, 1, &t[1]) > no[7]);
+	catalog_close(c);
+	for (int i = 0; i < 8; i++)
+		free_table(&t[i]);
+}
+
+/* What a small batch costs does not grow with what is there. */
+static void test_written(void **state)
+{
+	struct catalog *c = must_open(false);
+	uint64_t before, first, rest;
+	struct packtable t;
+
+	(void)state;
+	before = catalog_written(c);
+	for (uint8_t i = 0; i < 100; i++) {
+		make_table(i, 2000, &t);
+		must_add(c, i, &t);
+		free_table(&t);
+		if (i == 9)
+			first = catalog_written(c) - before;
+	}
+	rest = catalog_written(c) - before;
+	assert_true(first > 60000 * 14);
+	/* 600,000 rows of 14 bytes: once in a run for each power of four, once in a journal when that run goes */
+	assert_true(rest < 600000u * 14u * 10u);
+	catalog_close(c);
 }
 
 static void test_scan_edges(void **state)
@@ -296,7 +385,7 @@ static const struct row {
 } rows[] = {
     {"as it was", SQL, "SELECT 1", ERR_OK},
     {"vacuumed", SQL, "VACUUM", ERR_OK},
-    {"trigger", SQL, "CREATE TRIGGER t AFTER INSERT ON packs BEGIN DELETE FROM chunks; END",
+    {"trigger", SQL, "CREATE TRIGGER t AFTER INSERT ON packs BEGIN DELETE FROM pages; END",
      ERR_CORRUPT},
     {"view", SQL, "CREATE VIEW v AS SELECT 1", ERR_CORRUPT},
     {"table too many", SQL, "CREATE TABLE zz(a)", ERR_CORRUPT},
@@ -308,7 +397,8 @@ static const struct row {
      ERR_CORRUPT},
     {"analysed", SQL, "ANALYZE", ERR_CORRUPT},
     {"application_id", SQL, "PRAGMA application_id=1", ERR_CORRUPT},
-    {"user_version newer", SQL, "PRAGMA user_version=2", ERR_CORRUPT},
+    {"user_version newer", SQL, "PRAGMA user_version=3", ERR_CORRUPT},
+    {"user_version older", SQL, "PRAGMA user_version=1", ERR_CORRUPT},
     {"no repository", SQL, "DELETE FROM meta", ERR_CORRUPT},
     {"repository a blob", SQL, "UPDATE meta SET value = CAST(value AS BLOB)", ERR_CORRUPT},
     {"write-ahead mode", SQL, "PRAGMA journal_mode=WAL", ERR_CORRUPT},
@@ -486,10 +576,17 @@ static void test_bad_rows(void **state)
 	    "UPDATE packs SET kind = 3",      "UPDATE packs SET len = -1",
 	    "UPDATE packs SET len = 1 << 40", "UPDATE packs SET chunks = 1 << 40",
 	};
+	static const char *const bad_pages[] = {
+	    "INSERT INTO pages VALUES(1, 1, 5, x'')",
+	    "INSERT INTO pages VALUES(1, 1, 5, NULL); UPDATE pages SET data = 'fourteen bytes'",
+	    "INSERT INTO pages VALUES(1, 1, 5, zeroblob(13))",
+	    "INSERT INTO pages VALUES(1, 1, 5, zeroblob(14 * 353))",
+	};
 	struct catalog_pack *list;
 	struct catalog_hit hits[4];
 	struct catalog *c;
 	struct err e = ERR_INIT;
+	enum err_code rc;
 	unsigned nr;
 	size_t n;
 
@@ -502,12 +599,28 @@ static void test_bad_rows(void **state)
 		assert_int_equal(catalog_packs(c, &list, &n, NULL), ERR_CORRUPT);
 		catalog_close(c);
 	}
-	exec("INSERT INTO chunks VALUES(5, -1, 0); INSERT INTO chunks VALUES(5, 1, 1 << 40);"
-	     "INSERT INTO chunks VALUES(5, 'x', 'y'); INSERT INTO recent VALUES(5, 1 << 40, 0)");
+	exec("INSERT INTO recent VALUES(5, -1, 0); INSERT INTO recent VALUES(5, 1, 1 << 40);"
+	     "INSERT INTO recent VALUES(5, 'x', 'y'); INSERT INTO recent VALUES(5, 1 << 40, 0)");
 	c = must_open(false);
 	assert_int_equal(catalog_find(c, 5, hits, 4, &nr, &e), ERR_OK);
 	assert_int_equal(nr, 0);
 	catalog_close(c);
+	for (size_t i = 0; i < ARRAY_LEN(bad_pages); i++) {
+		struct catalog_scan at = {0};
+		uint64_t keys[8];
+
+		(void)unlink(path);
+		make_db();
+		exec("INSERT INTO runs VALUES(1, 1)");
+		exec(bad_pages[i]);
+		c = must_open(false);
+		assert_int_equal(catalog_find(c, 5, hits, 4, &nr, NULL), ERR_CORRUPT);
+		do {
+			rc = catalog_keys(c, &at, keys, 8, &n, NULL);
+		} while (!rc && n > 0);
+		assert_int_equal(rc, ERR_CORRUPT);
+		catalog_close(c);
+	}
 }
 
 /* Damage met after opening: an error, never a crash; every page in turn is overwritten. */
@@ -572,36 +685,33 @@ static void point_to(int fd, off_t at, uint32_t to)
 	assert_int_equal(pwrite(fd, p, sizeof(p), at), sizeof(p));
 }
 
-/* A tree whose every pointer leads to one child, five levels deep: more rows than a year can walk.
- */
+/* A tree whose every pointer leads to one child, levels deep: more rows than a year can walk. */
 static void test_endless(void **state)
 {
 	struct catalog *c = must_open(false);
 	struct object_id id = pack_id(200);
 	off_t inner[64], size;
 	struct packtable t, none;
-	struct err e = ERR_INIT;
 	size_t nr = 0;
 	uint8_t type;
 	int fd;
 
 	(void)state;
-	make_table(3, 10000, &t);
-	assert_int_equal(catalog_begin(c, &e), ERR_OK);
-	for (uint8_t i = 0; i < 4; i++)
-		must_add(c, i, &t);
 	make_table(4, 0, &none);
-	must_add(c, 200, &none); /* dropping it walks all rows, and deletes none */
-	assert_int_equal(catalog_end(c, &e), ERR_OK);
+	must_add(c, 200, &none); /* dropping it walks all rows of recent, and deletes none */
+	make_table(3, 1, &t);
+	must_add(c, 1, &t);
 	catalog_close(c);
 	free_table(&t);
 	free_table(&none);
+	exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000) "
+	     "INSERT INTO recent SELECT i, 2, i FROM n");
 
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	size = lseek(fd, 0, SEEK_END);
 	for (off_t at = 4096; at < size && nr < ARRAY_LEN(inner); at += 4096) {
 		assert_int_equal(pread(fd, &type, 1, at), 1);
-		if (type == 2) /* of chunks, the only table that is more than a leaf */
+		if (type == 2) /* of recent, the only such table that is more than a leaf */
 			inner[nr++] = at;
 	}
 	assert_true(nr >= 4);
@@ -725,6 +835,7 @@ int main(void)
 {
 	static const struct CMUnitTest fixed[] = {
 	    T(test_add_find_drop), T(test_bulk),   T(test_merge_and_scan), T(test_scan_edges),
+	    T(test_same_key), T(test_dropped_rows), T(test_written),
 	    T(test_not_there),	   T(test_modes),  T(test_bad_rows),	   T(test_damage_later),
 	    T(test_endless),	   T(test_killed), T(test_memory),	   T(test_threads),
 	};

@@ -131,8 +131,8 @@ static const struct row {
     {"index garbage", GARBAGE, NULL},
     {"index empty", EMPTY, NULL},
     {"index a folder", FOLDER, NULL},
-    {"no rows at all", SQL, "DELETE FROM packs; DELETE FROM recent; DELETE FROM chunks"},
-    {"packs known, chunks not", SQL, "DELETE FROM recent; DELETE FROM chunks"},
+    {"no rows at all", SQL, "DELETE FROM packs; DELETE FROM recent; DELETE FROM pages"},
+    {"packs known, chunks not", SQL, "DELETE FROM recent; DELETE FROM pages"},
     {"one pack's chunks missing", SQL, "DELETE FROM recent WHERE pack = 2"},
     {"packs swapped", SQL, "UPDATE recent SET pack = 3 - pack"},
     {"numbers swapped", SQL,
@@ -146,7 +146,7 @@ static const struct row {
      "UPDATE recent SET pack = 5"},
     {"many wrong hits", SQL,
      "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 50)"
-     "INSERT OR IGNORE INTO chunks SELECT key, 1, 1000 + i FROM recent, n"},
+     "INSERT OR IGNORE INTO recent SELECT key, 1, 1000 + i FROM recent, n"},
     {"another schema", SQL, "CREATE TABLE zz(a)"},
     {"row of nonsense", SQL, "UPDATE packs SET kind = 9"},
     {"same pack, wrong length", SQL, "UPDATE packs SET len = 1, chunks = 1"},
@@ -604,7 +604,7 @@ static void test_beside(void **state)
 
 	(void)state;
 	assert_true(have(1));
-	box_sql(&box, "DELETE FROM chunks; DELETE FROM recent");
+	box_sql(&box, "DELETE FROM pages; DELETE FROM recent");
 	for (uint64_t s = 2; s <= NR; s++)
 		assert_true(have(s));
 	assert_true(have(NR)); /* the same again */

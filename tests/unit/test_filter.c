@@ -67,6 +67,42 @@ static void test_sorted(void **state)
 	filter_close(f);
 }
 
+/* One level for all that come, sorted or not, and others when there are more. */
+static void test_reserved(void **state)
+{
+	static uint64_t keys[300000];
+	struct filter *f = NULL;
+	unsigned wrong = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < 300000; i++)
+		keys[i] = key(i);
+	qsort(keys, 200000, sizeof(keys[0]), cmp);
+	assert_int_equal(filter_open(24 << 20, &f, NULL), ERR_OK);
+	filter_reserve(f, 200000);
+	assert_true(filter_bytes(f) >= 300000 && filter_bytes(f) < 310000);
+	for (size_t i = 0; i < 200000; i++)
+		filter_add(f, keys[i]);
+	assert_true(filter_bytes(f) < 310000);
+	for (uint64_t i = 300000; i < 400000; i++)
+		wrong += filter_has(f, key(i));
+	assert_true(wrong < 1500); /* 1.5 % of one level */
+	for (size_t i = 200000; i < 300000; i++)
+		filter_add(f, keys[i]);
+	for (size_t i = 0; i < 300000; i++)
+		assert_true(filter_has(f, keys[i]));
+	filter_close(f);
+	/* More than there may be room for. */
+	assert_int_equal(filter_open(100000, &f, NULL), ERR_OK);
+	filter_reserve(f, UINT64_MAX);
+	assert_true(filter_bytes(f) <= 100000);
+	for (size_t i = 0; i < 300000; i++)
+		filter_add(f, keys[i]);
+	for (size_t i = 0; i < 300000; i++)
+		assert_true(filter_has(f, keys[i]));
+	filter_close(f);
+}
+
 static void test_bounded(void **state)
 {
 	struct filter *f = NULL;
@@ -119,7 +155,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_never_false_negative),
 	    cmocka_unit_test(test_sorted),
-	    cmocka_unit_test(test_bounded),
+	    cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_bounded),
 	    cmocka_unit_test(test_idset),
 	};
 
