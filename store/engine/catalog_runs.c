@@ -3,7 +3,7 @@
  * Runs: rows that were sorted once and are never changed, in pages that just fit one of SQLite's.  Adding one appends;
  * nothing that is there is written again, and little goes to the journal.  When MERGE_NR runs of about the same size
  * have gathered they become one, so that a row is written once for each power of MERGE_NR (five times on its way into
- * ten million) and once more to the journal when its run goes: 130 bytes in all.  Rows of packs that are gone stay
+ * ten million) and once more to the journal when its run goes: 155 bytes in all.  Rows of packs that are gone stay
  * until then, and are passed over by who finds them.
  */
 #include "store/engine/catalog_impl.h"
