@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parity of packs: written once a pack is sealed, read when the medium gives wrong bytes or none.  Reed-Solomon by
+ * ISA-L; format/parfile.h has the file.  A pack may have none: ERR_NOT_FOUND everywhere.
+ *
+ * A sector's checksum finds damage, and every rebuilt sector has been compared with its own; but it is 64 bits that
+ * anybody can compute: as everywhere, only the SHA-256 of chunk or pack vouches, and callers check it.
+ *
+ * What a medium does not give (EIO) is treated like what it gives wrongly.  ERR_ABSENT, ERR_NOMEM come through.
+ * Any thread may make any of these calls; none changes a pack but parity_mend.
+ */
+#ifndef VOUCH_ENGINE_PARITY_H
+#define VOUCH_ENGINE_PARITY_H
+
+#include "store/backend/backend.h"
+#include "store/format/parfile.h"
+
+#define PARITY_PERMILLE_DEFAULT 30u
+
+/** "packs/3f/3f9a….par" */
+#define PARITY_NAME_LEN (6 + 3 + 64 + 4)
+void parity_name(const struct object_id *id, char out[PARITY_NAME_LEN + 1]);
+/** The pack's id in such a name; false where it is not one. */
+bool parity_name_parse(const char *name, struct object_id *id);
+
+/** What was found.  Sectors are of 4 KiB. */
+struct parity_report {
+	uint32_t permille;	/* the share the file was made with */
+	uint64_t pack_len;	/* bytes the pack has when it is whole */
+	uint64_t par_len;	/* and the parity file */
+	uint32_t sectors;	/* of the pack */
+	uint32_t bad;		/* of these: damaged, unreadable, or not there */
+	uint32_t rebuilt;	/* of the bad: right again (parity_check: can be made right) */
+	uint32_t lost;		/* bad - rebuilt */
+	uint32_t unchecked;	/* whose checksums are lost in both copies: taken as the medium gives them */
+	uint32_t par_sectors;	/* of the parity file */
+	uint32_t par_bad;	/* of these: damaged, unreadable, or not there */
+	uint32_t worst;		/* bad sectors, of pack and parity, of the stripe that has most ... */
+	uint32_t reach;		/* ... and how many a stripe may have: worst > reach means lost */
+	bool longer;		/* pack or parity file go on beyond their end */
+	bool pack_mended, par_mended;	/* parity_mend: written anew */
+};
+
+/** Sums of a pack's sectors, gathered while it is written. */
+struct parity_sums;
+MUST_CHECK enum err_code parity_sums_open(struct parity_sums **out, struct err *e);
+void parity_sums_add(struct parity_sums *s, const void *buf, size_t len);	/* out of memory: parity_write tells */
+void parity_sums_close(struct parity_sums *s);	/* NULL is allowed */
+
+/**
+ * Read the pack, make its parity, put it.  Never of rot: the bytes read are compared with sums,
+ * gathered when they were in memory and their SHA-256 was taken; or, where that is NULL, with the pack's SHA-256.
+ * ERR_CORRUPT: they differ; ERR_LIMIT: permille.  Replaces a parity file that is there.
+ * Memory: the parity (share of the pack) and 2 MiB.
+ */
+MUST_CHECK enum err_code parity_write(struct backend *b, const struct object_id *pack,
+				      uint32_t permille, const struct parity_sums *sums,
+				      struct err *e);
+
+/** What parity_get had to do. */
+struct parity_got {
+	uint32_t healed;	/* sectors of the range that are rebuilt */
+	uint32_t unchecked;	/* that have no checksum any more: as the medium gave them */
+};
+
+/**
+ * The bytes off ... off + len - 1 of the pack as they were written, although the pack is damaged, cut short or
+ * not there.  ERR_CORRUPT: more is lost than can be rebuilt (ERR_IO where that is because reads failed);
+ * ERR_NOT_FOUND: no parity file; ERR_USAGE: the range leaves the pack.  buf is undefined after an error;
+ * got may be NULL.  Costs up to 255 reads a damaged stripe: not for the usual way of reading.
+ */
+MUST_CHECK enum err_code parity_get(struct backend *b, const struct object_id *pack, uint64_t off,
+				    size_t len, uint8_t *buf, struct parity_got *got,
+				    struct err *e);
+
+/** Takes the pack's bytes, in order; an error stops the rebuilding and is returned. */
+typedef enum err_code parity_sink(void *ctx, const uint8_t *buf, size_t len, struct err *e);
+
+/**
+ * The whole pack as it was written, piece by piece.  ERR_CORRUPT, report->lost > 0: it cannot be; the sink was given
+ * nothing.  ERR_CORRUPT, lost = 0: the SHA-256 of what the sink got is not the pack's name (it has got all by then).
+ * *report is set in these cases too.
+ */
+MUST_CHECK enum err_code parity_rebuild(struct backend *b, const struct object_id *pack,
+					parity_sink *sink, void *ctx, struct parity_report *report,
+					struct err *e);
+
+/**
+ * How the pack and its parity file are, both read whole: report->bad, lost, par_bad.  ERR_OK where they could be
+ * looked at, however damaged; ERR_CORRUPT: nothing in the parity file can be believed.
+ */
+MUST_CHECK enum err_code parity_check(struct backend *b, const struct object_id *pack,
+				      struct parity_report *report, struct err *e);
+
+/**
+ * Make pack and parity file whole again under their own names, whichever is damaged: rebuilt into a temporary,
+ * SHA-256 compared, renamed over the old one, read back past the cache where the medium allows and compared again.
+ * Nothing is written where nothing is wrong, or where it cannot be made whole.
+ * ERR_CORRUPT: more is lost than can be rebuilt; the pack is as it was.  ERR_LIMIT: the medium has not twice
+ * the room.  ERR_IO: not writable, or what was written reads back wrong: replace the drive.  *report is set
+ * where the damage was looked at.
+ */
+MUST_CHECK enum err_code parity_mend(struct backend *b, const struct object_id *pack,
+				     struct parity_report *report, struct err *e);
+
+#endif
