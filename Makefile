@@ -15,9 +15,9 @@ PREFIX ?= /usr/local
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
-PKGS := fuse3 libcrypto libzstd sqlite3 libxxhash jansson
+PKGS := fuse3 libcrypto libzstd sqlite3 libxxhash jansson libisal
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-STORE_LIBS := $(shell pkg-config --libs libcrypto libzstd sqlite3 libxxhash jansson)
+STORE_LIBS := $(shell pkg-config --libs libcrypto libzstd sqlite3 libxxhash jansson libisal)
 FUSE_LIBS := $(shell pkg-config --libs fuse3)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wformat=2 -Wvla -Wcast-qual \

@@ -93,10 +93,18 @@ MUST_CHECK enum err_code parity_check(struct backend *b, const struct object_id 
 				      struct parity_report *report, struct err *e);
 
 /**
+ * The same of the parity file alone, the pack unread: sectors, par_sectors, par_bad, longer (of it).  For whoever has
+ * just compared the pack's SHA-256.
+ */
+MUST_CHECK enum err_code parity_check_file(struct backend *b, const struct object_id *pack,
+					   struct parity_report *report, struct err *e);
+
+/**
  * Make pack and parity file whole again under their own names, whichever is damaged: rebuilt into a temporary,
- * SHA-256 compared, renamed over the old one, read back past the cache where the medium allows and compared again.
+ * SHA-256 compared, renamed over the old one, read back (past the system's cache where b->fresh) and compared again.
  * Nothing is written where nothing is wrong, or where it cannot be made whole.
- * ERR_CORRUPT: more is lost than can be rebuilt; the pack is as it was.  ERR_LIMIT: the medium has not twice
+ * ERR_CORRUPT: more is lost than can be rebuilt, and the pack is as it was; or nothing in the parity file can be
+ * believed: where the pack is whole parity_write makes it anew.  ERR_LIMIT: the medium has not twice
  * the room.  ERR_IO: not writable, or what was written reads back wrong: replace the drive.  *report is set
  * where the damage was looked at.
  */

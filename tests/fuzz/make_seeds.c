@@ -11,6 +11,7 @@
 
 #include "store/engine/codec.h"
 #include "store/format/packtable.h"
+#include "store/format/parfile.h"
 #include "store/format/snaprec.h"
 #include "store/format/superblock.h"
 #include "tests/lib/nodestore.h"
@@ -164,6 +165,24 @@ static void pack_seeds(void)
 	buf_release(&b);
 }
 
+static void parity_seeds(void)
+{
+	static uint64_t checks[1000];
+	const struct object_id pack = { { 1, 2, 3 } };
+	struct par_geometry g;
+	uint8_t buf[PAR_SECTOR];
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < 1000; i++)
+		checks[i] = i;
+	must(par_geometry(1, 30, &g, &e) == ERR_OK, e.msg);
+	par_section_encode(&g, &pack, 0, checks, buf);
+	seed("parfile", "one-sector", buf, sizeof(buf));
+	must(par_geometry(900 * PAR_SECTOR, 50, &g, &e) == ERR_OK, e.msg);
+	par_section_encode(&g, &pack, 1, checks, buf);
+	seed("parfile", "second", buf, sizeof(buf));
+}
+
 /* The length promised, and the frame. */
 static void codec_seed(struct codec *c, const char *name, const uint8_t *p, size_t len)
 {
@@ -212,6 +231,7 @@ int main(int argc, char **argv)
 	content_seeds();
 	record_seeds();
 	pack_seeds();
+	parity_seeds();
 	codec_seeds();
 	return 0;
 }

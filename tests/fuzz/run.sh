@@ -10,7 +10,7 @@ mkdir -p "$out/$name.found"
 make -s CC=clang B=build/fuzz/obj SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g" build/fuzz/obj/libvouch.a
 clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	-o "$out/$name" "$src" build/fuzz/obj/libvouch.a \
-	$(pkg-config --cflags --libs libcrypto libzstd sqlite3 libxxhash jansson) -pthread
+	$(pkg-config --cflags --libs libcrypto libzstd sqlite3 libxxhash jansson libisal) -pthread
 corpus=tests/fuzz/corpus/${name#fuzz_}
 mkdir -p "$corpus"
 find "$corpus" -type f -print0 | xargs -0 -r "$out/$name" -runs=1 -rss_limit_mb=1024 >/dev/null 2>"$out/$name.log" ||

@@ -52,6 +52,7 @@ only 'zstd' 'store/engine/codec\.c'
 only 'openssl/' 'store/base/digest\.c'
 only 'xxhash' 'store/base/digest\.c'
 only 'jansson' 'store/format/[a-z]+\.c|store/format/json[a-z]*\.h|store/runlog\.c|tools/[a-z_]+\.[ch]'
+only 'isa-l' 'store/engine/parity_code\.c'
 only 'fuse' 'fs/[a-z_]+\.[ch]'
 
 # The store neither prints nor exits.
