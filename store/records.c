@@ -7,8 +7,12 @@
 #include "store/base/checked.h"
 #include "store/base/digest.h"
 #include "store/engine/pack.h"
+#include "store/engine/parity.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
+
+#define PIECE_LEN	((size_t)256 << 10)	/* of a parity file, read to be summed */
+#define OLD_SUMS_MAX	((size_t)64 << 20)	/* of the last SHA256SUMS; a longer one is made without its help */
 
 enum err_code record_get(struct backend *b, const char *name, size_t max, struct buf *out,
 			 struct err *e)
@@ -89,15 +93,72 @@ static int name_at_cmp(const void *a, const void *b, void *text)
 	return strcmp((const char *)text + at[0], (const char *)text + at[1]);
 }
 
-/** "HEX  name"; a pack's name is its digest, anything else is small and read. */
-static enum err_code add_line(struct store *s, const char *name, struct buf *record,
-			      struct buf *out, struct err *e)
+static enum err_code sum_object(struct store *s, const char *name, struct buf *piece,
+				struct object_id *id, struct err *e)
+{
+	struct digest *d = NULL;
+	enum err_code rc = digest_open(&d, e);
+	uint64_t off = 0;
+	size_t n = 1;
+
+	buf_reset(piece);
+	if (!rc && !buf_room(piece, PIECE_LEN))
+		rc = err_set(e, ERR_NOMEM, "%s", name);
+	while (!rc && n > 0) {
+		rc = s->backend->ops->get(s->backend, name, off, piece->p, PIECE_LEN, &n, e);
+		if (!rc)
+			digest_add(d, piece->p, n);
+		off += n;
+	}
+	if (!rc)
+		digest_finish(d, id);
+	digest_close(d);
+	return rc;
+}
+
+/*
+ * A parity file never changes its bytes, and all of them are a share of the repository: what the last list says of
+ * one is said again.  old is that list, sorted by name, as *at is passed on.
+ */
+static bool in_old(const struct buf *old, size_t *at, const char *name, struct object_id *id)
+{
+	size_t want = strlen(name);
+
+	while (*at < old->len) {
+		const char *line = (const char *)old->p + *at;
+		const char *end = memchr(line, '\n', old->len - *at);
+		size_t n = end ? (size_t)(end - line) : old->len - *at;
+		int cmp = -1;
+
+		if (n > ID_HEX_LEN + 2) {
+			size_t len = n - ID_HEX_LEN - 2;
+
+			cmp = memcmp(line + ID_HEX_LEN + 2, name, len < want ? len : want);
+			if (cmp == 0)
+				cmp = len < want ? -1 : len > want;
+		}
+		if (cmp == 0)
+			return id_parse(line, id);
+		if (cmp > 0)
+			return false;
+		*at += n + 1;
+	}
+	return false;
+}
+
+/** "HEX  name"; a pack's name is its digest, anything else but parity is small and read. */
+static enum err_code add_line(struct store *s, const char *name, const struct buf *old,
+			      size_t *at, struct buf *record, struct buf *out, struct err *e)
 {
 	char hex[ID_HEX_LEN + 1];
 	struct object_id id;
 	enum err_code rc;
 
-	if (!pack_name_parse(name, &id)) {
+	if (parity_name_parse(name, &id)) {
+		rc = in_old(old, at, name, &id) ? ERR_OK : sum_object(s, name, record, &id, e);
+		if (rc)
+			return rc;
+	} else if (!pack_name_parse(name, &id)) {
 		buf_reset(record);
 		rc = record_get(s->backend, name, SNAPSHOT_JSON_MAX, record, e);
 		if (rc)
@@ -110,9 +171,13 @@ static enum err_code add_line(struct store *s, const char *name, struct buf *rec
 
 static enum err_code put_sums(struct store *s, struct names *n, struct err *e)
 {
-	struct buf out = BUF_INIT, record = BUF_INIT;
-	enum err_code rc = ERR_OK;
+	struct buf out = BUF_INIT, record = BUF_INIT, old = BUF_INIT;
+	enum err_code rc = record_get(s->backend, "SHA256SUMS", OLD_SUMS_MAX, &old, NULL);
+	size_t old_at = 0;
 
+	if (rc)		/* not there, or no use: all are read */
+		old.len = 0;
+	rc = ERR_OK;
 	if (n->nr > 0)
 		qsort_r(n->offs.p, n->nr, sizeof(size_t), name_at_cmp, n->text.p);
 	for (size_t i = 0; i < n->nr && !rc; i++) {
@@ -121,7 +186,7 @@ static enum err_code put_sums(struct store *s, struct names *n, struct err *e)
 
 		memcpy(&at, n->offs.p + i * sizeof(at), sizeof(at));
 		name = (const char *)n->text.p + at;
-		rc = add_line(s, name, &record, &out, e);
+		rc = add_line(s, name, &old, &old_at, &record, &out, e);
 		if (rc && rc != ERR_NOMEM && rc != ERR_ABSENT) {
 			/*
 			 * Gone since the listing, or not readable: the list still serves for
@@ -136,6 +201,7 @@ static enum err_code put_sums(struct store *s, struct names *n, struct err *e)
 		rc = err_set(e, ERR_NOMEM, "SHA256SUMS");
 	if (!rc)
 		rc = s->backend->ops->put(s->backend, "SHA256SUMS", out.p, out.len, e);
+	buf_release(&old);
 	buf_release(&record);
 	buf_release(&out);
 	return rc;

@@ -146,6 +146,8 @@ static void set_params(const struct store_create_params *p, struct store_params 
 		out->pack_len = p->pack_len;
 	if (p->zstd_level)
 		out->zstd_level = p->zstd_level;
+	if (p->parity)
+		out->parity = p->parity == STORE_PARITY_NONE ? 0 : p->parity;
 }
 
 enum err_code store_create(const char *path, const struct store_create_params *p, struct err *e)

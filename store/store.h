@@ -59,7 +59,10 @@ enum store_mode {
 struct store_create_params {
 	uint32_t chunk_min, chunk_avg, chunk_max, block_len, pack_len;	/* bytes; 0: the default */
 	int zstd_level;							/* 0: the default */
+	uint32_t parity;	/* thousandths of a pack, 0: the default (30), or STORE_PARITY_NONE */
 };
+
+#define STORE_PARITY_NONE UINT32_MAX
 
 /**
  * Make a repository at path (a folder that is empty, or not there yet; its parent must be).

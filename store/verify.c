@@ -84,7 +84,7 @@ void verify_progress(struct verify *v, const char *path)
 
 /* The small files: each has a second copy, and each copy is looked at by itself. */
 
-static void bad_record(struct verify *v, const char *name, const struct err *err)
+void verify_bad_record(struct verify *v, const char *name, const struct err *err)
 {
 	store_event(v->s, EVENT_DAMAGE, name, err, "record is damaged");
 	verify_lock(v);
@@ -113,7 +113,7 @@ static enum err_code check_record(struct verify *v, const char *name, size_t max
 			*e = err;
 		return rc;
 	} else if (rc) {
-		bad_record(v, name, &err);
+		verify_bad_record(v, name, &err);
 	}
 	return ERR_OK;
 }
@@ -268,6 +268,8 @@ static enum err_code check_all(struct verify *v, const struct snapshot_list *l, 
 		rc = check_records(v, e);
 		if (!rc)
 			rc = verify_packs(v, e);
+		if (!rc && !verify_stopping(v))
+			rc = verify_parity(v, e);
 	}
 	v->stage = "trees";
 	if (!rc && !verify_stopping(v))

@@ -85,6 +85,13 @@ void verify_stop(struct verify *v, const struct err *err);
 bool verify_stops(const struct err *err);
 /** path: what is read now, or NULL. */
 void verify_progress(struct verify *v, const char *path);
+/** Tell of a small file that is damaged, and count it. */
+void verify_bad_record(struct verify *v, const char *name, const struct err *err);
+
+/* verify_parity.c */
+
+/** Every parity file, read whole. */
+MUST_CHECK enum err_code verify_parity(struct verify *v, struct err *e);
 
 /* verify_touched.c */
 bool verify_late(const struct verify *v);	/* past its deadline */

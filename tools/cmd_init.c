@@ -13,7 +13,8 @@ enum {
 	OPT_CHUNK_AVG,
 	OPT_CHUNK_MAX,
 	OPT_BLOCK,
-	OPT_PACK
+	OPT_PACK,
+	OPT_PARITY
 };
 
 /* Sizes have room in 32 bits, and store_create() knows what suits together. */
@@ -41,6 +42,18 @@ static bool take_level(struct app *a, const char *text, int *out)
 	return true;
 }
 
+static bool take_parity(struct app *a, const char *text, uint32_t *out)
+{
+	uint32_t permille;
+
+	if (!text_parse_permille(text, &permille) || permille > 500) {
+		app_usage(a, "--parity needs a share like 5%% or 2.5%%, up to 50%%, or 0");
+		return false;
+	}
+	*out = permille ? permille : STORE_PARITY_NONE;
+	return true;
+}
+
 /* 0, or app_getopt's APP_HELP or APP_BAD. */
 static int parse(struct app *a, int argc, char **argv, struct store_create_params *p)
 {
@@ -54,6 +67,7 @@ static int parse(struct app *a, int argc, char **argv, struct store_create_param
 		{ "chunk-max", required_argument, NULL, OPT_CHUNK_MAX },
 		{ "block", required_argument, NULL, OPT_BLOCK },
 		{ "pack", required_argument, NULL, OPT_PACK },
+		{ "parity", required_argument, NULL, OPT_PARITY },
 		APP_LONG_END
 	};
 	bool good = true;
@@ -78,6 +92,9 @@ static int parse(struct app *a, int argc, char **argv, struct store_create_param
 			break;
 		case OPT_PACK:
 			good = take_size(a, "--pack", optarg, &p->pack_len);
+			break;
+		case OPT_PARITY:
+			good = take_parity(a, optarg, &p->parity);
 			break;
 		default:
 			return c;
@@ -174,6 +191,7 @@ const struct command cmd_init = {
 		 "                     its bounds (a quarter and four times that)\n"
 		 "  --block SIZE       how much is compressed as one (default 1M)\n"
 		 "  --pack SIZE        how large a pack file becomes (default 32M)\n"
+		 "  --parity SHARE     how much is added to heal what a medium loses (default 3%; 0: nothing)\n"
 		 "  --json             say what was made as JSON\n"
 		 "  -q, --quiet        say nothing but warnings\n",
 	.run = run,

@@ -297,6 +297,26 @@ bool text_parse_long(const char *s, long min, long max, long *out)
 	return true;
 }
 
+bool text_parse_permille(const char *s, uint32_t *out)
+{
+	uint32_t v = 0;
+	int n;
+
+	for (n = 0; n < 4 && isdigit((unsigned char)s[n]); n++)
+		v = 10 * v + (uint32_t)(s[n] - '0');
+	if (n == 0)
+		return false;
+	v *= 10;
+	if (s[n] == '.' && isdigit((unsigned char)s[n + 1])) {
+		v += (uint32_t)(s[n + 1] - '0');
+		n += 2;
+	}
+	if (v > 1000 || (strcmp(s + n, "%") != 0 && !(v == 0 && s[n] == '\0')))
+		return false;
+	*out = v;
+	return true;
+}
+
 #define WORD_MAX 31u		/* longest word compared; subcommands are shorter */
 
 size_t text_distance(const char *a, const char *b)

@@ -8,6 +8,7 @@
 #include "store/base/digest.h"
 #include "store/base/hex.h"
 #include "store/engine/codec.h"
+#include "store/engine/parity.h"
 #include "store/format/limits.h"
 
 #define WRITE_LEN	((size_t)1 << 20)	/* the medium sees writes of this, aligned to it */
@@ -46,6 +47,8 @@ struct pack_writer {
 	struct backend *b;
 	struct backend_put *put;
 	struct digest *digest;
+	struct parity_sums *sums;	/* NULL where none are wanted */
+	bool sums_taken;		/* they are another's, and still added to */
 	struct buf gather;		/* less than WRITE_LEN bytes, not written yet */
 	struct buf header;		/* the last block's, its memory kept */
 	struct packtable t;		/* pack_len: bytes so far */
@@ -61,6 +64,8 @@ static enum err_code no_memory(struct err *e)
 static enum err_code flush(struct pack_writer *w, struct err *e)
 {
 	digest_add(w->digest, w->gather.p, w->gather.len);
+	if (w->sums)
+		parity_sums_add(w->sums, w->gather.p, w->gather.len);
 	return w->b->ops->put_add(w->put, w->gather.p, w->gather.len, e);
 }
 
@@ -120,10 +125,23 @@ void pack_writer_abort(struct pack_writer *w)
 		return;
 	w->b->ops->put_abort(w->put);
 	digest_close(w->digest);
+	if (!w->sums_taken)
+		parity_sums_close(w->sums);
 	buf_release(&w->gather);
 	buf_release(&w->header);
 	packtable_release(&w->t);
 	free(w);
+}
+
+enum err_code pack_writer_sum(struct pack_writer *w, struct err *e)
+{
+	return parity_sums_open(&w->sums, e);
+}
+
+struct parity_sums *pack_writer_take_sums(struct pack_writer *w)
+{
+	w->sums_taken = true;
+	return w->sums;
 }
 
 uint64_t pack_writer_len(const struct pack_writer *w)

@@ -155,7 +155,9 @@ static enum err_code right_window(struct parity *p, struct parity_heal *h, uint3
 enum err_code parity_get(struct backend *b, const struct object_id *pack, uint64_t off, size_t len,
 			 uint8_t *buf, struct parity_got *got, struct err *e)
 {
-	uint8_t *window = malloc((size_t)WINDOW_SECTORS * PAR_SECTOR), states[WINDOW_SECTORS];
+	size_t sectors = len / PAR_SECTOR + 2;	/* whole ones, and a part at both ends */
+	uint8_t *window = malloc((sectors < WINDOW_SECTORS ? sectors : WINDOW_SECTORS) * PAR_SECTOR);
+	uint8_t states[WINDOW_SECTORS];
 	struct parity_heal *h = NULL;
 	struct parity_got sum = { 0 };
 	struct parity *p = NULL;

@@ -209,16 +209,22 @@ static enum err_code file_sizes(struct parity *p, struct err *e)
 	return rc;
 }
 
+/* Room for so many sectors, or a window. */
+static size_t window_len(uint64_t nr)
+{
+	return (size_t)(nr < 1 ? 1 : nr < WINDOW_SECTORS ? nr : WINDOW_SECTORS) * PAR_SECTOR;
+}
+
 enum err_code parity_open(struct backend *b, const struct object_id *pack, struct parity **out,
 			  struct err *e)
 {
 	struct parity *p = calloc(1, sizeof(*p));
 	struct par_section *s = malloc(sizeof(*s));
-	uint8_t *buf = malloc((size_t)WINDOW_SECTORS * PAR_SECTOR);
+	uint8_t *buf = NULL;
 	enum err_code rc;
 	size_t all;
 
-	if (!p || !s || !buf) {
+	if (!p || !s) {
 		rc = err_set(e, ERR_NOMEM, "no memory for a parity file");
 		goto out;
 	}
@@ -227,8 +233,11 @@ enum err_code parity_open(struct backend *b, const struct object_id *pack, struc
 	pack_name(pack, p->pack_file);
 	parity_name(pack, p->par_file);
 	rc = file_sizes(p, e);
-	if (!rc)
-		rc = find_section(p, s, buf, e);
+	if (!rc) {
+		buf = malloc(window_len((p->par_size + PAR_SECTOR - 1) / PAR_SECTOR));
+		rc = buf ? find_section(p, s, buf, e)
+			 : err_set(e, ERR_NOMEM, "no memory for a parity file");
+	}
 	if (rc)
 		goto out;
 	p->g = s->g;
@@ -236,7 +245,9 @@ enum err_code parity_open(struct backend *b, const struct object_id *pack, struc
 	all = (size_t)p->g.nr_data + p->g.nr_parity;
 	p->checks = calloc(all, sizeof(p->checks[0]));
 	p->known = calloc(all, sizeof(p->known[0]));
-	if (!p->checks || !p->known)
+	free(buf);
+	buf = malloc(window_len(p->g.nr_sections));
+	if (!buf || !p->checks || !p->known)
 		rc = err_set(e, ERR_NOMEM, "no memory for %zu checksums", all);
 	else
 		rc = read_sections(p, s, buf, e);

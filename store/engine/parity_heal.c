@@ -26,7 +26,7 @@ struct parity_heal {
 	struct parity *p;
 	struct parity_code *code;
 	struct stripe **stripes;	/* one each, NULL where none was wanted */
-	uint8_t *buf, *states;		/* WINDOW_SECTORS */
+	uint8_t *buf, *states;		/* WINDOW_SECTORS or a row of all stripes; once needed */
 	uint8_t *solved;		/* m sectors */
 };
 
@@ -38,11 +38,9 @@ enum err_code parity_heal_open(struct parity *p, struct parity_heal **out, struc
 	if (h) {
 		h->p = p;
 		h->stripes = calloc(p->g.nr_stripes, sizeof(h->stripes[0]));
-		h->buf = malloc((size_t)WINDOW_SECTORS * PAR_SECTOR);
-		h->states = malloc(WINDOW_SECTORS);
 		h->solved = malloc((size_t)p->g.m * PAR_SECTOR);
 	}
-	if (!h || !h->stripes || !h->buf || !h->states || !h->solved)
+	if (!h || !h->stripes || !h->solved)
 		rc = err_set(e, ERR_NOMEM, "no memory to rebuild sectors");
 	else
 		rc = parity_code_open(p->g.k, p->g.m, &h->code, e);
@@ -210,6 +208,14 @@ static enum err_code solve_wanted(struct parity_heal *h, struct err *e)
 	const struct par_geometry *g = &h->p->g;
 	enum err_code rc = ERR_OK;
 
+	if (!h->buf) {
+		size_t nr = g->nr_stripes < WINDOW_SECTORS ? g->nr_stripes : WINDOW_SECTORS;
+
+		h->buf = malloc(nr * PAR_SECTOR);
+		h->states = malloc(nr);
+	}
+	if (!h->buf || !h->states)
+		return err_set(e, ERR_NOMEM, "no memory to rebuild sectors");
 	for (uint32_t s = 0; s < g->nr_stripes; s++) {
 		struct stripe *st = h->stripes[s];
 

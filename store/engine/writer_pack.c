@@ -130,6 +130,16 @@ static enum err_code hand_over(struct writer *w, enum pack_kind kind, struct err
 	return pw ? writer_seal(w, pw, e) : ERR_OK;
 }
 
+static enum err_code begin(struct writer *w, enum pack_kind kind, struct err *e)
+{
+	struct open_pack *p = pack_of(w, kind);
+	enum err_code rc = pack_writer_open(w->cfg.backend, kind, &p->writer, e);
+
+	if (!rc && w->cfg.params.parity)
+		rc = pack_writer_sum(p->writer, e);
+	return rc;
+}
+
 static enum err_code add_block(struct writer *w, struct slot *s, struct err *e)
 {
 	struct open_pack *p = pack_of(w, s->kind);
@@ -142,7 +152,7 @@ static enum err_code add_block(struct writer *w, struct slot *s, struct err *e)
 		 PACK_LEN_MAX))
 		rc = hand_over(w, s->kind, e);
 	if (!rc && !p->writer)
-		rc = pack_writer_open(w->cfg.backend, s->kind, &p->writer, e);
+		rc = begin(w, s->kind, e);
 	if (!rc)
 		rc = pack_writer_add(p->writer, &s->header, s->chunks, s->frame, e);
 	if (rc)

@@ -10,6 +10,7 @@
 #include "store/format/checkline.h"
 #include "store/format/jsonrec.h"
 #include "store/format/limits.h"
+#include "store/format/parfile.h"
 
 #define CHUNK_MIN_LEAST	64u			/* bytes; below, a chunk's id is longer than the chunk */
 #define BLOCK_LEN_LEAST	1024u
@@ -24,6 +25,7 @@ void store_params_default(struct store_params *p)
 	*p = (struct store_params){
 		.chunk_min = 64u << 10, .chunk_avg = 256u << 10, .chunk_max = 1u << 20,
 		.block_len = 1u << 20, .pack_len = 32u << 20, .zstd_level = 3,
+		.parity = 30,
 	};
 }
 
@@ -47,6 +49,9 @@ enum err_code store_params_check(const struct store_params *p, struct err *e)
 	if (p->zstd_level < 1 || p->zstd_level > LEVEL_MOST)
 		return err_set(e, ERR_USAGE, "zstd level %d: want 1 to %d", p->zstd_level,
 			       LEVEL_MOST);
+	if (p->parity > PAR_PERMILLE_MAX)
+		return err_set(e, ERR_USAGE, "parity of %u thousandths: want 0 to %u", p->parity,
+			       PAR_PERMILLE_MAX);
 	return ERR_OK;
 }
 
@@ -79,7 +84,8 @@ void superblock_encode(const struct superblock *s, struct buf *out)
 	buf_printf(out, "    \"chunk_max\": %u,\n", p->chunk_max);
 	buf_printf(out, "    \"block_len\": %u,\n", p->block_len);
 	buf_printf(out, "    \"pack_len\": %u,\n", p->pack_len);
-	buf_printf(out, "    \"zstd_level\": %d\n  },\n", p->zstd_level);
+	buf_printf(out, "    \"zstd_level\": %d,\n", p->zstd_level);
+	buf_printf(out, "    \"parity\": %u\n  },\n", p->parity);
 	checkline_add(out);
 }
 
@@ -148,6 +154,11 @@ static enum err_code params_decode(const json_t *o, struct store_params *p, stru
 	if (!rc)
 		rc = jsonrec_u64(v, "zstd_level", LEVEL_MOST, &n, e);
 	p->zstd_level = (int)n;
+	/* The first repositories were made without. */
+	if (!rc && json_object_get(v, "parity")) {
+		rc = jsonrec_u64(v, "parity", PAR_PERMILLE_MAX, &n, e);
+		p->parity = (uint32_t)n;
+	}
 	if (!rc && store_params_check(p, e)) {
 		rc = ERR_CORRUPT;
 		if (e)

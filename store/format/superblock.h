@@ -22,6 +22,7 @@ struct store_params {
 	uint32_t block_len;				/* bytes of plain text a block aims at; 1 MiB */
 	uint32_t pack_len;				/* bytes a pack aims at; 32 MiB */
 	int zstd_level;					/* 3; 1 to 19 */
+	uint32_t parity;				/* thousandths of a pack; 30; 0: packs have none */
 };
 
 struct superblock {
