@@ -421,6 +421,11 @@ void store_set_fresh(struct store *s)
 	chunks_set_fresh(s->chunks);
 }
 
+void store_set_whole(struct store *s)
+{
+	chunks_set_whole(s->chunks);
+}
+
 const char *store_medium_cache(const struct store *s)
 {
 	return s->backend->behind;

@@ -93,6 +93,12 @@ bool store_is_read_only(const struct store *s);		/* the medium, or a feature, fo
  */
 void store_set_fresh(struct store *s);
 
+/**
+ * From now on most of what lies beside the chunks that are read will be wanted too (a restore of all, not somebody who
+ * looks into a file): it is checked together with them, which is faster.  Before other threads read.
+ */
+void store_set_whole(struct store *s);
+
 /** The kind of file system ("fuse", "nfs", "smb") where the medium hides behind a cache that not even that passes; else NULL. */
 const char *store_medium_cache(const struct store *s);
 

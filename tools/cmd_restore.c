@@ -61,6 +61,7 @@ static int restore(struct app *a, struct store *s, struct request *q, const char
 	enum err_code rc = target_find(a, s, spec, &t, &e);
 	int status = STATUS_DONE;
 
+	store_set_whole(s);
 	if (!rc)
 		rc = restore_run(s, &t.ref.e, &q->o, &r, &e);
 	progress_clear(a->progress);

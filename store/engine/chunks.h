@@ -46,6 +46,9 @@ void chunks_close(struct chunks *c);
 /** A chunk is given out once for each time its block was read (a quarter of a second ago at most). Before other threads. */
 void chunks_set_fresh(struct chunks *c);
 
+/** What is read is wanted to its last chunk: those of a block are checked together, which is faster.  Before other threads. */
+void chunks_set_whole(struct chunks *c);
+
 /** From now on blocks are loaded and checked ahead of readers who go forward, by nr_threads threads.  Once, before there are readers. */
 MUST_CHECK enum err_code chunks_prefetch(struct chunks *c, unsigned nr_threads, struct err *e);
 

@@ -51,6 +51,7 @@ struct fresh_block {
 struct chunks {
 	struct backend *backend;
 	bool fresh;
+	bool whole;
 	struct chunks_config cfg;
 	char *index_path;
 	struct cache *cache;

@@ -238,6 +238,11 @@ out:
 	return rc;
 }
 
+void chunks_set_whole(struct chunks *c)
+{
+	c->whole = true;
+}
+
 static struct flight *find_flight(struct chunks *c, uint32_t ord, uint32_t off)
 {
 	struct flight *f = c->flights;

@@ -145,7 +145,7 @@ static enum err_code try_place(struct chunks *c, uint32_t ord, const struct pack
 	enum err_code rc;
 
 	while (!fresh) {
-		rc = chunks_load_block(c, ord, t, at->block, false, &b, &fresh, e);
+		rc = chunks_load_block(c, ord, t, at->block, c->whole, &b, &fresh, e);
 		if (rc)
 			return rc;
 		/* Checked is given out: where that is to be once only, the block is read again. */

@@ -236,15 +236,20 @@ static void test_damage(void **state)
 	testtree_end(&t, &rb.root, &rb.top);
 	/* a's chunk was put first: flip where b ends instead, by damaging the last block. */
 	flip_last_block();
-	rb_reopen();
-	rb_restore((struct restore_options){ .verify = true });
-	assert_int_equal(rb.res.errors, 1);
-	assert_int_equal(rb.res.damaged, 1);
-	assert_false(rb_exists("b"));
-	rb_assert_runs("a", &last, 1);
-	rb_assert_runs("c", &last, 1);
-	assert_true(testlog_has(&rb.log, EVENT_DAMAGE, "|b|", ""));
-	rb_assert_no_leftovers();
+	for (int whole = 0; whole < 2; whole++) {
+		rb_reopen();
+		if (whole)
+			store_set_whole(rb.r.s);
+		rb_restore((struct restore_options){ .verify = true });
+		assert_int_equal(rb.res.errors, 1);
+		assert_int_equal(rb.res.damaged, 1);
+		assert_false(rb_exists("b"));
+		rb_assert_runs("a", &last, 1);
+		rb_assert_runs("c", &last, 1);
+		assert_true(testlog_has(&rb.log, EVENT_DAMAGE, "|b|", ""));
+		rb_assert_no_leftovers();
+		testrepo_rm(rb.out);
+	}
 }
 
 /* A whole file of names is gone with its node; the names in other nodes come back. */
