@@ -130,6 +130,8 @@ static void write_small(struct out *o)
 static void out_open(struct out *o)
 {
 	struct ritem *it = o->it;
+	/* Nobody else gets into a folder of ours before it is done: there the mode is right at once. */
+	mode_t mode = 0600 | (it->dir->fresh && it->dir->planned ? it->e.mode & 0777 : 0);
 	enum err_code rc = ERR_OK;
 
 	o->dirfd = rdir_fd(it->r, it->dir);
@@ -147,7 +149,7 @@ static void out_open(struct out *o)
 	}
 	for (int tries = 0; !rc && tries < 100; tries++) {
 		restore_tmp_name(it->r, o->tmp);
-		o->fd = restore_openat(it->r, o->dirfd, o->tmp, O_RDWR | O_CREAT | O_EXCL, 0600);
+		o->fd = restore_openat(it->r, o->dirfd, o->tmp, O_RDWR | O_CREAT | O_EXCL, mode);
 		if (o->fd >= 0 || errno != EEXIST)
 			break;
 	}

@@ -27,6 +27,8 @@ struct meta {
 	const struct entry *e;
 	const struct meta_at *at;
 	char proc[64 + NAME_LEN_MAX];	/* where there is no descriptor: for the l*xattr calls */
+	struct stat st;			/* as it was found, or made */
+	bool looked;			/* st is set */
 	bool ok;
 };
 
@@ -81,11 +83,11 @@ static int at_removexattr(const struct meta *m, const char *name)
 	return m->at->fd >= 0 ? fremovexattr(m->at->fd, name) : lremovexattr(m->proc, name);
 }
 
-static void set_owner(struct meta *m, const struct stat *st)
+static void set_owner(struct meta *m)
 {
 	const struct entry *e = m->e;
 
-	if (m->at->existing && st->st_uid == e->uid && st->st_gid == e->gid)
+	if (m->looked && m->st.st_uid == e->uid && m->st.st_gid == e->gid)
 		return;
 	if (at_chown(m->at, e->uid, e->gid) == 0)
 		return;
@@ -224,6 +226,9 @@ static void set_mode(struct meta *m)
 	/* On a file with an ACL, chmod would overwrite the mask: compare first. */
 	if (m->at->existing && at_stat(m->at, &st) == 0 && (st.st_mode & 07777) == mode)
 		return;
+	/* Made with that mode; what has changed since had no part in it. */
+	if (!m->at->existing && m->looked && (m->st.st_mode & 07777) == mode)
+		return;
 	if (at_chmod(m->at, mode) == 0)
 		return;
 	if (cannot_hold(errno)) {
@@ -345,18 +350,19 @@ bool restore_meta(struct restore *r, struct rdir *dir, const char *name, const s
 		  const struct meta_at *at)
 {
 	struct meta m = { .r = r, .dir = dir, .name = name, .e = ent, .at = at, .ok = true };
-	struct stat st = { 0 };
 
 	if (at->fd < 0)
 		(void)snprintf(m.proc, sizeof(m.proc), "/proc/self/fd/%d/%s", at->dirfd, at->name);
-	if (at->existing && at_stat(at, &st) < 0) {
+	/* A look is cheaper than to set what is right: that is written to the journal all the same. */
+	m.looked = (at->existing || (at->fd >= 0 && !at->may_inherit)) && at_stat(at, &m.st) == 0;
+	if (at->existing && !m.looked) {
 		struct err err = ERR_INIT;
 
 		(void)err_sys(&err, "look at what is there");
 		complain(&m, &err, false);
 		return false;
 	}
-	set_owner(&m, &st);
+	set_owner(&m);
 	if (at->existing)
 		prune_xattrs(&m);
 	else if (at->may_inherit && ent->type != ENTRY_SYMLINK)
