@@ -12,7 +12,13 @@
 
 #include "store/base/digest.h"
 
-#define QUEUE_CAP	256u		/* items that wait: memory, and open files of large ones */
+#define QUEUE_CAP	16u		/* jobs that wait: memory, and folders and large files that are open */
+/*
+ * One job's: small files one by one cost two changes of thread each, and all threads would make
+ * files in the same folder and want chunks of the same block.
+ */
+#define BATCH_ITEMS	64u
+#define BATCH_BYTES	((uint64_t)1 << 20)
 #define LOST_STEP	64u		/* entries passed at once when seeking a damaged node's end */
 
 /* Items. */
@@ -64,10 +70,8 @@ static struct ritem *item_new(struct restore *r, struct rdir *dir, const struct 
 	return it;
 }
 
-static void item_job(void *arg)
+static void run_item(struct restore *r, struct ritem *it)
 {
-	struct ritem *it = arg;
-	struct restore *r = it->r;
 
 	if (restore_stopping(r)) {
 		restore_link_done(it, false);
@@ -77,6 +81,38 @@ static void item_job(void *arg)
 		restore_link_done(it, restore_make(it));
 	}
 	restore_item_done(it);
+}
+
+static void batch_job(void *arg)
+{
+	struct ritem *it, *next = arg;
+
+	while ((it = next)) {
+		next = it->next;
+		it->next = NULL;	/* where it waits for another name, that is its own */
+		run_item(it->r, it);
+	}
+}
+
+static void batch_submit(struct restore *r)
+{
+	if (r->batch)
+		pool_submit(r->pool, batch_job, r->batch);
+	r->batch = NULL;
+	r->batch_end = &r->batch;
+	r->batch_nr = 0;
+	r->batch_bytes = 0;
+}
+
+static void batch_add(struct restore *r, struct ritem *it)
+{
+	*r->batch_end = it;
+	r->batch_end = &it->next;
+	r->batch_nr++;
+	if (it->e.type == ENTRY_FILE)
+		r->batch_bytes += it->e.size - it->e.hole_bytes;
+	if (r->batch_nr == BATCH_ITEMS || r->batch_bytes >= BATCH_BYTES)
+		batch_submit(r);
 }
 
 static void dry_item(struct ritem *it)
@@ -119,12 +155,10 @@ static void submit(struct restore *r, struct rdir *dir, const struct entry *e)
 	} else if (r->o->dry_run) {
 		dry_item(it);
 	} else if (r->reading_back) {
-		pool_submit(r->pool, item_job, it);
+		batch_add(r, it);
 	} else if (!restore_link_wait(r, it)) {
-		if (it->group || e->type != ENTRY_FILE)
-			pool_submit(r->pool, item_job, it);
-		else
-			restore_file_submit(r, it);
+		if (it->group || e->type != ENTRY_FILE || !restore_file_parts(r, it))
+			batch_add(r, it);
 	}
 }
 
@@ -302,12 +336,14 @@ static enum err_code pass(struct restore *r, const struct entry *what, struct er
 	rc = pool_open(r->o->jobs, QUEUE_CAP, &r->pool, e);
 	if (rc)
 		goto out;
+	r->batch_end = &r->batch;
 	if (what->type == ENTRY_DIR)
 		walk(r);
 	else if (name_ok(what))
 		submit(r, r->top, what);
 	else
 		rc = err_set(e, ERR_CORRUPT, "a name that no file can have");
+	batch_submit(r);
 	pool_wait(r->pool);
 out:
 	pool_close(r->pool);

@@ -256,15 +256,6 @@ bool restore_file(struct ritem *it)
 	return out_close(&o);
 }
 
-static void small_job(void *arg)
-{
-	struct ritem *it = arg;
-
-	if (!restore_stopping(it->r))
-		(void)restore_file(it);
-	restore_item_done(it);
-}
-
 /* In parts. */
 
 static void must(int rc)
@@ -352,20 +343,16 @@ out:
 	part_ended(o, &failed);
 }
 
-void restore_file_submit(struct restore *r, struct ritem *it)
+bool restore_file_parts(struct restore *r, struct ritem *it)
 {
 	struct out *o;
 
 	if (it->e.size - it->e.hole_bytes < 2 * PART_LEN || it->e.content != CONTENT_NODE ||
-	    pool_nr_threads(r->pool) == 1) {
-		pool_submit(r->pool, small_job, it);
-		return;
-	}
+	    pool_nr_threads(r->pool) == 1)
+		return false;
 	o = calloc(1, sizeof(*o));
-	if (!o) {
-		pool_submit(r->pool, small_job, it);
-		return;
-	}
+	if (!o)
+		return false;
 	/*
 	 * The walker looks whether it is there already: with several large files it waits, which
 	 * bounds the open ones.
@@ -373,7 +360,7 @@ void restore_file_submit(struct restore *r, struct ritem *it)
 	if (found_whole(it)) {
 		free(o);
 		restore_item_done(it);
-		return;
+		return true;
 	}
 	o->it = it;
 	o->dirfd = o->fd = -1;
@@ -384,4 +371,5 @@ void restore_file_submit(struct restore *r, struct ritem *it)
 		part_ended(o, NULL);
 	else
 		parts_submit(o);
+	return true;
 }

@@ -63,7 +63,7 @@ struct ritem {
 	struct restore *r;
 	struct rdir *dir;		/* counted in its pending */
 	struct link_group *group;	/* NULL: no other name */
-	struct ritem *next;		/* in link_group.waiting */
+	struct ritem *next;		/* in link_group.waiting, or in its batch */
 	uint64_t moved;			/* count mutex: of restore.moving */
 	struct entry e;			/* its pointers are into mem */
 	char name[NAME_LEN_MAX + 1];
@@ -85,6 +85,9 @@ struct restore {
 	struct pool *pool;
 	struct rdir *top;
 	struct buf path;		/* walker: of the directory it is in, for the patterns */
+	struct ritem *batch, **batch_end;	/* walker: not submitted yet, in order */
+	unsigned batch_nr;		/* walker */
+	uint64_t batch_bytes;		/* walker */
 	bool is_root, special;		/* special: asked for, and root */
 	bool reading_back;		/* the second pass, of verify */
 	bool no_openat2;
@@ -176,8 +179,8 @@ void restore_tmp_share(int fd);
 
 /* restore_file.c */
 
-/** Submit a regular file: one job, or several where it is large. Walker only; takes the item. */
-void restore_file_submit(struct restore *r, struct ritem *it);
+/** Walker: true where the file is so large that several jobs write it, and is taken. */
+bool restore_file_parts(struct restore *r, struct ritem *it);
 /** Make the file; false: failed, and told. Does not free the item. */
 bool restore_file(struct ritem *it);
 

@@ -135,6 +135,93 @@ static void test_hard_links(void **state)
 	}
 }
 
+/* More small files than go into one job, of all modes and two owners. */
+#define MANY_DIRS	3
+#define MANY_FILES	70
+
+static const uint32_t many_modes[] = { 0644, 0600, 0755, 0000, 0444, 0777, 0664, 0070, 01644, 0200 };
+
+static void build_many(void)
+{
+	struct testtree t;
+	char name[32];
+
+	testtree_begin(&t, &rb.r);
+	for (unsigned d = 0; d < MANY_DIRS; d++) {
+		struct entry dir = testtree_entry(ENTRY_DIR, name);
+
+		(void)snprintf(name, sizeof(name), "d%u", d);
+		dir.name_len = strlen(name);
+		testtree_enter(&t, &dir);
+		for (unsigned i = 0; i < MANY_FILES; i++) {
+			const struct run run = { i % 7, 100 + i };
+			char file[32];
+			struct entry e = testtree_entry(ENTRY_FILE, file);
+
+			(void)snprintf(file, sizeof(file), "f%02u", i);
+			e.name_len = strlen(file);
+			e.mode = many_modes[i % ARRAY_LEN(many_modes)];
+			if (geteuid() == 0 && i % 3 == 0)
+				e.gid = 4321;
+			testtree_file(&t, e, &run, 1, 4 * K);
+		}
+		testtree_leave(&t);
+	}
+	testtree_end(&t, &rb.root, &rb.top);
+	rb_reopen();
+}
+
+static void assert_many(void)
+{
+	assert_int_equal(rb.res.errors, 0);
+	assert_int_equal(rb.res.files, MANY_DIRS * MANY_FILES);
+	for (unsigned d = 0; d < MANY_DIRS; d++) {
+		for (unsigned i = 0; i < MANY_FILES; i++) {
+			char name[32];
+			struct stat st;
+
+			(void)snprintf(name, sizeof(name), "d%u/f%02u", d, i);
+			st = rb_stat(name);
+			assert_int_equal(st.st_mode & 07777, many_modes[i % ARRAY_LEN(many_modes)]);
+			assert_int_equal(st.st_size, i % 7);
+			assert_int_equal(st.st_mtim.tv_sec, 1);
+			if (geteuid() == 0)
+				assert_int_equal(st.st_gid, i % 3 == 0 ? 4321 : getegid());
+		}
+	}
+	rb_assert_no_leftovers();
+}
+
+/* Modes and owners are those recorded, whatever a new file gets by itself. */
+static void test_many_small(void **state)
+{
+	static const mode_t umasks[] = { 022, 0, 077 };
+
+	(void)state;
+	build_many();
+	for (size_t i = 0; i < ARRAY_LEN(umasks); i++) {
+		mode_t old = umask(umasks[i]);
+
+		rb_restore((struct restore_options){ .jobs = 1 + (unsigned)i });
+		(void)umask(old);
+		assert_many();
+		rb_restore((struct restore_options){ .verify = geteuid() == 0 });
+		assert_true(rb.res.unchanged > 0);
+		assert_many();
+		testrepo_rm(rb.out);
+	}
+	if (geteuid() != 0)
+		return;
+	/* A folder whose group new files take over, and new folders hand on. */
+	assert_int_equal(mkdir(rb.out, 0700), 0);
+	assert_int_equal(chown(rb.out, (uid_t)-1, 999), 0);
+	assert_int_equal(chmod(rb.out, 02775), 0);
+	rb_restore((struct restore_options){ 0 });
+	assert_many();
+	assert_int_equal(rb_stat("d1").st_mode & 07777, 0755);
+	assert_int_equal(rb_stat("d1").st_gid, getegid());
+}
+
 /* Large and deep. */
 
 static void test_large_in_parts(void **state)
@@ -236,6 +323,7 @@ int main(void)
 		T(test_resume_looks_at_bytes),
 		T(test_foreign_link),
 		T(test_hard_links),
+		T(test_many_small),
 		T(test_large_in_parts),
 		T(test_deep),
 		T(test_leftovers),
