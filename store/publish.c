@@ -8,15 +8,41 @@
 #include <unistd.h>
 
 #include "store/base/buf.h"
+#include "store/forget.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
 #include "store/internal.h"
 #include "store/snapshot.h"
 
+/** This writer's newest, listed or let go. */
+struct newest {
+	const uint8_t *writer;
+	bool found;
+	uint64_t seq;
+	struct object_id id;
+};
+
+static void consider(struct newest *n, const uint8_t writer[16], uint64_t seq,
+		     const struct object_id *id)
+{
+	if (memcmp(writer, n->writer, 16) != 0 || (n->found && seq <= n->seq))
+		return;
+	n->found = true;
+	n->seq = seq;
+	n->id = *id;
+}
+
+static enum err_code on_forgotten(void *ctx, const struct forgotten *f, struct err *e)
+{
+	(void)e;
+	consider(ctx, f->writer, f->seq, &f->id);
+	return ERR_OK;
+}
+
 /** Take the place after this writer's newest. */
 static enum err_code chain(struct store *s, struct snapshot *snap, struct err *e)
 {
-	const struct snapshot *newest = NULL;
+	struct newest newest = { .writer = snap->writer };
 	struct snapshot_list l = { 0 };
 	enum err_code rc;
 
@@ -24,14 +50,13 @@ static enum err_code chain(struct store *s, struct snapshot *snap, struct err *e
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < l.nr; i++)
-		if (memcmp(l.all[i].writer, snap->writer, sizeof(snap->writer)) == 0 &&
-		    (!newest || l.all[i].seq > newest->seq))
-			newest = &l.all[i];
-	snap->has_previous = newest != NULL;
-	snap->seq = newest ? newest->seq + 1 : 1;
-	if (newest)
-		snap->previous = newest->id;
-	if (snap->seq == 0)
+		consider(&newest, l.all[i].writer, l.all[i].seq, &l.all[i].id);
+	rc = forgotten_each(s, on_forgotten, &newest, e);
+	snap->has_previous = newest.found;
+	snap->seq = newest.found ? newest.seq + 1 : 1;
+	if (newest.found)
+		snap->previous = newest.id;
+	if (!rc && snap->seq == 0)
 		rc = err_set(e, ERR_LIMIT, "this writer's snapshots cannot be counted any more");
 	snapshot_list_release(&l);
 	return rc;

@@ -14,5 +14,6 @@ extern const struct command cmd_diff;
 extern const struct command cmd_mount;
 extern const struct command cmd_restore;
 extern const struct command cmd_verify;
+extern const struct command cmd_forget;
 
 #endif

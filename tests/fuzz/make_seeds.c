@@ -12,6 +12,7 @@
 #include "store/engine/codec.h"
 #include "store/format/packtable.h"
 #include "store/format/parfile.h"
+#include "store/format/forgetrec.h"
 #include "store/format/snaprec.h"
 #include "store/format/superblock.h"
 #include "tests/lib/nodestore.h"
@@ -115,6 +116,10 @@ static void record_seeds(void)
 		.time = { 1795226400, 1 }, .end = { 1795226401, 2 }, .seq = 2,
 		.has_previous = true, .new_bytes = UINT64_MAX,
 	};
+	struct forgotten f = {
+		.name = (char[]){ "2026-11-21T02-00-00Z-1c9e0d2a3b4c5d6e" }, .reason = odd,
+		.seq = 3, .has_previous = true, .time = { 1795226400, 1 },
+	};
 	struct buf b = BUF_INIT;
 
 	store_params_default(&super.params);
@@ -128,6 +133,10 @@ static void record_seeds(void)
 	buf_reset(&b);
 	snaprec_encode(&s, &b);
 	seed("snaprec", "empty", b.p, b.len);
+	buf_reset(&b);
+	forgetrec_encode(&f, &b);
+	/* the target adds the closing line */
+	seed("forgetrec", "full", b.p, b.len - strlen("\"sha256\":\"\"}\n") - ID_HEX_LEN);
 	buf_release(&b);
 }
 

@@ -16,7 +16,7 @@ rule()
 	fi
 }
 
-types='store/(err|id|entry|snapshot)\.h'
+types='store/(err|id|entry|snapshot|forget)\.h'
 base='store/base/[a-z0-9_]+\.h'
 format='store/format/[a-z0-9_]+\.h'
 engine='store/engine/[a-z0-9_]+\.h'
