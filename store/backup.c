@@ -35,12 +35,16 @@ void backup_progress(struct backup *b)
 	struct timespec t;
 	uint64_t now;
 
-	if (!to->fn || clock_gettime(CLOCK_MONOTONIC_COARSE, &t) < 0)
+	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &t) < 0)
 		return;
 	now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 	if (now < b->next_progress_ns)
 		return;
 	b->next_progress_ns = now + backup_progress_ns;
+	if (b->heart)
+		heartbeat_beat(b->heart);
+	if (!to->fn)
+		return;
 	ev.bytes = b->res->bytes + b->in_file;
 	/* Nobody has counted the source: what it was last time is the best guess, until it is passed. */
 	if (b->res->files <= b->last_time.files && ev.bytes <= b->last_time.bytes) {
@@ -325,6 +329,18 @@ static uint64_t index_bytes(const struct store *s)
 	return stats.index_bytes;
 }
 
+/** Before anything of the repository is counted on. */
+static enum err_code begin(struct backup *b, struct err *e)
+{
+	struct condemned c = {.nr = 0};
+	enum err_code rc = heartbeat_begin(b->s, &b->heart, &c, e);
+
+	if (!rc)
+		rc = chunks_condemn(b->s->chunks, c.packs, c.nr, e);
+	condemned_release(&c);
+	return rc;
+}
+
 static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 {
 	struct writer_config cfg = {
@@ -342,6 +358,8 @@ static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 		rc = store_tree(b, w, pool, s, e);
 	if (!rc)
 		rc = nothing_read(b, e);
+	if (!rc)
+		rc = heartbeat_check(b->heart, e);
 	if (!rc)
 		rc = publish(b, w, s, e);
 	writer_close(w);
@@ -364,6 +382,8 @@ enum err_code backup_run(struct store *s, const struct backup_options *o, struct
 	rc = prepare(&b, e);
 	if (!rc)
 		rc = host_name(o, &res.snapshot.host, e);
+	if (!rc && !o->dry_run)
+		rc = begin(&b, e);
 	if (!rc)
 		rc = find_parent(&b, res.snapshot.host, e);
 	if (!rc && o->dry_run) {
@@ -373,6 +393,7 @@ enum err_code backup_run(struct store *s, const struct backup_options *o, struct
 	} else if (!rc) {
 		rc = run(&b, &res.snapshot, e);
 	}
+	heartbeat_end(b.heart);
 	backup_free(&b);
 	if (rc || o->dry_run) {
 		snapshot_release(&res.snapshot);

@@ -26,6 +26,7 @@
 #include "store/engine/chunker.h"
 #include "store/format/limits.h"
 #include "store/format/node.h"
+#include "store/heartbeat_internal.h"
 #include "store/internal.h"
 #include "store/tree.h"
 
@@ -51,6 +52,7 @@ struct backup {
 	struct store *s;
 	const struct backup_options *o;
 	struct backup_result *res;
+	struct heartbeat *heart;	/* NULL in a dry run */
 	struct patterns *excludes;
 	struct skips *skips;
 	struct owner_cache *owners;

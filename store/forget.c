@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/forget.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,20 +37,6 @@ static void encode(const struct snapshot *snap, const char *reason, struct buf *
 
 	memcpy(f.writer, snap->writer, sizeof(f.writer));
 	forgetrec_encode(&f, out);
-}
-
-/** On a full medium what is only derived makes way. */
-static enum err_code put_record(struct store *s, const char *path, const struct buf *b,
-				struct err *e)
-{
-	enum err_code rc = s->backend->ops->put(s->backend, path, b->p, b->len, e);
-
-	if (rc == ERR_IO && e->sys == ENOSPC &&
-	    !s->backend->ops->remove(s->backend, "SHA256SUMS", NULL)) {
-		err_clear(e);
-		rc = s->backend->ops->put(s->backend, path, b->p, b->len, e);
-	}
-	return rc;
 }
 
 /** The file, then its copy, which alone and with a record counts for nothing. */
@@ -95,7 +80,7 @@ static enum err_code forget(struct store *s, const struct snapshot *snap, const 
 	(void)snprintf(path, sizeof(path), DIR_FORGOTTEN "%s" SUFFIX, id_hex(&snap->id, hex));
 	(void)snprintf(copy, sizeof(copy), "copies/" DIR_FORGOTTEN "%s" SUFFIX, hex);
 	encode(snap, reason, &b);
-	rc = b.bad ? err_set(e, ERR_NOMEM, "a record") : put_record(s, path, &b, e);
+	rc = b.bad ? err_set(e, ERR_NOMEM, "a record") : record_squeeze(s, path, b.p, b.len, e);
 	if (!rc)
 		rc = remove_files(s, snap->name, e);
 	if (!rc && s->backend->ops->put(s->backend, copy, b.p, b.len, e)) {

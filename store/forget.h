@@ -25,8 +25,8 @@ void forgotten_release(struct forgotten *f);	/* frees what it owns */
 
 /**
  * Let nr snapshots go, in that order: each is wholly gone or wholly there.  Its record is durable
- * before its file is removed.  *done counts those that went.  A full medium is made room on by removing
- * SHA256SUMS, which is made anew at the end.
+ * before its file is removed.  *done counts those that went.  On a full medium what is only
+ * derived makes way, and is made anew at the end.
  */
 MUST_CHECK enum err_code snapshots_forget(struct store *s, const struct snapshot *const *v,
 					  size_t nr, const char *reason, size_t *done,

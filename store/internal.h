@@ -64,6 +64,10 @@ MUST_CHECK enum err_code record_get(struct backend *b, const char *name, size_t 
 				    struct buf *out, struct err *e);
 MUST_CHECK enum err_code record_put_readme(struct backend *b, struct err *e);
 
+/** Put; on a full medium what is only derived (SHA256SUMS, README.txt) makes way, until records_refresh_sums(). */
+MUST_CHECK enum err_code record_squeeze(struct store *s, const char *name, const void *buf,
+					size_t len, struct err *e);
+
 /** Write copies/NAME after NAME. */
 MUST_CHECK enum err_code record_put(struct store *s, const char *name, const void *buf, size_t len,
 				    struct err *e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The small files: read whole, written twice, and listed in SHA256SUMS. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,6 +36,22 @@ enum err_code record_get(struct backend *b, const char *name, size_t max, struct
 	rc = b->ops->get(b, name, 0, room, (size_t)size, &n, e);
 	if (!rc)
 		out->len += n;
+	return rc;
+}
+
+enum err_code record_squeeze(struct store *s, const char *name, const void *buf, size_t len,
+			     struct err *e)
+{
+	static const char *const derived[] = { "SHA256SUMS", "README.txt" };
+	const struct backend_ops *ops = s->backend->ops;
+	enum err_code rc = ops->put(s->backend, name, buf, len, e);
+
+	for (size_t i = 0; i < ARRAY_LEN(derived) && rc == ERR_IO && e->sys == ENOSPC; i++) {
+		if (ops->remove(s->backend, derived[i], NULL))
+			continue;
+		err_clear(e);
+		rc = ops->put(s->backend, name, buf, len, e);
+	}
 	return rc;
 }
 

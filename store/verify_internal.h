@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "store/base/keyset.h"
 #include "store/base/pool.h"
 #include "store/base/rate.h"
 #include "store/internal.h"
@@ -21,18 +22,6 @@
 #define VERIFY_NAMED_MAX	10000u		/* paths told of; the rest is counted */
 /* Paths counted: nodes that are shared many times over could make it any number. */
 #define VERIFY_COUNTED_MAX	1000000u
-
-/** A set of 64-bit keys (digests: well spread). */
-struct keyset {
-	uint64_t *slots;	/* 0: empty */
-	size_t nr, cap;
-	bool has_zero;
-};
-
-void keyset_release(struct keyset *k);
-/** ERR_NOMEM; *is_new may be NULL. */
-MUST_CHECK enum err_code keyset_add(struct keyset *k, uint64_t key, bool *is_new, struct err *e);
-bool keyset_has(const struct keyset *k, uint64_t key);
 
 struct verify {
 	struct store *s;

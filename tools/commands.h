@@ -15,5 +15,6 @@ extern const struct command cmd_mount;
 extern const struct command cmd_restore;
 extern const struct command cmd_verify;
 extern const struct command cmd_forget;
+extern const struct command cmd_prune;
 
 #endif

@@ -120,7 +120,7 @@ static bool is_litter(const char *name)
 static bool is_ours(const char *name)
 {
 	static const char *const ours[] = { "packs", "snapshots", "forgotten", "log", "copies",
-					    "tmp", "README.txt" };
+					    "tmp", "condemned", "writers", "README.txt" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (strcmp(name, ours[i]) == 0)

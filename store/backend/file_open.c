@@ -11,7 +11,8 @@
 
 #include "store/base/checked.h"
 
-static const char *const folders[] = { "packs", "snapshots", "forgotten", "log", "copies", "tmp" };
+static const char *const folders[] = { "packs", "snapshots", "forgotten", "log", "copies", "tmp",
+					"condemned", "writers" };
 
 static enum err_code open_folder(const struct io *io, const char *path, int *fd, struct err *e)
 {

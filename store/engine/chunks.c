@@ -218,6 +218,24 @@ static void found_at(struct chunks *c, uint32_t ord, const struct packtable *t, 
 	chunks_unlock(c);
 }
 
+enum err_code chunks_condemn(struct chunks *c, const struct object_id *packs, size_t nr,
+			     struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	chunks_lock(c);
+	for (size_t i = 0; i < nr && !rc; i++) {
+		uint32_t ord = packset_add(c->packs, &packs[i]);	/* PACK_GONE where it is not here */
+
+		if (ord == PACK_ORD_NONE)
+			rc = err_set(e, ERR_NOMEM, "%zu packs", nr);
+		else
+			packset_at(c->packs, ord)->condemned = true;
+	}
+	chunks_unlock(c);
+	return rc;
+}
+
 static bool ord_has(struct chunks *c, uint32_t ord, uint32_t hint, const struct object_id *id,
 		    uint32_t *len)
 {
@@ -226,6 +244,11 @@ static bool ord_has(struct chunks *c, uint32_t ord, uint32_t hint, const struct 
 	struct table *t = NULL;
 	bool has;
 
+	chunks_lock(c);
+	has = !packset_at(c->packs, ord)->condemned;
+	chunks_unlock(c);
+	if (!has)
+		return false;
 	if (chunks_load_table(c, ord, true, &t, NULL))
 		return false;
 	pt = table_get(t);
@@ -250,7 +273,8 @@ static bool is_beside(struct chunks *c, unsigned kind, const struct object_id *i
 
 	chunks_lock(c);
 	at = c->last_found[kind];
-	here = at.ord != PACK_ORD_NONE && packset_at(c->packs, at.ord)->state != PACK_GONE;
+	here = at.ord != PACK_ORD_NONE && packset_at(c->packs, at.ord)->state != PACK_GONE &&
+	       !packset_at(c->packs, at.ord)->condemned;
 	chunks_unlock(c);
 	if (!here || chunks_load_table(c, at.ord, true, &t, NULL))
 		return false;

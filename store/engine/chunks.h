@@ -75,6 +75,10 @@ void chunk_ref_release(struct chunks *c, struct chunk_ref *r);
 MUST_CHECK enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *have,
 				     uint32_t *len, struct err *e);
 
+/** Packs that may go: chunks_have() counts on them no more.  They are still read. */
+MUST_CHECK enum err_code chunks_condemn(struct chunks *c, const struct object_id *packs, size_t nr,
+					struct err *e);
+
 /** Tell of packs just sealed: indexed in one transaction, and found from now on. */
 MUST_CHECK enum err_code chunks_add_packs(struct chunks *c, const struct object_id *ids,
 					  const struct packtable *tables, size_t nr, struct err *e);

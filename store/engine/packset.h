@@ -24,6 +24,7 @@ struct pack_info {
 	struct object_id id;
 	uint32_t no; /* in the catalog; 0: not in it */
 	enum pack_state state;
+	bool condemned;	    /* may go: what it has is not counted on */
 	bool keys_known;    /* its table's keys are in the filter of all tables' keys */
 	bool hopeless;	    /* not to be read again before it changes or retry_ns has passed */
 	uint64_t size_seen; /* when it was found wanting */
