@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,12 +10,12 @@
 
 #include "store/base/digest.h"
 #include "store/base/hex.h"
+#include "store/base/process.h"
 #include "store/format/collectrec.h"
 #include "store/format/limits.h"
 
 #define DIR_WRITERS	"writers/"
 #define BEAT_SEC	600
-#define FIELD_TICKS	22	/* of /proc/PID/stat: starttime, see proc(5) */
 
 struct heartbeat {
 	struct store *s;
@@ -55,30 +54,6 @@ static void boot_id(char out[40])
 		out[0] = '\0';
 	out[strcspn(out, "\n")] = '\0';
 	(void)fclose(f);
-}
-
-/* When the process began, in ticks since boot; 0: there is none (or it only waits to be reaped), or it cannot be told. */
-static uint64_t ticks_of(uint64_t pid)
-{
-	char path[64], line[1024], *at;
-	uint64_t ticks = 0;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	at = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;	/* a name may hold anything */
-	(void)fclose(f);
-	if (at && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0))
-		at = NULL;
-	for (int field = 2; at && field < FIELD_TICKS; field++) {
-		at = strchr(at, ' ');
-		at = at ? at + 1 : NULL;
-	}
-	if (at)
-		ticks = strtoull(at, NULL, 10);
-	return ticks;
 }
 
 static enum err_code put(struct heartbeat *h, struct err *e)
@@ -137,7 +112,7 @@ enum err_code heartbeat_begin(struct store *s, struct heartbeat **out, struct co
 	h->s = s;
 	h->rec.began = now();
 	h->rec.pid = (uint64_t)getpid();
-	h->rec.ticks = ticks_of(h->rec.pid);
+	h->rec.ticks = process_ticks(h->rec.pid);
 	boot_id(h->rec.boot);
 	rc = writer_identity(s, h->rec.writer, NULL, e);
 	if (!rc)
@@ -214,7 +189,7 @@ static bool is_dead(const struct writer_rec *r, const uint8_t me[16])
 		return false;
 	if (strcmp(boot, r->boot) != 0)
 		return true;
-	return r->ticks != 0 && ticks_of(r->pid) != r->ticks;
+	return r->ticks != 0 && process_ticks(r->pid) != r->ticks;
 }
 
 static bool knows(const struct writer_rec *r, const struct condemned *c)

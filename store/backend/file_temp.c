@@ -16,6 +16,7 @@
 
 #include "store/base/digest.h"
 #include "store/base/hex.h"
+#include "store/base/process.h"
 
 #define OWN_AGE_S	60
 #define FOREIGN_AGE_S	(24 * 3600)
@@ -110,6 +111,9 @@ static bool is_dead(const char *name, const struct stat *st, int locked)
 	if (pid == 0)
 		return age > FOREIGN_AGE_S;
 	if (kill(pid, 0) < 0 && errno == ESRCH)
+		return true;
+	/* Dead, but never reaped: as in a container whose first process does not do that. */
+	if (locked > 0 && process_ticks((uint64_t)pid) == 0 && process_ticks((uint64_t)getpid()) != 0)
 		return true;
 	return age > (locked > 0 ? OWN_AGE_S : FOREIGN_AGE_S);
 }
