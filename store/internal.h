@@ -82,6 +82,26 @@ MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap
 MUST_CHECK enum err_code runlog_append(struct store *s, const char *event, const char *json_members,
 				       struct err *e);
 
+/** A line of log/, good during the call only. */
+struct json_t;
+struct runlog_line {
+	const char *time, *event;	/* "2026-11-21T02:00:00.123456789Z" */
+	const struct json_t *members;
+};
+/* Of its members: a string (NULL: none), a number (false: none), an array of strings. */
+const char *runlog_str(const struct runlog_line *l, const char *key);
+bool runlog_u64(const struct runlog_line *l, const char *key, uint64_t *out);
+size_t runlog_nr(const struct runlog_line *l, const char *key);
+const char *runlog_item(const struct runlog_line *l, const char *key, size_t i);
+typedef enum err_code runlog_fn(void *ctx, const struct runlog_line *l, struct err *e);
+
+/**
+ * Each line of event (NULL: all) whose check is right, in any order of files and in order within one; an error of fn
+ * ends it and is returned.  Anybody who can write to the medium can write such lines: they are hints.
+ */
+MUST_CHECK enum err_code runlog_each(struct store *s, const char *event, runlog_fn *fn, void *ctx,
+				     struct err *e);
+
 /**
  * This host's writer id for the repository (made and kept in $XDG_STATE_HOME/vouch or /var/lib/vouch).  With
  * lock_fd the caller gets the identity's lock and closes it to let go; -1 where there is no place for a lock.

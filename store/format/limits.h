@@ -33,5 +33,6 @@
 #define SNAPSHOT_LIST_LEN_MAX	4096u		/* sources, tags, components of a snapshot: of each */
 #define SNAPSHOT_TEXT_MAX	(64u << 10)	/* bytes of one of its texts */
 #define RECORD_JSON_MAX		(1u << 20)	/* vouch.json, forgotten, condemned, writers */
+#define RUNLOG_LINE_MAX		(256u << 10)	/* bytes of a line of log/ */
 
 #endif

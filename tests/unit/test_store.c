@@ -431,42 +431,6 @@ static void test_sums(void **state)
 	assert_int_equal(repo.warnings + repo.damages, 0);
 }
 
-static void test_runlog(void **state)
-{
-	char name[64], month[8], hex[ID_HEX_LEN + 1], now[TIME_TEXT_LEN + 1], short_id[33];
-	struct object_id id;
-	struct err e = ERR_INIT;
-	uint8_t writer[16];
-	size_t len = 0, lines = 0;
-	char *text, *line, *save = NULL;
-
-	(void)state;
-	testrepo_open(&repo, STORE_WRITE);
-	assert_int_equal(runlog_append(repo.s, "x", "\"a\":\n1", &e), ERR_USAGE);
-	store_now(now);
-	OK(runlog_append(repo.s, "backup", "\"files\":12,\"host\":\"alpha\"", &ok_err));
-	OK(runlog_append(repo.s, "verify", "", &ok_err));
-	OK(writer_identity(repo.s, writer, NULL, &ok_err));
-	(void)snprintf(month, sizeof(month), "%.7s", now);
-	(void)snprintf(name, sizeof(name), "log/%.8s-%s.ndjson", hex_encode(writer, 16, short_id),
-		       month);
-	text = (char *)testrepo_read(&repo, name, &len);
-	assert_non_null(text);
-	for (line = text; (line = strtok_r(line, "\n", &save)); line = NULL, lines++) {
-		char *check = strstr(line, ",\"check\":\"");
-
-		assert_non_null(check);
-		digest_sha256(line, (size_t)(check - line), &id);
-		assert_memory_equal(check + 10, id_hex(&id, hex), 16);
-		assert_string_equal(check + 26, "\"}");
-		assert_non_null(strstr(line, lines == 0 ? "\"event\":\"backup\",\"files\":12,"
-							: "\"event\":\"verify\",\"check\""));
-		assert_memory_equal(line, "{\"time\":\"20", 11);
-	}
-	assert_int_equal(lines, 2);
-	free(text);
-}
-
 static void test_record_put(void **state)
 {
 	static const char *const names[] = { "forgotten/x.json", "copies/forgotten/x.json" };
@@ -543,7 +507,6 @@ int main(void)
 	add("reading writes nothing", test_reading_writes_nothing, setup, NULL);
 	add("read-only medium", test_read_only_medium, setup, NULL);
 	add("SHA256SUMS", test_sums, setup, NULL);
-	add("log", test_runlog, setup, NULL);
 	add("records", test_record_put, setup, NULL);
 	add("folders of the user", test_user_dir, setup, NULL);
 	add("version", test_version, setup, NULL);
