@@ -207,14 +207,6 @@ static bool copy_strings(const char *const *from, size_t nr, char ***out, size_t
 	return true;
 }
 
-static struct vtime now(void)
-{
-	struct timespec t = {0};
-
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (struct vtime){.sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec};
-}
-
 static enum err_code describe(struct backup *b, const struct writer *w, struct snapshot *s,
 			      struct err *e)
 {
@@ -271,7 +263,7 @@ static enum err_code publish(struct backup *b, struct writer *w, struct snapshot
 	enum err_code rc = describe(b, w, s, e);
 	struct err sums = ERR_INIT;
 
-	s->end = now();
+	s->end = store_vtime();
 	if (!rc)
 		rc = snapshot_publish(b->s, s, e);
 	if (!rc && records_refresh_sums(b->s, &sums))
@@ -378,7 +370,7 @@ enum err_code backup_run(struct store *s, const struct backup_options *o, struct
 	enum err_code rc;
 
 	rate_init(&b.rate, o->limit_rate, o->cancel);
-	res.snapshot.time = now();
+	res.snapshot.time = store_vtime();
 	rc = prepare(&b, e);
 	if (!rc)
 		rc = host_name(o, &res.snapshot.host, e);

@@ -120,14 +120,12 @@ static enum err_code put_one(struct store *s, const struct condemned_rec *r, str
 enum err_code condemned_add(struct store *s, const struct object_id *packs, size_t nr,
 			    struct err *e)
 {
-	struct timespec now;
+	struct vtime now = store_vtime();
 	enum err_code rc = ERR_OK;
 
-	if (clock_gettime(CLOCK_REALTIME, &now) != 0)
-		return err_sys(e, "the time");
 	for (size_t at = 0; at < nr && !rc; at += CONDEMNED_PACKS_MAX) {
 		struct condemned_rec r = {
-			.time = { now.tv_sec, (uint32_t)now.tv_nsec },
+			.time = now,
 			.packs = (struct object_id *)(uintptr_t)(packs + at),	/* only read */
 			.nr = nr - at < CONDEMNED_PACKS_MAX ? nr - at : CONDEMNED_PACKS_MAX,
 		};

@@ -14,15 +14,6 @@
 #define SUFFIX		".json"
 #define PATH_LEN	(sizeof("copies/snapshots/") + 128)
 
-static struct vtime now(void)
-{
-	struct timespec t;
-
-	if (clock_gettime(CLOCK_REALTIME, &t) != 0)
-		abort();
-	return (struct vtime){ .sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec };
-}
-
 static void encode(const struct snapshot *snap, const char *reason, struct buf *out)
 {
 	struct forgotten f = {
@@ -31,7 +22,7 @@ static void encode(const struct snapshot *snap, const char *reason, struct buf *
 		.seq = snap->seq,
 		.has_previous = snap->has_previous,
 		.previous = snap->previous,
-		.time = now(),
+		.time = store_vtime(),
 		.reason = (char *)(uintptr_t)reason,	/* only read */
 	};
 

@@ -33,15 +33,6 @@ static int64_t monotonic(void)
 	return t.tv_sec;
 }
 
-static struct vtime now(void)
-{
-	struct timespec t = { 0 };
-
-	if (clock_gettime(CLOCK_REALTIME, &t) != 0)
-		abort();
-	return (struct vtime){ .sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec };
-}
-
 /* "" where /proc does not say: then nobody of this host is taken for dead. */
 static void boot_id(char out[40])
 {
@@ -61,7 +52,7 @@ static enum err_code put(struct heartbeat *h, struct err *e)
 	struct buf b = BUF_INIT;
 	enum err_code rc;
 
-	h->rec.beat = now();
+	h->rec.beat = store_vtime();
 	writer_rec_encode(&h->rec, &b);
 	if (b.bad)
 		rc = err_set(e, ERR_NOMEM, "a heartbeat");
@@ -110,7 +101,7 @@ enum err_code heartbeat_begin(struct store *s, struct heartbeat **out, struct co
 	if (!h)
 		return err_set(e, ERR_NOMEM, "a heartbeat");
 	h->s = s;
-	h->rec.began = now();
+	h->rec.began = store_vtime();
 	h->rec.pid = (uint64_t)getpid();
 	h->rec.ticks = process_ticks(h->rec.pid);
 	boot_id(h->rec.boot);
@@ -231,7 +222,7 @@ static enum err_code look_at(struct store *s, const char *name, const struct con
 	}
 	if (rc)
 		return rc;
-	if (is_dead(&r, me) || now().sec - r.beat.sec > HEARTBEAT_SILENT_SEC)
+	if (is_dead(&r, me) || store_vtime().sec - r.beat.sec > HEARTBEAT_SILENT_SEC)
 		(void)s->backend->ops->remove(s->backend, name, NULL);
 	else
 		*waits = !knows(&r, c);

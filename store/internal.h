@@ -29,7 +29,8 @@ struct store {
 	bool has_writer;		/* mutex */
 };
 
-/** "2026-11-21T02:00:00.123456789Z": this moment. */
+/* This moment; also as "2026-11-21T02:00:00.123456789Z". */
+struct vtime store_vtime(void);
 #define TIME_TEXT_LEN 30
 void store_now(char out[TIME_TEXT_LEN + 1]);
 

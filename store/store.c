@@ -31,6 +31,14 @@ const char *store_version(void)
 	return VOUCH_VERSION;
 }
 
+struct vtime store_vtime(void)
+{
+	struct timespec t;
+
+	must(clock_gettime(CLOCK_REALTIME, &t));
+	return (struct vtime){ .sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec };
+}
+
 void store_now(char out[TIME_TEXT_LEN + 1])
 {
 	struct timespec now;

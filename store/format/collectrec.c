@@ -6,59 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/format/checkline.h"
-#include "store/format/isotime.h"
 #include "store/format/jsonrec.h"
 #include "store/format/limits.h"
 
 #define VERSION 1u
-#define TAIL	"\n}\n"	/* of an object as jsonrec_dump() writes it */
-
-/* Ends the record: takes o. */
-static void finish(json_t *o, bool ok, struct buf *out)
-{
-	if (ok)
-		jsonrec_dump(o, out);
-	json_decref(o);
-	if (!ok || out->bad || out->len < strlen(TAIL) ||
-	    memcmp(out->p + out->len - strlen(TAIL), TAIL, strlen(TAIL)) != 0) {
-		out->bad = true;
-		return;
-	}
-	out->len -= strlen(TAIL);
-	buf_add_str(out, ",\n");
-	checkline_add(out);
-}
-
-static enum err_code begin(const uint8_t *buf, size_t len, const char *kind, json_t **out,
-			   struct err *e)
-{
-	enum err_code rc;
-
-	if (!checkline_ok(buf, len))
-		return err_set(e, ERR_CORRUPT, "its last line is not the digest of the others");
-	rc = jsonrec_load(buf, len, RECORD_JSON_MAX, out, e);
-	if (!rc)
-		rc = jsonrec_head(*out, kind, VERSION, e);
-	return rc;
-}
-
-static bool set_time(json_t *o, const char *key, const struct vtime *t)
-{
-	char iso[ISOTIME_LEN + 1];
-
-	return jsonrec_set_str(o, key, isotime_encode(t, iso));
-}
-
-static enum err_code get_time(const json_t *o, const char *key, struct vtime *out, struct err *e)
-{
-	const char *text = NULL;
-	enum err_code rc = jsonrec_str(o, key, &text, e);
-
-	if (!rc && !isotime_decode(text, out))
-		rc = err_set(e, ERR_CORRUPT, "\"%s\" is no time", key);
-	return rc;
-}
 
 void condemned_rec_release(struct condemned_rec *r)
 {
@@ -71,13 +22,13 @@ void condemned_rec_encode(const struct condemned_rec *r, struct buf *out)
 	json_t *o = json_object(), *packs = json_array();
 	char hex[ID_HEX_LEN + 1];
 	bool ok = o && packs && jsonrec_set_str(o, "vouch", "condemned") &&
-		  jsonrec_set_u64(o, "format", VERSION) && set_time(o, "time", &r->time);
+		  jsonrec_set_u64(o, "format", VERSION) && jsonrec_set_time(o, "time", &r->time);
 
 	for (size_t i = 0; ok && i < r->nr; i++)
 		ok = json_array_append_new(packs, json_string(id_hex(&r->packs[i], hex))) == 0;
 	ok = ok && json_object_set(o, "packs", packs) == 0;
 	json_decref(packs);
-	finish(o, ok, out);
+	jsonrec_finish(o, ok, out);
 }
 
 static enum err_code get_packs(const json_t *o, struct condemned_rec *r, struct err *e)
@@ -106,10 +57,10 @@ enum err_code condemned_rec_decode(const uint8_t *buf, size_t len, struct condem
 {
 	struct condemned_rec r = { .nr = 0 };
 	json_t *o = NULL;
-	enum err_code rc = begin(buf, len, "condemned", &o, e);
+	enum err_code rc = jsonrec_load_checked(buf, len, "condemned", VERSION, &o, e);
 
 	if (!rc)
-		rc = get_time(o, "time", &r.time, e);
+		rc = jsonrec_time(o, "time", &r.time, e);
 	if (!rc)
 		rc = get_packs(o, &r, e);
 	json_decref(o);
@@ -134,7 +85,7 @@ void writer_rec_encode(const struct writer_rec *r, struct buf *out)
 	bool ok = o && known && jsonrec_set_str(o, "vouch", "writer") &&
 		  jsonrec_set_u64(o, "format", VERSION) &&
 		  jsonrec_set_hex(o, "writer", r->writer, sizeof(r->writer)) &&
-		  set_time(o, "began", &r->began) && set_time(o, "beat", &r->beat) &&
+		  jsonrec_set_time(o, "began", &r->began) && jsonrec_set_time(o, "beat", &r->beat) &&
 		  jsonrec_set_str(o, "boot", r->boot) && jsonrec_set_u64(o, "pid", r->pid) &&
 		  jsonrec_set_u64(o, "ticks", r->ticks);
 
@@ -142,7 +93,7 @@ void writer_rec_encode(const struct writer_rec *r, struct buf *out)
 		ok = json_array_append_new(known, json_string(r->known[i])) == 0;
 	ok = ok && json_object_set(o, "condemned", known) == 0;
 	json_decref(known);
-	finish(o, ok, out);
+	jsonrec_finish(o, ok, out);
 }
 
 static enum err_code get_known(const json_t *o, struct writer_rec *r, struct err *e)
@@ -175,14 +126,14 @@ enum err_code writer_rec_decode(const uint8_t *buf, size_t len, struct writer_re
 	struct writer_rec r = { .pid = 0 };
 	const char *boot = NULL;
 	json_t *o = NULL;
-	enum err_code rc = begin(buf, len, "writer", &o, e);
+	enum err_code rc = jsonrec_load_checked(buf, len, "writer", VERSION, &o, e);
 
 	if (!rc)
 		rc = jsonrec_hex(o, "writer", r.writer, sizeof(r.writer), e);
 	if (!rc)
-		rc = get_time(o, "began", &r.began, e);
+		rc = jsonrec_time(o, "began", &r.began, e);
 	if (!rc)
-		rc = get_time(o, "beat", &r.beat, e);
+		rc = jsonrec_time(o, "beat", &r.beat, e);
 	if (!rc)
 		rc = jsonrec_str(o, "boot", &boot, e);
 	if (!rc && strlen(boot) >= sizeof(r.boot))

@@ -10,11 +10,15 @@
 #include "store/base/base64.h"
 #include "store/base/checked.h"
 #include "store/base/hex.h"
+#include "store/format/checkline.h"
+#include "store/format/isotime.h"
+#include "store/format/limits.h"
 
 #define DEPTH_MAX	32u
 #define VALUES_MAX	(128u << 10)	/* a full snapshot has some 40,000; jansson takes 100 bytes for each */
 #define EXACT_MAX	(UINT64_C(1) << 53)	/* beyond, readers that use doubles would round */
 #define HEX_LEN_MAX	64u		/* bytes */
+#define TAIL		"\n}\n"		/* of an object as jsonrec_dump() writes it */
 
 /*
  * Four MiB of brackets would cost jansson a hundred MiB, so values are counted
@@ -70,6 +74,19 @@ enum err_code jsonrec_load(const uint8_t *buf, size_t len, size_t max, json_t **
 	}
 	*out = o;
 	return ERR_OK;
+}
+
+enum err_code jsonrec_load_checked(const uint8_t *buf, size_t len, const char *kind,
+				   unsigned version, json_t **out, struct err *e)
+{
+	enum err_code rc;
+
+	if (!checkline_ok(buf, len))
+		return err_set(e, ERR_CORRUPT, "its last line is not the digest of the others");
+	rc = jsonrec_load(buf, len, RECORD_JSON_MAX, out, e);
+	if (!rc)
+		rc = jsonrec_head(*out, kind, version, e);
+	return rc;
 }
 
 enum err_code jsonrec_head(const json_t *o, const char *kind, unsigned version, struct err *e)
@@ -235,6 +252,16 @@ enum err_code jsonrec_hex(const json_t *o, const char *key, uint8_t *out, size_t
 	return ERR_OK;
 }
 
+enum err_code jsonrec_time(const json_t *o, const char *key, struct vtime *out, struct err *e)
+{
+	const char *text = NULL;
+	enum err_code rc = jsonrec_str(o, key, &text, e);
+
+	if (!rc && !isotime_decode(text, out))
+		rc = err_set(e, ERR_CORRUPT, "\"%s\" is no time", key);
+	return rc;
+}
+
 enum err_code jsonrec_array(const json_t *o, const char *key, size_t max, const json_t **out,
 			    struct err *e)
 {
@@ -317,9 +344,31 @@ static int dump_to_buf(const char *p, size_t len, void *ctx)
 	return b->bad ? -1 : 0;
 }
 
+bool jsonrec_set_time(json_t *o, const char *key, const struct vtime *t)
+{
+	char iso[ISOTIME_LEN + 1];
+
+	return jsonrec_set_str(o, key, isotime_encode(t, iso));
+}
+
 void jsonrec_dump(const json_t *o, struct buf *out)
 {
 	if (json_dump_callback(o, dump_to_buf, out, JSON_INDENT(2)) < 0)
 		out->bad = true;
 	buf_add_u8(out, '\n');
+}
+
+void jsonrec_finish(json_t *o, bool ok, struct buf *out)
+{
+	if (ok)
+		jsonrec_dump(o, out);
+	json_decref(o);
+	if (!ok || out->bad || out->len < strlen(TAIL) ||
+	    memcmp(out->p + out->len - strlen(TAIL), TAIL, strlen(TAIL)) != 0) {
+		out->bad = true;
+		return;
+	}
+	out->len -= strlen(TAIL);
+	buf_add_str(out, ",\n");
+	checkline_add(out);
 }

@@ -74,13 +74,6 @@ void snapshot_release(struct snapshot *s)
 
 /* Encoding.  json_object_set_new(o, key, NULL) fails, so lack of memory shows at the end. */
 
-static bool set_time(json_t *o, const char *key, const struct vtime *t)
-{
-	char iso[ISOTIME_LEN + 1];
-
-	return jsonrec_set_str(o, key, isotime_encode(t, iso));
-}
-
 static bool set_texts(json_t *o, const char *key, char *const *list, size_t nr)
 {
 	json_t *a = json_array();
@@ -138,8 +131,8 @@ void snaprec_encode(const struct snapshot *s, struct buf *out)
 
 	ok = o && jsonrec_set_str(o, "vouch", KIND) &&
 	     jsonrec_set_u64(o, "format", SNAPREC_VERSION) &&
-	     jsonrec_set_hex(o, "root", s->root.b, ID_LEN) && set_time(o, "time", &s->time) &&
-	     set_time(o, "end", &s->end) && jsonrec_set_bytes(o, "host", s->host) &&
+	     jsonrec_set_hex(o, "root", s->root.b, ID_LEN) && jsonrec_set_time(o, "time", &s->time) &&
+	     jsonrec_set_time(o, "end", &s->end) && jsonrec_set_bytes(o, "host", s->host) &&
 	     jsonrec_set_bytes(o, "user", s->user) &&
 	     jsonrec_set_bytes(o, "version", s->version) &&
 	     jsonrec_set_bytes(o, "base", s->base) &&
@@ -156,16 +149,6 @@ void snaprec_encode(const struct snapshot *s, struct buf *out)
 }
 
 /* Decoding. */
-
-static enum err_code get_time(const json_t *o, const char *key, struct vtime *out, struct err *e)
-{
-	const char *text = NULL;
-	enum err_code rc = jsonrec_str(o, key, &text, e);
-
-	if (!rc && !isotime_decode(text, out))
-		rc = err_set(e, ERR_CORRUPT, "\"%s\" is no time", key);
-	return rc;
-}
 
 static enum err_code get_texts(const json_t *o, const char *key, char ***list, size_t *nr,
 			       struct err *e)
@@ -269,9 +252,9 @@ static enum err_code members_decode(const json_t *o, struct snapshot *s, struct 
 	if (!rc)
 		rc = jsonrec_hex(o, "root", s->root.b, ID_LEN, e);
 	if (!rc)
-		rc = get_time(o, "time", &s->time, e);
+		rc = jsonrec_time(o, "time", &s->time, e);
 	if (!rc)
-		rc = get_time(o, "end", &s->end, e);
+		rc = jsonrec_time(o, "end", &s->end, e);
 	for (size_t i = 0; !rc && i < sizeof(texts) / sizeof(texts[0]); i++)
 		rc = jsonrec_bytes(o, texts[i].key, SNAPSHOT_TEXT_MAX, texts[i].to, e);
 	if (!rc)
