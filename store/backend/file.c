@@ -224,9 +224,9 @@ static enum err_code file_append(struct backend *base, const char *name, const v
 	if (!rc && made && io_fsync_dir(b->io, dirfd) < 0)
 		rc = err_sys(e, "fsync the folder");
 	(void)b->io->close(dirfd);
-	if (rc)
+	if (rc && rc != ERR_ABSENT)
 		err_prefix(e, "append to %s", name);
-	return rc;
+	return file_root_lost(b->root, rc, e);
 }
 
 static enum err_code file_remove(struct backend *base, const char *name, struct err *e)

@@ -25,6 +25,7 @@ enum err_code file_put_begin(struct backend *base, struct backend_put **out, str
 		rc = file_temp_create(b->io, p->dirfd, p->name, &p->fd, e);
 		if (rc)
 			err_prefix(e, "%s", file_root_path(b->root));
+		rc = file_root_lost(b->root, rc, e);
 	}
 	if (rc) {
 		if (p->dirfd >= 0)
@@ -42,7 +43,7 @@ enum err_code file_put_add(struct backend_put *p, const void *buf, size_t len, s
 
 	if (rc)
 		err_prefix(e, "%s/tmp/%s", file_root_path(p->b->root), p->name);
-	return rc;
+	return file_root_lost(p->b->root, rc, e);
 }
 
 void file_put_abort(struct backend_put *p)
@@ -91,9 +92,9 @@ out:
 	file_put_abort(p);
 	if (dirfd >= 0)
 		(void)b->io->close(dirfd);
-	if (rc)
+	if (rc && rc != ERR_ABSENT)
 		err_prefix(e, "publish %s", name);
-	return rc;
+	return file_root_lost(b->root, rc, e);
 }
 
 enum err_code file_put(struct backend *base, const char *name, const void *buf, size_t len,

@@ -285,6 +285,28 @@ enum err_code file_root_err(struct file_root *r, int sys, const char *what, cons
 	return err_sys(e, "%s %s/%s", what, r->path, name);
 }
 
+enum err_code file_root_lost(struct file_root *r, enum err_code rc, struct err *e)
+{
+	struct err now = ERR_INIT;
+	int fd = -1;
+
+	if (rc != ERR_IO)
+		return rc;
+	if (file_root_get(r, &fd, &now) == ERR_ABSENT) {
+		if (e)
+			*e = now;
+		return ERR_ABSENT;
+	}
+	if (fd >= 0)
+		(void)r->io->close(fd);
+	/* It is back, but what was open is not. */
+	if (e && is_gone(e->sys)) {
+		e->code = ERR_ABSENT;
+		return ERR_ABSENT;
+	}
+	return rc;
+}
+
 /* One folder down; closes dir. */
 static int descend(const struct io *io, int dir, const char *component, bool create, int *sys)
 {

@@ -50,4 +50,10 @@ bool file_name_ok(const char *name);
 enum err_code file_root_err(struct file_root *r, int sys, const char *what, const char *name,
 			    struct err *e);
 
+/**
+ * What a failure to write is to be called: ERR_ABSENT, and e says so, where the folder is not there any more; else rc, e
+ * as it was.
+ */
+enum err_code file_root_lost(struct file_root *r, enum err_code rc, struct err *e);
+
 #endif
