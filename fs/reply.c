@@ -33,6 +33,12 @@ static void tell(struct fs *fs, const char *op, uint64_t nodeid, const struct er
 	uint64_t key = nodeid * UINT64_C(0x9e3779b97f4a7c15) + e->code;
 	struct buf path = BUF_INIT;
 
+	/* A drive that is away is not damaged: one line says so, however many files are asked for meanwhile. */
+	if (e->code == ERR_ABSENT) {
+		if (!log_seen_lately(fs->log, ERR_ABSENT))
+			log_say(fs->log, EVENT_WARNING, "%s fails until it is back: %s", op, e->msg);
+		return;
+	}
 	for (const char *p = e->msg; *p; p++)
 		key = (key ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
 	if (log_seen_lately(fs->log, key))
