@@ -4,6 +4,7 @@
 #define VOUCH_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "store/backend/backend.h"
 #include "store/engine/chunks.h"
@@ -27,6 +28,7 @@ struct store {
 	pthread_mutex_t mutex;
 	uint8_t writer[16];		/* mutex; valid where has_writer */
 	bool has_writer;		/* mutex */
+	atomic_bool tells_missing_itself;	/* whoever reads: no event for a chunk that is in no pack */
 };
 
 /* This moment; also as "2026-11-21T02:00:00.123456789Z". */
@@ -58,6 +60,10 @@ MUST_CHECK enum err_code node_cache_numbers(void *pin, const uint64_t **out, str
 MUST_CHECK enum err_code snapshot_cache_open(struct snapshot_cache **out, struct err *e);
 void snapshot_cache_close(struct snapshot_cache *c);	/* NULL is allowed */
 
+/** Whether there is a record that it was forgotten: that is written before its first file goes. */
+struct snapshot;
+bool snapshot_let_go(struct store *s, const struct snapshot *snap);
+
 /* records.c: the small files. */
 
 /** Append the whole object to out; ERR_CORRUPT where it is longer than max. */
@@ -76,7 +82,6 @@ MUST_CHECK enum err_code record_put(struct store *s, const char *name, const voi
 MUST_CHECK enum err_code records_refresh_sums(struct store *s, struct err *e);
 
 /* publish.c: chain and publish a snapshot under this host's local lock; fills id, name, writer, seq, previous. */
-struct snapshot;
 MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e);
 
 /* runlog.c: one line in log/WRITER-YYYY-MM.ndjson, with its check. json: an object's members without braces. */

@@ -347,6 +347,15 @@ out:
 	return rc;
 }
 
+bool snapshot_let_go(struct store *s, const struct snapshot *snap)
+{
+	char path[sizeof(DIR_FORGOTTEN) + ID_HEX_LEN + sizeof(SUFFIX)], hex[ID_HEX_LEN + 1];
+	uint64_t size;
+
+	(void)snprintf(path, sizeof(path), DIR_FORGOTTEN "%s" SUFFIX, id_hex(&snap->id, hex));
+	return s->backend->ops->size(s->backend, path, &size, NULL) == ERR_OK;
+}
+
 /**
  * From the file, else from its copy.  A failure that is not of this snapshot alone is ERR_NOMEM
  * or ERR_ABSENT.
@@ -366,6 +375,10 @@ static enum err_code read_either(struct store *s, const struct found *f, struct 
 	}
 	if (f->copy && rc != ERR_NOMEM && rc != ERR_ABSENT && rc != ERR_UNSUPPORTED) {
 		rc = read_one(s, DIR_COPY, f->name, out, e);
+		if (!rc && main.code == ERR_NOT_FOUND && snapshot_let_go(s, out)) {
+			snapshot_release(out);
+			return err_set(e, ERR_NOT_FOUND, "snapshot %s was let go", f->name);
+		}
 		if (!rc) {
 			/* cached from now on: said once */
 			store_event(s, EVENT_DAMAGE, NULL, &main,

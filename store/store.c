@@ -107,7 +107,7 @@ static void on_damage(void *ctx, const struct chunk_damage *d)
 	struct store *s = ctx;
 	const char *what;
 
-	if (!s->events.fn)
+	if (!s->events.fn || (d->missing && atomic_load(&s->tells_missing_itself)))
 		return;
 	id_hex(&d->chunk, chunk);
 	id_hex(&d->pack, pack);

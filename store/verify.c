@@ -34,6 +34,14 @@ bool verify_stops(const struct err *err)
 	return err->code == ERR_NOMEM || err->code == ERR_ABSENT || err->code == ERR_CANCELED;
 }
 
+bool verify_let_go(struct verify *v, const struct snapshot *snap, const struct err *err)
+{
+	if ((err->code == ERR_NOT_FOUND || err->code == ERR_INCOMPLETE) && !v->o->only && snap &&
+	    snapshot_let_go(v->s, snap))
+		v->let_go = true;
+	return v->let_go;
+}
+
 void verify_stop(struct verify *v, const struct err *err)
 {
 	verify_lock(v);
@@ -247,7 +255,8 @@ static enum err_code for_each_snapshot(struct verify *v, const struct snapshot_l
 	if (v->o->only)
 		return verify_tree(v, v->o->only, what, e);
 	for (size_t i = l->nr; i-- > 0 && !rc;)	/* newest first: what is named first matters most */
-		rc = verify_tree(v, &l->all[i], what, e);
+		if (what == WALK_CHECK || !snapshot_let_go(v->s, &l->all[i]))
+			rc = verify_tree(v, &l->all[i], what, e);
 	return rc;
 }
 
@@ -361,11 +370,13 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 			    "snapshot is damaged, and so is its copy");
 	v.res.damaged_snapshots = l.nr_bad;
 	chunks_stats(s->chunks, &before);
+	atomic_store(&s->tells_missing_itself, true);
 	rc = check_all(&v, &l, e);
 	if (!rc && v.stop.code) {
 		rc = v.stop.code;
 		*e = v.stop;
 	}
+	atomic_store(&s->tells_missing_itself, false);
 	chunks_stats(s->chunks, &after);
 	v.res.bytes_read += after.bytes_read - before.bytes_read;
 	if (!rc)

@@ -66,6 +66,13 @@ static enum err_code read_chunk(struct verify *v, const struct object_id *id, ui
 	}
 	if (!rc)
 		chunk_ref_release(v->s->chunks, &ref);
+	if (verify_let_go(v, v->snap, &err)) {
+		if (e)
+			*e = err;
+		return err.code;
+	}
+	if (rc == ERR_NOT_FOUND || rc == ERR_INCOMPLETE)
+		store_event(v->s, EVENT_DAMAGE, NULL, &err, "%s", err.msg);
 	verify_lock(v);
 	rc = keyset_add(&v->bad, id_key(id), NULL, e);
 	if (!rc && gone)

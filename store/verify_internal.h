@@ -27,7 +27,7 @@ struct verify {
 	struct store *s;
 	const struct verify_options *o;
 	struct pool *pool;
-	const struct snapshot *snap;	/* walker: the one being walked */
+	const struct snapshot *snap;	/* walker: the one being checked */
 	const char *stage;		/* for PROGRESS; NULL: the packs.  Set while no job runs */
 	struct rate rate;		/* of reading */
 	uint64_t packs_total, bytes_total;	/* bytes of all packs */
@@ -35,6 +35,8 @@ struct verify {
 	/* Written by pack jobs under the mutex, read when they are done. */
 	uint64_t *good;			/* chunk_key() of the whole chunks, sorted after the packs */
 	size_t nr_good, cap_good;
+
+	bool let_go;			/* walker: the snapshot was forgotten meanwhile, and misses what went with it */
 
 	struct keyset visited;		/* walker: nodes compared with what refers to them */
 	struct keyset clean;		/* walker: nodes with nothing bad at or below them */
@@ -72,6 +74,11 @@ bool verify_stopping(struct verify *v);		/* also looks at cancel */
 void verify_stop(struct verify *v, const struct err *err);
 /** Such an error ends the check; others are what it looks for. */
 bool verify_stops(const struct err *err);
+/**
+ * What err says is missing went with snap, which was forgotten since it was listed: no damage.  Notes it, and the
+ * caller passes err on: verify_tree() leaves that snapshot.  The walker's.
+ */
+bool verify_let_go(struct verify *v, const struct snapshot *snap, const struct err *err);
 /** path: what is read now, or NULL. */
 void verify_progress(struct verify *v, const char *path);
 /** Tell of a small file that is damaged, and count it. */

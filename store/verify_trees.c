@@ -129,7 +129,7 @@ static enum err_code bad_node(struct walk *w, const struct visit *v, uint64_t ke
 	enum err_code rc;
 	bool is_new;
 
-	if (verify_stops(e))
+	if (verify_stops(e) || (w->what == WALK_CHECK && verify_let_go(w->v, w->snap, e)))
 		return e->code;
 	store_event(w->v->s, EVENT_DAMAGE, NULL, e, "node %s", id_hex(&v->id, hex));
 	rc = keyset_add(&w->v->bad_nodes, key, &is_new, e);
@@ -392,6 +392,8 @@ enum err_code verify_tree(struct verify *v, const struct snapshot *snap, enum ve
 	struct visit root = { .id = snap->root, .kind = VISIT_ROOT, .top = true, .entries = 1 };
 	enum err_code rc = ERR_OK;
 
+	v->snap = what == WALK_CHECK ? snap : NULL;
+	v->let_go = false;
 	if (!buf_room(&w.path, 1))
 		rc = err_set(e, ERR_NOMEM, "a path");
 	if (!rc)
@@ -410,5 +412,12 @@ enum err_code verify_tree(struct verify *v, const struct snapshot *snap, enum ve
 	}
 	buf_release(&w.frames);
 	buf_release(&w.path);
+	if (rc && v->let_go && !verify_stops(e)) {
+		/* Another snapshot that needs the same must meet it anew. */
+		keyset_release(&v->visited);
+		keyset_release(&v->asked);
+		err_clear(e);
+		rc = ERR_OK;
+	}
 	return rc;
 }
