@@ -1,10 +1,10 @@
 #!/bin/sh
 # All of vouch's tests, from nothing: installs what is missing, builds, runs. `sh tests/run.sh [PART...]` runs parts:
-# lint unit asan tsan clang fuzz sweep cli mount media real. Ends with "N passed, N failed, N skipped"; exit 1 if any failed.
+# lint unit asan tsan clang fuzz sweep cli mount media crash real. Ends with "N passed, N failed, N skipped"; exit 1 if any failed.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 top=$(pwd)
-parts=${*:-lint unit asan tsan clang fuzz sweep cli mount media real}
+parts=${*:-lint unit asan tsan clang fuzz sweep cli mount media crash real}
 
 sh tools/deps.sh test || exit 1
 
@@ -133,6 +133,11 @@ for part in $parts; do
 		one "500 flipped bits through a mount" python3 tests/corrupt/sweep_mount.py "$VOUCH" 500
 		;;
 	media) for t in tests/media/*.bats; do bats_file "$t"; done ;;
+	crash)
+		one "200 kills at random moments" python3 tests/crash/kill.py "$VOUCH" "${KILLS:-200}"
+		one "40 interrupted copies by rsync" python3 tests/crash/rsync.py "$VOUCH" "${RSYNCS:-40}"
+		one "readers, writers, verify and prune at once" python3 tests/crash/load.py "$VOUCH" "${LOAD_SECONDS:-30}"
+		;;
 	real) one "/usr of this machine" sh tests/cli/real.sh ;;
 	*) echo "no such part: $part" >&2; exit 2 ;;
 	esac

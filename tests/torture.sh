@@ -1,5 +1,6 @@
 #!/bin/sh
-# Attacks that take minutes to hours: every fuzzer for FUZZ_SECONDS (default 600) each, and the whole sweep.
+# Attacks that take minutes to hours: every fuzzer for FUZZ_SECONDS (default 600) each, a thousand
+# kills, two hundred copies by rsync, ten minutes of load, and the whole sweep.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 rc=0
@@ -7,5 +8,8 @@ for t in tests/fuzz/fuzz_*.c; do
 	printf '== %s\n' "$t"
 	sh tests/fuzz/run.sh "$t" "${FUZZ_SECONDS:-600}" || rc=1
 done
+python3 tests/crash/kill.py build/vouch "${KILLS:-1000}" || rc=1
+python3 tests/crash/rsync.py build/vouch "${RSYNCS:-200}" || rc=1
+python3 tests/crash/load.py build/vouch "${LOAD_SECONDS:-600}" || rc=1
 SWEEP_STEP=1 sh tests/corrupt/sweep.sh build || rc=1
 exit $rc
