@@ -12,6 +12,7 @@
 #include "store/format/superblock.h"
 #include "store/store.h"
 
+struct damage_ledger;
 struct node_cache;
 struct snapshot_cache;
 
@@ -24,6 +25,7 @@ struct store {
 	struct chunks *chunks;
 	struct node_cache *nodes;
 	struct snapshot_cache *snapshots;
+	struct damage_ledger *damage;	/* damage_internal.h */
 	struct store_events events;
 	pthread_mutex_t mutex;
 	uint8_t writer[16];		/* mutex; valid where has_writer */

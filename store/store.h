@@ -52,7 +52,8 @@ struct store_events {
 };
 
 enum store_mode {
-	STORE_READ,		/* nothing on the medium is written but index.db (in a cache folder where the medium is read-only) */
+	/* Nothing on the medium is written but index.db (in a cache folder where the medium is read-only), and to log/ what is found damaged. */
+	STORE_READ,
 	STORE_WRITE
 };
 
