@@ -303,11 +303,17 @@ enum err_code snapshot_list_stamp(struct store *s, uint64_t *stamp, struct err *
 	return rc;
 }
 
-static bool is_forgotten(const struct listing *l, const struct snapshot *snap)
+/** By as much of the id as a name has. */
+static bool is_forgotten(const struct listing *l, const char *name)
 {
-	for (size_t at = 0; at < l->forgotten.len; at += sizeof(snap->id))
-		if (memcmp(l->forgotten.p + at, &snap->id, sizeof(snap->id)) == 0)
+	for (size_t at = 0; at < l->forgotten.len; at += sizeof(struct object_id)) {
+		char hex[ID_HEX_LEN + 1];
+		struct object_id id;
+
+		memcpy(&id, l->forgotten.p + at, sizeof(id));
+		if (memcmp(id_hex(&id, hex), name + SNAPSHOT_NAME_LEN - NAME_DIGITS, NAME_DIGITS) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -416,6 +422,9 @@ static enum err_code add_found(struct store *s, const struct listing *l, const s
 	enum err_code rc;
 	bool there;
 
+	/* A forgotten one's second copy goes later than the file, or never, where that was cut short. */
+	if (!f->main && is_forgotten(l, f->name))
+		return ERR_OK;
 	rc = known_get(s->snapshots, f->name, &there, &snap, e);
 	if (!rc && !there) {
 		rc = read_either(s, f, &snap, e);
@@ -436,11 +445,6 @@ static enum err_code add_found(struct store *s, const struct listing *l, const s
 	}
 	if (rc)
 		return rc;
-	/* A forgotten one's second copy may go later than the file. */
-	if (!f->main && is_forgotten(l, &snap)) {
-		snapshot_release(&snap);
-		return ERR_OK;
-	}
 	out->all[out->nr++] = snap;
 	return ERR_OK;
 }
