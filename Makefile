@@ -64,6 +64,12 @@ $(B)/tests/%: $(B)/tests/%.o $(TESTLIB_OBJ) $(B)/libvouch.a
 	@echo "LD $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TESTLIB_OBJ) $(B)/libvouch.a $(STORE_LIBS) -lcmocka
 
+# Libraries that stand in front of libc's calls; not for a build with a sanitizer, which does so itself
+$(B)/tests/fault/%.so: tests/fault/%.c tests/fault/watched.h
+	@mkdir -p $(@D)
+	@echo "SO $@"
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -g -fPIC -shared -pthread -o $@ $< -ldl
+
 unit: $(UNIT_BIN)
 
 -include $(shell [ -d $(B) ] && find $(B) -name '*.d')

@@ -1,10 +1,10 @@
 #!/bin/sh
 # All of vouch's tests, from nothing: installs what is missing, builds, runs. `sh tests/run.sh [PART...]` runs parts:
-# lint unit asan tsan clang fuzz sweep cli mount media crash real. Ends with "N passed, N failed, N skipped"; exit 1 if any failed.
+# lint unit asan tsan clang fuzz sweep cli faults power mount media crash real. Ends with "N passed, N failed, N skipped"; exit 1 if any failed.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 top=$(pwd)
-parts=${*:-lint unit asan tsan clang fuzz sweep cli mount media crash real}
+parts=${*:-lint unit asan tsan clang fuzz sweep cli faults power mount media crash real}
 
 sh tools/deps.sh test || exit 1
 
@@ -122,6 +122,9 @@ for part in $parts; do
 	# All of them take a quarter of an hour (make torture); five and eight have no common divisor
 	sweep) one "every fifth bit of each file flipped" env SWEEP_STEP="${SWEEP_STEP:-5}" sh tests/corrupt/sweep.sh build ;;
 	cli) for t in tests/cli/*.bats; do bats_file "$t"; done ;;
+	# An even spread of them; each takes its seed from the clock and prints it; all of them by make torture
+	faults) one "system calls fail, one a run" python3 tests/fault/every_call.py --seconds "${FAULT_SECONDS:-90}" ;;
+	power) one "power cuts" python3 tests/fault/power_cut.py --seconds "${POWER_SECONDS:-60}" ;;
 	mount)
 		# leak.bats needs a mount under LeakSanitizer, readers.bats one under ThreadSanitizer; after the parts "asan"
 		# and "tsan" they are there already

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Attacks that take minutes to hours: every fuzzer for FUZZ_SECONDS (default 600) each, a thousand
-# kills, two hundred copies by rsync, ten minutes of load, and the whole sweep.
+# kills, two hundred copies by rsync, ten minutes of load, every system call of every verb failing,
+# power cuts at every fsync, and the whole sweep.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 rc=0
@@ -11,5 +12,7 @@ done
 python3 tests/crash/kill.py build/vouch "${KILLS:-1000}" || rc=1
 python3 tests/crash/rsync.py build/vouch "${RSYNCS:-200}" || rc=1
 python3 tests/crash/load.py build/vouch "${LOAD_SECONDS:-600}" || rc=1
+python3 tests/fault/every_call.py || rc=1
+python3 tests/fault/power_cut.py --states 40 || rc=1
 SWEEP_STEP=1 sh tests/corrupt/sweep.sh build || rc=1
 exit $rc
