@@ -261,7 +261,7 @@ def run_all(a, rnd, base):
         # Every K-th of all, from a random one on; then others between them, while there is time.
         step = max(1, len(todo) // 200)
         for start in rnd.sample(range(step), step):
-            for key, n in todo[start::step]:
+            for key, n in rnd.sample(todo[start::step], len(todo[start::step])):
                 if time.monotonic() - began > a.seconds:
                     break
                 one(key, n)
