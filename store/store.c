@@ -11,7 +11,6 @@
 #include "store/base/buf.h"
 #include "store/base/digest.h"
 #include "store/base/hex.h"
-#include "store/damage_internal.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
 
@@ -106,15 +105,9 @@ static void on_damage(void *ctx, const struct chunk_damage *d)
 	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1], text[1024];
 	static const struct object_id none;
 	struct store *s = ctx;
-	struct damage noted = { .pack = d->pack, .off = d->off };
 	const char *what;
 
-	if (d->missing && atomic_load(&s->tells_missing_itself))
-		return;
-	if (!d->block)
-		noted.chunk = d->chunk;
-	damage_note(s, &noted);
-	if (!s->events.fn)
+	if (!s->events.fn || (d->missing && atomic_load(&s->tells_missing_itself)))
 		return;
 	id_hex(&d->chunk, chunk);
 	id_hex(&d->pack, pack);
@@ -371,9 +364,7 @@ static enum err_code open_parts(struct store *s, const char *path, struct err *e
 			store_event(s, EVENT_WARNING, "tmp", &swept,
 				    "what dead writers left cannot be deleted");
 	}
-	rc = damage_open(&s->damage, e);
-	if (!rc)
-		rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
+	rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
 	if (!rc)
 		rc = snapshot_cache_open(&s->snapshots, e);
 	if (!rc)
@@ -408,11 +399,8 @@ void store_close(struct store *s)
 		return;
 	node_cache_close(s->nodes);
 	snapshot_cache_close(s->snapshots);
-	if (s->chunks) {
-		damage_flush(s);
+	if (s->chunks)
 		chunks_close(s->chunks);
-	}
-	damage_close(s->damage);
 	if (s->backend)
 		s->backend->ops->close(s->backend);
 	must(pthread_mutex_destroy(&s->mutex));
@@ -460,11 +448,7 @@ enum err_code store_read_ahead(struct store *s, struct err *e)
 
 enum err_code store_refresh(struct store *s, struct err *e)
 {
-	enum err_code rc = chunks_refresh(s->chunks, e);
-
-	if (!rc)
-		damage_flush(s);	/* a mount may stay for months */
-	return rc;
+	return chunks_refresh(s->chunks, e);
 }
 
 void store_stats(struct store *s, struct store_stats *out)

@@ -52,8 +52,7 @@ struct store_events {
 };
 
 enum store_mode {
-	/* Nothing on the medium is written but index.db (in a cache folder where the medium is read-only), and to log/ what is found damaged. */
-	STORE_READ,
+	STORE_READ,		/* nothing on the medium is written but index.db (in a cache folder where the medium is read-only) and log/ */
 	STORE_WRITE
 };
 

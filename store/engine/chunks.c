@@ -110,8 +110,6 @@ void chunks_close(struct chunks *c)
 	filter_close(c->filter);
 	while (c->nr_codecs > 0)
 		codec_close(c->codecs[--c->nr_codecs]);
-	idset_release(&c->doubts);
-	idset_release(&c->bad);
 	free(c->damaged);
 	free(c->index_path);
 	if (pthread_cond_destroy(&c->landed) != 0 || pthread_cond_destroy(&c->changed) != 0 ||
@@ -314,15 +312,11 @@ enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *ha
 	uint32_t *ords = NULL;
 	struct catalog *cat;
 	bool found = false;
-	bool gone = false;
 	enum err_code rc;
 	unsigned nr = 0;
 	size_t n = 0;
 
-	rc = chunks_ask_doubt(c, id, &gone, e);
-	if (rc)
-		return rc;
-	if (gone || !perhaps_here(c, id_key(id)))
+	if (!perhaps_here(c, id_key(id)))
 		goto out;
 	for (unsigned i = 0; i < ARRAY_LEN(c->last_found) && !found; i++)
 		found = is_beside(c, i, id, len);
@@ -395,7 +389,6 @@ static enum err_code register_pack(struct chunks *c, const struct object_id *id,
 	if (rc)
 		return rc;
 	chunks_note_keys(c, ord, t);
-	chunks_end_doubts(c, t);
 	if (copy_table(t, &copy))
 		tables_release(c->tables, tables_put(c->tables, ord, &copy));
 	return ERR_OK;

@@ -79,17 +79,6 @@ MUST_CHECK enum err_code chunks_have(struct chunks *c, const struct object_id *i
 MUST_CHECK enum err_code chunks_condemn(struct chunks *c, const struct object_id *packs, size_t nr,
 					struct err *e);
 
-/**
- * Chunks that were found damaged once: chunks_have() reads them before it counts on them, and says that what is still
- * damaged is not here, so that it is stored anew.  No event tells of them once more.
- */
-MUST_CHECK enum err_code chunks_doubt(struct chunks *c, const struct object_id *ids, size_t nr,
-				      struct err *e);
-/** A block known to be damaged: no event tells of it once more. */
-void chunks_known_block(struct chunks *c, const struct object_id *pack, uint64_t off);
-/** It was given to chunks_doubt(), and not found whole or stored since. */
-bool chunks_doubted(struct chunks *c, const struct object_id *id);
-
 /** Tell of packs just sealed: indexed in one transaction, and found from now on. */
 MUST_CHECK enum err_code chunks_add_packs(struct chunks *c, const struct object_id *ids,
 					  const struct packtable *tables, size_t nr, struct err *e);

@@ -16,7 +16,6 @@
 #include "store/engine/chunks.h"
 #include "store/engine/codec.h"
 #include "store/engine/filter.h"
-#include "store/engine/idset.h"
 #include "store/engine/packset.h"
 #include "store/engine/prefetch.h"
 #include "store/engine/tables.h"
@@ -79,8 +78,6 @@ struct chunks {
 	struct found last_found[2]; /* in a pack of data, in one of trees */
 	struct object_id *damaged; /* chunks reported; open addressing, zero is free */
 	unsigned nr_damaged;
-	struct idset doubts; /* of chunks_doubt(), not looked at since */
-	struct idset bad;    /* looked at, and damaged */
 	struct fresh_block fresh_blocks[FRESH_KEPT];
 	unsigned next_fresh;
 
@@ -88,7 +85,6 @@ struct chunks {
 	bool catalog_private; /* in memory: the file is of no use */
 	unsigned renewals;
 
-	atomic_size_t nr_doubted; /* in doubts and bad: mostly none */
 	atomic_uint_fast64_t blocks_read, bytes_read, bytes_checked, nr_events;
 	atomic_uint_fast64_t hits, misses, blocks_ahead;
 	atomic_uint_fast64_t index_written; /* by catalogs that were let go */
@@ -128,19 +124,6 @@ MUST_CHECK enum err_code chunks_reconcile(struct chunks *c, struct err *e);
 MUST_CHECK enum err_code chunks_look_again(struct chunks *c, bool *again, struct err *e);
 /** Mender: put a table's keys into the filter, where there is one. */
 void chunks_note_keys(struct chunks *c, uint32_t ord, const struct packtable *t);
-
-/* chunks_read.c */
-
-/** Remember that a chunk was told of; false where it was before (or, unless add, has been). */
-bool chunks_first_report(struct chunks *c, const struct object_id *id, bool add);
-
-/* chunks_doubt.c */
-
-/** *gone: it is in doubt, was read just now or before, and is damaged.  Fatal errors only. */
-MUST_CHECK enum err_code chunks_ask_doubt(struct chunks *c, const struct object_id *id, bool *gone,
-					  struct err *e);
-/** The chunks of t were stored. */
-void chunks_end_doubts(struct chunks *c, const struct packtable *t);
 
 /* chunks_load.c */
 

@@ -46,7 +46,7 @@ static void note(struct chunks *c, struct trouble *t, uint32_t ord, bool located
 }
 
 /* Once a chunk in this process; where the set is full it begins anew. */
-bool chunks_first_report(struct chunks *c, const struct object_id *id, bool add)
+static bool first_report(struct chunks *c, const struct object_id *id, bool add)
 {
 	static const struct object_id zero;
 	uint32_t i;
@@ -80,38 +80,23 @@ static void report(struct chunks *c, const struct object_id *id, const struct tr
 	    .missing = e->code == ERR_NOT_FOUND || e->code == ERR_INCOMPLETE,
 	};
 
-	if (!chunks_first_report(c, id, true))
+	if (!first_report(c, id, true))
 		return;
 	atomic_fetch_add(&c->nr_events, 1);
 	if (c->cfg.events.damage)
 		c->cfg.events.damage(c->cfg.events.ctx, &d);
 }
 
-/* A block is remembered as if it were a chunk, under a name that no chunk has. */
-static struct object_id name_block(const struct object_id *pack, uint64_t off)
-{
-	struct object_id id = *pack;
-
-	for (int i = 0; i < 8; i++)
-		id.b[ID_LEN - 1 - i] ^= (uint8_t)(off >> (8 * i));
-	return id;
-}
-
-void chunks_known_block(struct chunks *c, const struct object_id *pack, uint64_t off)
-{
-	const struct object_id id = name_block(pack, off);
-
-	(void)chunks_first_report(c, &id, true);
-}
-
-/* Once a block. */
+/* Once a block: it is remembered as if it were a chunk, under a name that no chunk has. */
 void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off)
 {
 	struct chunk_damage d = { .pack = *pack, .off = off, .block = true,
 				  .what = "stored bytes changed after they were written" };
 
-	d.chunk = name_block(pack, off);
-	if (!chunks_first_report(c, &d.chunk, true))
+	d.chunk = *pack;
+	for (int i = 0; i < 8; i++)
+		d.chunk.b[ID_LEN - 1 - i] ^= (uint8_t)(off >> (8 * i));
+	if (!first_report(c, &d.chunk, true))
 		return;
 	atomic_fetch_add(&c->nr_events, 1);
 	if (c->cfg.events.damage)
@@ -436,7 +421,7 @@ enum err_code chunks_get(struct chunks *c, const struct object_id *id, struct ch
 		return ERR_OK;
 	}
 	atomic_fetch_add_explicit(&c->misses, 1, memory_order_relaxed);
-	known = !chunks_first_report(c, id, false);
+	known = !first_report(c, id, false);
 	for (int round = 0; again; round++) {
 		t = (struct trouble){0};
 		rc = try_hits(c, id, out, &t, e);

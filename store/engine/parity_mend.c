@@ -89,7 +89,7 @@ static enum err_code mend_file(struct parity *p, struct err *e)
 	enum err_code rc = check_room(p->b, par_file_len(&p->g), e);
 
 	if (!rc)
-		rc = parity_write(p->b, &p->pack, p->g.permille, NULL, NULL, e);
+		rc = parity_write(p->b, &p->pack, p->g.permille, NULL, e);
 	if (!rc)
 		rc = parity_check_file(p->b, &p->pack, &again, e);
 	if (!rc && (again.par_bad > 0 || again.longer))

@@ -109,32 +109,6 @@ static enum err_code put_commit(struct backend_put *p, const char *name, struct 
 	return rc;
 }
 
-static enum err_code put_commit_two(struct backend_put *first, const char *first_name,
-				    struct backend_put *second, const char *second_name,
-				    struct err *e)
-{
-	enum err_code rc = fails(first->f, FAULTY_WRITES, "put_commit_two", e);
-	const struct backend_ops *inner = first->f->inner->ops;
-
-	if (rc) {
-		inner->put_abort(first->inner);
-		inner->put_abort(second->inner);
-	} else {
-		rc = inner->put_commit_two(first->inner, first_name, second->inner, second_name, e);
-	}
-	free(first);
-	free(second);
-	return rc;
-}
-
-static enum err_code put_get(struct backend_put *p, uint64_t off, void *buf, size_t len, size_t *n,
-			     struct err *e)
-{
-	enum err_code rc = fails(p->f, FAULTY_READS, "put_get", e);
-
-	return rc ? rc : p->f->inner->ops->put_get(p->inner, off, buf, len, n, e);
-}
-
 static void put_abort(struct backend_put *p)
 {
 	if (!p)
@@ -184,8 +158,6 @@ struct backend *faulty_open(struct backend *inner)
 	    .put_begin = put_begin,
 	    .put_add = put_add,
 	    .put_commit = put_commit,
-	    .put_commit_two = put_commit_two,
-	    .put_get = put_get,
 	    .put_abort = put_abort,
 	    .append = append,
 	    .remove = rem,

@@ -6,7 +6,7 @@
 #include "store/backend/backend.h"
 
 enum faulty_calls {
-	FAULTY_WRITES = 1,	/* put, put_begin, put_add, put_commit(_two), append, remove */
+	FAULTY_WRITES = 1,	/* put, put_begin, put_add, put_commit, append, remove */
 	FAULTY_READS = 2	/* get, size, list */
 };
 
