@@ -89,6 +89,8 @@ enum err_code chunks_open(const struct chunks_config *cfg, struct chunks **out, 
 		rc = chunks_index_open(c, e);
 		chunks_mend_end(c);
 	}
+	if (!rc)
+		rc = chunks_heal_open(c, e);
 	if (rc) {
 		chunks_close(c);
 		return rc;
@@ -103,6 +105,7 @@ void chunks_close(struct chunks *c)
 	if (!c)
 		return;
 	prefetch_close(c->prefetch);
+	heal_close(c->heal); /* its last words are of packs */
 	catalog_close(c->catalog);
 	tables_close(c->tables);
 	cache_close(c->cache);
@@ -110,6 +113,8 @@ void chunks_close(struct chunks *c)
 	filter_close(c->filter);
 	while (c->nr_codecs > 0)
 		codec_close(c->codecs[--c->nr_codecs]);
+	idset_release(&c->doubts);
+	idset_release(&c->bad);
 	free(c->damaged);
 	free(c->index_path);
 	if (pthread_cond_destroy(&c->landed) != 0 || pthread_cond_destroy(&c->changed) != 0 ||
@@ -156,7 +161,7 @@ static enum err_code fill_filter(struct chunks *c, struct filter *f)
 			filter_add(f, keys[i]);
 	}
 	if (!rc)
-		rc = chunks_list_ords(c, true, &ords, &nr, NULL);
+		rc = chunks_list_ords(c, PACKS_ODD, &ords, &nr, NULL);
 	for (size_t i = 0; i < nr && !rc; i++) {
 		struct table *t = NULL;
 
@@ -273,7 +278,7 @@ static bool is_beside(struct chunks *c, unsigned kind, const struct object_id *i
 
 	chunks_lock(c);
 	at = c->last_found[kind];
-	here = at.ord != PACK_ORD_NONE && packset_at(c->packs, at.ord)->state != PACK_GONE &&
+	here = at.ord != PACK_ORD_NONE && pack_is_here(packset_at(c->packs, at.ord)) &&
 	       !packset_at(c->packs, at.ord)->condemned;
 	chunks_unlock(c);
 	if (!here || chunks_load_table(c, at.ord, true, &t, NULL))
@@ -299,7 +304,7 @@ static bool hit_has(struct chunks *c, const struct catalog_hit *hit, const struc
 
 	chunks_lock(c);
 	ord = packset_by_no(c->packs, hit->pack);
-	if (ord != PACK_ORD_NONE && packset_at(c->packs, ord)->state == PACK_GONE)
+	if (ord != PACK_ORD_NONE && !pack_is_here(packset_at(c->packs, ord)))
 		ord = PACK_ORD_NONE;
 	chunks_unlock(c);
 	return ord != PACK_ORD_NONE && ord_has(c, ord, hit->block, id, len);
@@ -312,11 +317,15 @@ enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *ha
 	uint32_t *ords = NULL;
 	struct catalog *cat;
 	bool found = false;
+	bool gone = false;
 	enum err_code rc;
 	unsigned nr = 0;
 	size_t n = 0;
 
-	if (!perhaps_here(c, id_key(id)))
+	rc = chunks_ask_doubt(c, id, &gone, e);
+	if (rc)
+		return rc;
+	if (gone || !perhaps_here(c, id_key(id)))
 		goto out;
 	for (unsigned i = 0; i < ARRAY_LEN(c->last_found) && !found; i++)
 		found = is_beside(c, i, id, len);
@@ -334,7 +343,7 @@ enum err_code chunks_have(struct chunks *c, const struct object_id *id, bool *ha
 		found = hit_has(c, &hits[i], id, len);
 	if (found)
 		goto out;
-	rc = chunks_list_ords(c, true, &ords, &n, e);
+	rc = chunks_list_ords(c, PACKS_ODD, &ords, &n, e);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < n && !found; i++)
@@ -380,6 +389,7 @@ static enum err_code register_pack(struct chunks *c, const struct object_id *id,
 	} else {
 		packset_at(c->packs, ord)->state = PACK_HERE;
 		packset_at(c->packs, ord)->hopeless = false;
+		packset_at(c->packs, ord)->scanned = false;
 		if (no == 0)
 			c->nr_odd++;
 		else
@@ -389,6 +399,7 @@ static enum err_code register_pack(struct chunks *c, const struct object_id *id,
 	if (rc)
 		return rc;
 	chunks_note_keys(c, ord, t);
+	chunks_end_doubts(c, t);
 	if (copy_table(t, &copy))
 		tables_release(c->tables, tables_put(c->tables, ord, &copy));
 	return ERR_OK;
@@ -446,7 +457,7 @@ enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx, 
 	total = packset_nr(c->packs);
 	ids = malloc((total + 1) * sizeof(*ids));
 	for (uint32_t i = 0; ids && i < total; i++)
-		if (packset_at(c->packs, i)->state != PACK_GONE)
+		if (pack_is_here(packset_at(c->packs, i)))
 			ids[nr++] = packset_at(c->packs, i)->id;
 	chunks_unlock(c);
 	if (!ids)
@@ -468,6 +479,8 @@ void chunks_stats(struct chunks *c, struct chunks_stats *out)
 	    .bytes_read = atomic_load(&c->bytes_read),
 	    .bytes_checked = atomic_load(&c->bytes_checked),
 	    .damaged = atomic_load(&c->nr_events),
+	    .healed = atomic_load(&c->nr_healed),
+	    .mended = c->heal ? heal_mended(c->heal) : 0,
 	    .hits = atomic_load(&c->hits),
 	    .misses = atomic_load(&c->misses),
 	    .blocks_ahead = atomic_load(&c->blocks_ahead),

@@ -10,6 +10,7 @@
 #include "store/backend/backend.h"
 #include "store/engine/cache.h"
 #include "store/engine/catalog.h"
+#include "store/engine/heal.h"
 
 struct chunks;
 
@@ -20,6 +21,8 @@ struct chunk_damage {
 	const char *what;
 	bool missing;
 	bool block;			/* not a chunk but a block is damaged: some of its chunks may be whole */
+	bool table;			/* block: not that, but the pack's table */
+	enum heal_source healed;	/* block, table: served right all the same */
 };
 
 struct chunks_events {
@@ -27,6 +30,8 @@ struct chunks_events {
 	void (*damage)(void *ctx, const struct chunk_damage *d);	/* may be NULL; any thread */
 	/** A rebuild's progress (packs done of all); may be NULL. */
 	void (*rebuild)(void *ctx, uint64_t done, uint64_t all);
+	/** What became of a pack that was to be mended; may be NULL; by the thread that mends. */
+	void (*mended)(void *ctx, const struct heal_news *n);
 };
 
 struct chunks_config {
@@ -36,6 +41,7 @@ struct chunks_config {
 	uint8_t repo_id[16];
 	size_t cache_bytes;		/* of verified blocks; 0 for 32 MiB */
 	struct chunks_events events;
+	struct heal_replicas replicas;	/* zero: none are known */
 };
 
 /** Opens the index (rebuilding what is garbage) and reconciles it with the packs that are there. */
@@ -45,6 +51,12 @@ void chunks_close(struct chunks *c);
 
 /** A chunk is given out once for each time its block was read (a quarter of a second ago at most). Before other threads. */
 void chunks_set_fresh(struct chunks *c);
+
+/**
+ * From now on damage is healed: what is read comes from parity or a copy of the repository where the pack here does not
+ * have it, and, with mend, the pack is made whole by a thread of its own, for which chunks_close() waits.
+ */
+void chunks_set_heal(struct chunks *c, bool heal, bool mend);
 
 /** What is read is wanted to its last chunk: those of a block are checked together, which is faster.  Before other threads. */
 void chunks_set_whole(struct chunks *c);
@@ -79,6 +91,17 @@ MUST_CHECK enum err_code chunks_have(struct chunks *c, const struct object_id *i
 MUST_CHECK enum err_code chunks_condemn(struct chunks *c, const struct object_id *packs, size_t nr,
 					struct err *e);
 
+/**
+ * Chunks that were found damaged once: chunks_have() reads them before it counts on them, and says that what is still
+ * damaged is not here, so that it is stored anew.  No event tells of them once more.
+ */
+MUST_CHECK enum err_code chunks_doubt(struct chunks *c, const struct object_id *ids, size_t nr,
+				      struct err *e);
+/** A block known to be damaged: no event tells of it once more. */
+void chunks_known_block(struct chunks *c, const struct object_id *pack, uint64_t off);
+/** It was given to chunks_doubt(), and not found whole or stored since. */
+bool chunks_doubted(struct chunks *c, const struct object_id *id);
+
 /** Tell of packs just sealed: indexed in one transaction, and found from now on. */
 MUST_CHECK enum err_code chunks_add_packs(struct chunks *c, const struct object_id *ids,
 					  const struct packtable *tables, size_t nr, struct err *e);
@@ -93,6 +116,8 @@ struct chunks_stats {
 	uint64_t blocks_read, bytes_read;	/* from the medium since open (stored bytes) */
 	uint64_t bytes_checked;			/* plain bytes whose SHA-256 was checked since open */
 	uint64_t damaged;			/* damage events */
+	uint64_t healed;			/* of these: blocks and tables served right all the same */
+	uint64_t mended;			/* packs made whole where they lie */
 	uint64_t hits, misses;			/* reads of a chunk whose block was in memory, or not */
 	uint64_t blocks_ahead;			/* of blocks_read: before anybody asked */
 	uint64_t cache_bytes;			/* in memory now */

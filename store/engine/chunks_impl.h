@@ -16,6 +16,7 @@
 #include "store/engine/chunks.h"
 #include "store/engine/codec.h"
 #include "store/engine/filter.h"
+#include "store/engine/idset.h"
 #include "store/engine/packset.h"
 #include "store/engine/prefetch.h"
 #include "store/engine/tables.h"
@@ -57,6 +58,8 @@ struct chunks {
 	struct cache *cache;
 	struct tables *tables;
 	struct prefetch *prefetch; /* NULL: none; set before there are readers */
+	struct heal *heal;
+	atomic_bool healing, mend_packs; /* mend_packs: have them made whole */
 
 	pthread_mutex_t mutex;	/* over everything up to the counters */
 	pthread_cond_t changed; /* mending ended, the catalog came or was let go */
@@ -78,6 +81,10 @@ struct chunks {
 	struct found last_found[2]; /* in a pack of data, in one of trees */
 	struct object_id *damaged; /* chunks reported; open addressing, zero is free */
 	unsigned nr_damaged;
+	struct idset doubts; /* of chunks_doubt(), not looked at since */
+	struct idset bad;    /* looked at, and damaged */
+	uint32_t nr_elsewhere; /* packs that are PACK_ELSEWHERE */
+	int64_t elsewhere_ns;  /* when they were looked for; 0: never */
 	struct fresh_block fresh_blocks[FRESH_KEPT];
 	unsigned next_fresh;
 
@@ -85,7 +92,8 @@ struct chunks {
 	bool catalog_private; /* in memory: the file is of no use */
 	unsigned renewals;
 
-	atomic_uint_fast64_t blocks_read, bytes_read, bytes_checked, nr_events;
+	atomic_size_t nr_doubted; /* in doubts and bad: mostly none */
+	atomic_uint_fast64_t blocks_read, bytes_read, bytes_checked, nr_events, nr_healed;
 	atomic_uint_fast64_t hits, misses, blocks_ahead;
 	atomic_uint_fast64_t index_written; /* by catalogs that were let go */
 };
@@ -125,6 +133,19 @@ MUST_CHECK enum err_code chunks_look_again(struct chunks *c, bool *again, struct
 /** Mender: put a table's keys into the filter, where there is one. */
 void chunks_note_keys(struct chunks *c, uint32_t ord, const struct packtable *t);
 
+/* chunks_read.c */
+
+/** Remember that a chunk was told of; false where it was before (or, unless add, has been). */
+bool chunks_first_report(struct chunks *c, const struct object_id *id, bool add);
+
+/* chunks_doubt.c */
+
+/** *gone: it is in doubt, was read just now or before, and is damaged.  Fatal errors only. */
+MUST_CHECK enum err_code chunks_ask_doubt(struct chunks *c, const struct object_id *id, bool *gone,
+					  struct err *e);
+/** The chunks of t were stored. */
+void chunks_end_doubts(struct chunks *c, const struct packtable *t);
+
 /* chunks_load.c */
 
 /**
@@ -142,16 +163,37 @@ MUST_CHECK enum err_code chunks_load_block(struct chunks *c, uint32_t ord,
 /** A reader got hold of b: tells the prefetching threads, where there are any, of the first time. */
 void chunks_touch(struct chunks *c, struct cache_block *b);
 struct object_id chunks_pack_id(struct chunks *c, uint32_t ord);
-/** The ordinals of packs that are here: those not in the catalog, or all. malloc'ed; NULL with *nr
- * 0. */
-MUST_CHECK enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out,
+
+enum which_packs {
+	PACKS_HERE,
+	PACKS_ODD, /* here, and not in the catalog */
+	PACKS_ELSEWHERE
+};
+/** Their ordinals. malloc'ed; NULL with *nr 0. */
+MUST_CHECK enum err_code chunks_list_ords(struct chunks *c, enum which_packs which, uint32_t **out,
 					  size_t *nr, struct err *e);
+/** A bit for each chunk of a block that is what its id says; NULL: no memory. */
+uint8_t *chunks_check_all(struct chunks *c, const struct chunk_desc *chunks, uint32_t nr,
+			  const uint8_t *plain);
 
 /** Where chunks are to be fresh: the block was read just now; and whether it was, lately enough. */
 void chunks_note_fresh(struct chunks *c, uint32_t ord, uint32_t off);
 bool chunks_is_fresh(struct chunks *c, uint32_t ord, uint32_t off);
 
-/* A block was found damaged, though chunks in it may be whole. Tells once a block. */
-void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off);
+/** A block, or (table, off 0) a pack's table, was found damaged: tells once. */
+void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off, bool table,
+			 enum heal_source healed, const char *what);
+
+/* chunks_heal.c: each answers false, or as if nothing were there, where healing is off. */
+MUST_CHECK enum err_code chunks_heal_open(struct chunks *c, struct err *e);
+/** The table, right, after why made it unreadable. */
+bool chunks_heal_table(struct chunks *c, const struct object_id *id, enum err_code why,
+		       struct packtable *t);
+/** Block i, right, and its chunks checked; plain is the caller's, from cache_buffer(). Told of, and queued. */
+bool chunks_heal_block(struct chunks *c, const struct object_id *id, const struct packtable *t,
+		       uint32_t i, enum err_code why, struct codec *codec, uint8_t **plain,
+		       uint8_t **checked);
+/** Mender: look for packs that are PACK_ELSEWHERE, unless that was done a minute ago. */
+void chunks_find_elsewhere(struct chunks *c);
 
 #endif

@@ -21,22 +21,34 @@ struct object_id chunks_pack_id(struct chunks *c, uint32_t ord)
 	return id;
 }
 
-enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out, size_t *nr,
+static bool is_among(const struct pack_info *p, enum which_packs which)
+{
+	switch (which) {
+	case PACKS_ELSEWHERE:
+		return p->state == PACK_ELSEWHERE;
+	case PACKS_ODD:
+		return pack_is_here(p) && p->no == 0;
+	default:
+		return pack_is_here(p);
+	}
+}
+
+enum err_code chunks_list_ords(struct chunks *c, enum which_packs which, uint32_t **out, size_t *nr,
 			       struct err *e)
 {
 	uint32_t *ords = NULL, total;
 	size_t n = 0;
 
 	chunks_lock(c);
-	total = odd_only && c->nr_odd == 0 ? 0 : packset_nr(c->packs);
+	total = packset_nr(c->packs);
+	if ((which == PACKS_ODD && c->nr_odd == 0) ||
+	    (which == PACKS_ELSEWHERE && c->nr_elsewhere == 0))
+		total = 0;
 	if (total > 0)
 		ords = malloc(total * sizeof(*ords));
-	for (uint32_t i = 0; ords && i < total; i++) {
-		const struct pack_info *p = packset_at(c->packs, i);
-
-		if (p->state != PACK_GONE && !(odd_only && p->no != 0))
+	for (uint32_t i = 0; ords && i < total; i++)
+		if (is_among(packset_at(c->packs, i), which))
 			ords[n++] = i;
-	}
 	chunks_unlock(c);
 	if (total > 0 && !ords)
 		return err_set(e, ERR_NOMEM, "%u packs", total);
@@ -45,9 +57,9 @@ enum err_code chunks_list_ords(struct chunks *c, bool odd_only, uint32_t **out, 
 	return ERR_OK;
 }
 
-/* What is known of the pack without asking the medium: ERR_OK where it must be asked. */
+/* What is known of the pack without asking the medium: ERR_OK where it must be asked, here or *elsewhere. */
 static enum err_code known_state(struct chunks *c, uint32_t ord, struct object_id *id,
-				 struct err *e)
+				 bool *elsewhere, struct err *e)
 {
 	struct pack_info p;
 
@@ -55,6 +67,7 @@ static enum err_code known_state(struct chunks *c, uint32_t ord, struct object_i
 	p = *packset_at(c->packs, ord);
 	chunks_unlock(c);
 	*id = p.id;
+	*elsewhere = p.state == PACK_ELSEWHERE;
 	if (p.state == PACK_GONE)
 		return err_set(e, ERR_NOT_FOUND, "the pack is not here");
 	if (!p.hopeless)
@@ -64,7 +77,8 @@ static enum err_code known_state(struct chunks *c, uint32_t ord, struct object_i
 		   : err_set(e, ERR_CORRUPT, "the pack has no table");
 }
 
-static void set_state(struct chunks *c, uint32_t ord, enum pack_state state, bool hopeless)
+static void set_state(struct chunks *c, uint32_t ord, enum pack_state state, bool hopeless,
+		      bool scanned)
 {
 	struct object_id id = chunks_pack_id(c, ord);
 	char name[PACK_NAME_LEN + 1];
@@ -79,6 +93,7 @@ static void set_state(struct chunks *c, uint32_t ord, enum pack_state state, boo
 	p = packset_at(c->packs, ord);
 	p->state = state;
 	p->hopeless = hopeless;
+	p->scanned = scanned;
 	p->size_seen = size;
 	p->retry_ns = chunks_now_ns() + RETRY_NS;
 	chunks_unlock(c);
@@ -103,8 +118,32 @@ static enum err_code scan(struct chunks *c, uint32_t ord, const struct object_id
 	}
 	if (rc && state == PACK_HERE)
 		state = PACK_BAD;
-	set_state(c, ord, state, rc != ERR_OK);
+	set_state(c, ord, state, rc != ERR_OK, true);
 	return rc ? why : ERR_OK;
+}
+
+/* From the pack, or what heals it, or its blocks. */
+static enum err_code read_table(struct chunks *c, uint32_t ord, bool scan_incomplete,
+				struct packtable *pt, struct err *e)
+{
+	struct object_id id;
+	enum err_code rc;
+	bool elsewhere;
+
+	rc = known_state(c, ord, &id, &elsewhere, e);
+	if (rc)
+		return rc;
+	rc = elsewhere ? err_set(e, ERR_NOT_FOUND, "the pack is not here")
+		       : pack_read_table(c->backend, &id, pt, e);
+	if (rc == ERR_NOT_FOUND && !elsewhere)
+		set_state(c, ord, PACK_GONE, false, false);
+	else if (rc && chunks_heal_table(c, &id, rc, pt))
+		rc = ERR_OK;
+	else if (rc == ERR_INCOMPLETE && !scan_incomplete)
+		set_state(c, ord, PACK_INCOMPLETE, false, false);
+	else if (rc == ERR_CORRUPT || rc == ERR_INCOMPLETE)
+		rc = scan(c, ord, &id, rc, pt, e);
+	return rc;
 }
 
 enum err_code chunks_load_table(struct chunks *c, uint32_t ord, bool scan_incomplete,
@@ -113,22 +152,12 @@ enum err_code chunks_load_table(struct chunks *c, uint32_t ord, bool scan_incomp
 	struct table *t = tables_get(c->tables, ord);
 	struct packtable pt = {0};
 	enum err_code rc;
-	struct object_id id;
 
 	if (t) {
 		*out = t;
 		return ERR_OK;
 	}
-	rc = known_state(c, ord, &id, e);
-	if (rc)
-		return rc;
-	rc = pack_read_table(c->backend, &id, &pt, e);
-	if (rc == ERR_NOT_FOUND)
-		set_state(c, ord, PACK_GONE, false);
-	if (rc == ERR_INCOMPLETE && !scan_incomplete)
-		set_state(c, ord, PACK_INCOMPLETE, false);
-	else if (rc == ERR_CORRUPT || rc == ERR_INCOMPLETE)
-		rc = scan(c, ord, &id, rc, &pt, e);
+	rc = read_table(c, ord, scan_incomplete, &pt, e);
 	if (rc)
 		return rc;
 	t = tables_put(c->tables, ord, &pt);
@@ -164,13 +193,12 @@ static void codec_give(struct chunks *c, struct codec *codec)
 	codec_close(codec);
 }
 
-/* A bit for each chunk of a block that is what its id says. */
-static uint8_t *check_chunks(struct chunks *c, const struct chunk_desc *chunks, uint32_t nr,
-			     const uint8_t *plain)
+uint8_t *chunks_check_all(struct chunks *c, const struct chunk_desc *chunks, uint32_t nr,
+			  const uint8_t *plain)
 {
-	uint8_t *checked = calloc((nr + 7) / 8, 1);
-	struct digest_job *jobs = malloc(nr * sizeof(*jobs));
-	struct object_id *got = malloc(nr * sizeof(*got));
+	uint8_t *checked = calloc(nr / 8 + 1, 1);
+	struct digest_job *jobs = calloc(nr + 1, sizeof(*jobs));
+	struct object_id *got = malloc((nr + 1) * sizeof(*got));
 	uint64_t good = 0;
 
 	if (!checked || !jobs || !got) {
@@ -218,14 +246,19 @@ static enum err_code read_block(struct chunks *c, uint32_t ord, const struct pac
 	}
 	/* Each chunk is checked now, or when it is asked for: the damaged ones are told apart then. */
 	rc = pack_salvage_block(c->backend, &id, t, i, codec, plain, &damaged, e);
+	if ((rc || damaged) &&
+	    chunks_heal_block(c, &id, t, i, rc ? rc : ERR_CORRUPT, codec, &plain, &checked)) {
+		rc = ERR_OK;
+		err_clear(e);
+	} else if (damaged) {
+		chunks_report_block(c, &id, b->off, false, HEAL_NONE, NULL);
+	}
 	if (rc)
 		goto out;
-	if (damaged)
-		chunks_report_block(c, &id, b->off);
 	atomic_fetch_add(&c->blocks_read, 1);
 	atomic_fetch_add(&c->bytes_read, b->stored_len);
-	if (check_all)
-		checked = check_chunks(c, chunks, b->nr_chunks, plain);
+	if (check_all && !checked)
+		checked = chunks_check_all(c, chunks, b->nr_chunks, plain);
 	*out = cache_put_checked(c->cache, ord, b->off, plain, b->plain_len, chunks, b->nr_chunks,
 				 checked);
 	plain = NULL;

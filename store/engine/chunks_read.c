@@ -46,7 +46,7 @@ static void note(struct chunks *c, struct trouble *t, uint32_t ord, bool located
 }
 
 /* Once a chunk in this process; where the set is full it begins anew. */
-static bool first_report(struct chunks *c, const struct object_id *id, bool add)
+bool chunks_first_report(struct chunks *c, const struct object_id *id, bool add)
 {
 	static const struct object_id zero;
 	uint32_t i;
@@ -80,23 +80,7 @@ static void report(struct chunks *c, const struct object_id *id, const struct tr
 	    .missing = e->code == ERR_NOT_FOUND || e->code == ERR_INCOMPLETE,
 	};
 
-	if (!first_report(c, id, true))
-		return;
-	atomic_fetch_add(&c->nr_events, 1);
-	if (c->cfg.events.damage)
-		c->cfg.events.damage(c->cfg.events.ctx, &d);
-}
-
-/* Once a block: it is remembered as if it were a chunk, under a name that no chunk has. */
-void chunks_report_block(struct chunks *c, const struct object_id *pack, uint64_t off)
-{
-	struct chunk_damage d = { .pack = *pack, .off = off, .block = true,
-				  .what = "stored bytes changed after they were written" };
-
-	d.chunk = *pack;
-	for (int i = 0; i < 8; i++)
-		d.chunk.b[ID_LEN - 1 - i] ^= (uint8_t)(off >> (8 * i));
-	if (!first_report(c, &d.chunk, true))
+	if (!chunks_first_report(c, id, true))
 		return;
 	atomic_fetch_add(&c->nr_events, 1);
 	if (c->cfg.events.damage)
@@ -246,7 +230,32 @@ static enum err_code try_odd(struct chunks *c, const struct object_id *id, struc
 	enum err_code rc;
 	size_t nr = 0;
 
-	rc = chunks_list_ords(c, true, &ords, &nr, e);
+	rc = chunks_list_ords(c, PACKS_ODD, &ords, &nr, e);
+	if (rc)
+		return rc;
+	rc = ERR_NOT_FOUND;
+	for (size_t i = 0; i < nr && !settled(rc); i++)
+		rc = try_pack(c, ords[i], 0, id, out, t, e);
+	free(ords);
+	return settled(rc) ? rc : ERR_NOT_FOUND;
+}
+
+/* Packs that are not here, but whose parity is, or that a copy of the repository has. */
+static enum err_code try_elsewhere(struct chunks *c, const struct object_id *id, bool look,
+				   struct chunk_ref *out, struct trouble *t, struct err *e)
+{
+	uint32_t *ords = NULL;
+	enum err_code rc;
+	size_t nr = 0;
+
+	if (!atomic_load(&c->healing))
+		return ERR_NOT_FOUND;
+	if (look) {
+		chunks_mend_begin(c);
+		chunks_find_elsewhere(c);
+		chunks_mend_end(c);
+	}
+	rc = chunks_list_ords(c, PACKS_ELSEWHERE, &ords, &nr, e);
 	if (rc)
 		return rc;
 	rc = ERR_NOT_FOUND;
@@ -289,7 +298,7 @@ static enum err_code walk_tables(struct chunks *c, const struct object_id *id, b
 	bool has = false;
 	size_t nr = 0;
 
-	rc = chunks_list_ords(c, false, &ords, &nr, e);
+	rc = chunks_list_ords(c, PACKS_HERE, &ords, &nr, e);
 	for (size_t i = 0; i < nr && !rc && !has; i++) {
 		bool known;
 
@@ -421,12 +430,14 @@ enum err_code chunks_get(struct chunks *c, const struct object_id *id, struct ch
 		return ERR_OK;
 	}
 	atomic_fetch_add_explicit(&c->misses, 1, memory_order_relaxed);
-	known = !first_report(c, id, false);
+	known = !chunks_first_report(c, id, false);
 	for (int round = 0; again; round++) {
 		t = (struct trouble){0};
 		rc = try_hits(c, id, out, &t, e);
 		if (!settled(rc))
 			rc = try_odd(c, id, out, &t, e);
+		if (!settled(rc))
+			rc = try_elsewhere(c, id, false, out, &t, e);
 		if (settled(rc))
 			return rc;
 		if (round > 0 || (known && t.located))
@@ -438,6 +449,9 @@ enum err_code chunks_get(struct chunks *c, const struct object_id *id, struct ch
 	if (!t.located) {
 		rc = search_all(c, id, out, &t, e);
 		if (settled(rc) || (rc != ERR_NOT_FOUND && t.code == ERR_OK))
+			return rc;
+		rc = try_elsewhere(c, id, true, out, &t, e);
+		if (settled(rc))
 			return rc;
 	}
 	return explain(c, id, &t, e);

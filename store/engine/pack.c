@@ -47,8 +47,8 @@ struct pack_writer {
 	struct backend *b;
 	struct backend_put *put;
 	struct digest *digest;
-	struct parity_sums *sums;	/* NULL where none are wanted */
-	bool sums_taken;		/* they are another's, and still added to */
+	struct parity_sums *sums;	/* NULL where no parity is wanted */
+	uint32_t parity;		/* thousandths */
 	struct buf gather;		/* less than WRITE_LEN bytes, not written yet */
 	struct buf header;		/* the last block's, its memory kept */
 	struct packtable t;		/* pack_len: bytes so far */
@@ -125,23 +125,17 @@ void pack_writer_abort(struct pack_writer *w)
 		return;
 	w->b->ops->put_abort(w->put);
 	digest_close(w->digest);
-	if (!w->sums_taken)
-		parity_sums_close(w->sums);
+	parity_sums_close(w->sums);
 	buf_release(&w->gather);
 	buf_release(&w->header);
 	packtable_release(&w->t);
 	free(w);
 }
 
-enum err_code pack_writer_sum(struct pack_writer *w, struct err *e)
+enum err_code pack_writer_parity(struct pack_writer *w, uint32_t permille, struct err *e)
 {
+	w->parity = permille;
 	return parity_sums_open(&w->sums, e);
-}
-
-struct parity_sums *pack_writer_take_sums(struct pack_writer *w)
-{
-	w->sums_taken = true;
-	return w->sums;
 }
 
 uint64_t pack_writer_len(const struct pack_writer *w)
@@ -211,12 +205,30 @@ enum err_code pack_writer_add(struct pack_writer *w, struct block_header *h,
 	return rc;
 }
 
+/* What was put gets its name, and its parity with it. */
+static enum err_code publish(struct pack_writer *w, const struct object_id *id, struct err *e)
+{
+	char name[PACK_NAME_LEN + 1], par_name[PARITY_NAME_LEN + 1];
+	struct backend_put *put = w->put, *par = NULL;
+	enum err_code rc;
+
+	pack_name(id, name);
+	if (!w->sums) {
+		w->put = NULL;		/* freed by the commit, whatever comes of it */
+		return w->b->ops->put_commit(put, name, e);
+	}
+	parity_name(id, par_name);
+	rc = parity_put(w->b, id, put, w->parity, w->sums, &par, e);
+	if (rc)
+		return rc;
+	w->put = NULL;
+	return w->b->ops->put_commit_two(par, par_name, put, name, e);
+}
+
 enum err_code pack_writer_seal(struct pack_writer *w, struct object_id *id,
 			       struct packtable *table, struct err *e)
 {
-	char name[PACK_NAME_LEN + 1];
 	struct packtable whole;
-	struct backend_put *put;
 	struct object_id got;
 	enum err_code rc;
 
@@ -239,10 +251,7 @@ enum err_code pack_writer_seal(struct pack_writer *w, struct object_id *id,
 		goto out;
 	assert(w->t.pack_len == whole.pack_len);
 	digest_finish(w->digest, &got);
-	pack_name(&got, name);
-	put = w->put;
-	w->put = NULL;		/* freed by the commit, whatever comes of it */
-	rc = w->b->ops->put_commit(put, name, e);
+	rc = publish(w, &got, e);
 	if (rc)
 		goto out;
 	*id = got;

@@ -21,12 +21,14 @@ MUST_CHECK enum err_code pack_writer_open(struct backend *b, enum pack_kind kind
 MUST_CHECK enum err_code pack_writer_add(struct pack_writer *w, struct block_header *h,
 					 const struct chunk_desc *chunks, const uint8_t *frame,
 					 struct err *e);
-/** Sum what is written, for parity_write: right after opening.  The sums become the caller's by take, before seal, or go with w. */
-struct parity_sums;
-MUST_CHECK enum err_code pack_writer_sum(struct pack_writer *w, struct err *e);
-struct parity_sums *pack_writer_take_sums(struct pack_writer *w);	/* NULL: none asked for */
+/** Its parity, of so many thousandths, is to be made with it: right after opening. */
+MUST_CHECK enum err_code pack_writer_parity(struct pack_writer *w, uint32_t permille,
+					    struct err *e);
 uint64_t pack_writer_len(const struct pack_writer *w);	/* bytes so far */
-/** Table, sync, rename to its digest.  On success *id names it, *table describes it (caller releases).  Frees w in every case. */
+/**
+ * Table, parity, sync, rename to its digest; the parity file has its name just before.  On success *id names the pack,
+ * *table describes it (caller releases).  Frees w in every case.  ERR_CORRUPT: read back, it is not what was written.
+ */
 MUST_CHECK enum err_code pack_writer_seal(struct pack_writer *w, struct object_id *id,
 					  struct packtable *table, struct err *e);
 void pack_writer_abort(struct pack_writer *w);		/* NULL is allowed */

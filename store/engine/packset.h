@@ -17,7 +17,8 @@ enum pack_state {
 	PACK_GONE,	 /* not in the last listing */
 	PACK_HERE,	 /* listed; whole, as far as is known */
 	PACK_INCOMPLETE, /* shorter than it should be, or its end is not there */
-	PACK_BAD	 /* no table, and no block found in it */
+	PACK_BAD,	 /* no table, and no block found in it */
+	PACK_ELSEWHERE	 /* not in the last listing, but its parity is, or a copy of the repository has it: only to heal */
 };
 
 struct pack_info {
@@ -26,10 +27,16 @@ struct pack_info {
 	enum pack_state state;
 	bool condemned;	    /* may go: what it has is not counted on */
 	bool keys_known;    /* its table's keys are in the filter of all tables' keys */
+	bool scanned;	    /* its end is damaged: its table is of what blocks were found */
 	bool hopeless;	    /* not to be read again before it changes or retry_ns has passed */
 	uint64_t size_seen; /* when it was found wanting */
 	int64_t retry_ns;   /* monotonic */
 };
+
+static inline bool pack_is_here(const struct pack_info *p)
+{
+	return p->state != PACK_GONE && p->state != PACK_ELSEWHERE;
+}
 
 struct packset;
 

@@ -196,6 +196,18 @@ enum err_code parity_get(struct backend *b, const struct object_id *pack, uint64
 	return rc;
 }
 
+enum err_code parity_pack_len(struct backend *b, const struct object_id *pack, uint64_t *len,
+			      struct err *e)
+{
+	struct parity *p = NULL;
+	enum err_code rc = parity_open(b, pack, &p, e);
+
+	if (!rc)
+		*len = p->g.pack_len;
+	parity_close(p);
+	return rc;
+}
+
 enum err_code parity_stream(struct parity *p, struct parity_heal *h, parity_sink *sink, void *ctx,
 			    struct err *e)
 {

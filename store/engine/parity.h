@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parity of packs: written once a pack is sealed, read when the medium gives wrong bytes or none.  Reed-Solomon by
+ * Parity of packs: written when a pack is sealed, read when the medium gives wrong bytes or none.  Reed-Solomon by
  * ISA-L; format/parfile.h has the file.  A pack may have none: ERR_NOT_FOUND everywhere.
  *
  * A sector's checksum finds damage, and every rebuilt sector has been compared with its own; but it is 64 bits that
@@ -44,17 +44,30 @@ struct parity_report {
 /** Sums of a pack's sectors, gathered while it is written. */
 struct parity_sums;
 MUST_CHECK enum err_code parity_sums_open(struct parity_sums **out, struct err *e);
-void parity_sums_add(struct parity_sums *s, const void *buf, size_t len);	/* out of memory: parity_write tells */
+void parity_sums_add(struct parity_sums *s, const void *buf, size_t len);	/* out of memory: parity_put tells */
 void parity_sums_close(struct parity_sums *s);	/* NULL is allowed */
 
 /**
- * Read the pack, make its parity, put it.  Never of rot: the bytes read are compared with sums,
- * gathered when they were in memory and their SHA-256 was taken; or, where that is NULL, with the pack's SHA-256.
- * ERR_CORRUPT: they differ; ERR_LIMIT: permille.  Replaces a parity file that is there.
- * Memory: the parity (share of the pack) and 2 MiB.
+ * The parity file of a pack that is being put, complete: *out is to be committed under parity_name, before the pack.
+ * Never of rot: what is read back of the pack is compared with sums, gathered when it was in memory and
+ * its SHA-256 was taken.  (It is read back because the code follows from the pack's length, known at its end.)
+ * ERR_CORRUPT: they differ; ERR_LIMIT: permille.  Memory: the parity (share of the pack) and 2 MiB.
+ */
+MUST_CHECK enum err_code parity_put(struct backend *b, const struct object_id *pack,
+				    struct backend_put *from, uint32_t permille,
+				    const struct parity_sums *sums, struct backend_put **out,
+				    struct err *e);
+
+/** So many bytes of the pack were read; an error ends the work, and is returned. */
+typedef enum err_code parity_tick(void *ctx, size_t len, struct err *e);
+
+/**
+ * The parity file of a pack that has its name; one that is there is replaced.  Never of rot: what is read is compared with
+ * the pack's SHA-256 before anything is named.  ERR_CORRUPT: it is another; ERR_LIMIT: permille, or the pack's
+ * length.  tick may be NULL.  Memory as parity_put.
  */
 MUST_CHECK enum err_code parity_write(struct backend *b, const struct object_id *pack,
-				      uint32_t permille, const struct parity_sums *sums,
+				      uint32_t permille, parity_tick *tick, void *ctx,
 				      struct err *e);
 
 /** What parity_get had to do. */
@@ -72,6 +85,10 @@ struct parity_got {
 MUST_CHECK enum err_code parity_get(struct backend *b, const struct object_id *pack, uint64_t off,
 				    size_t len, uint8_t *buf, struct parity_got *got,
 				    struct err *e);
+
+/** The bytes that the pack has when it is whole, as its parity file says. */
+MUST_CHECK enum err_code parity_pack_len(struct backend *b, const struct object_id *pack,
+					 uint64_t *len, struct err *e);
 
 /** Takes the pack's bytes, in order; an error stops the rebuilding and is returned. */
 typedef enum err_code parity_sink(void *ctx, const uint8_t *buf, size_t len, struct err *e);

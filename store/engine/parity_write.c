@@ -97,17 +97,22 @@ static uint64_t sums_len(const struct parity_sums *s)
 	return (uint64_t)s->nr * PAR_SECTOR + s->part_len;
 }
 
+/* The bytes come from a pack that has its name, or from one that is being put. */
 struct making {
 	struct backend *b;
 	struct object_id pack;
 	struct par_geometry g;
-	const struct parity_sums *sums;
 	struct parity_code *code;
-	struct digest *digest;		/* where there are no sums */
 	char pack_file[PACK_NAME_LEN + 1];
 	uint64_t *checks;
 	uint8_t *parity;		/* nr_parity sectors */
 	uint8_t *window;
+
+	struct digest *digest;		/* named: compared with the name ... */
+	parity_tick *tick;
+	void *ctx;
+	struct backend_put *from;	/* being put: what was said of it ... */
+	const struct parity_sums *sums;	/* ... when its SHA-256 was taken */
 };
 
 /* Sectors first ... first + nr - 1 of the pack are in the window, whole symbols or a part of one. */
@@ -140,17 +145,31 @@ static enum err_code is_rot(const struct making *m, struct err *e)
 		       m->pack_file);
 }
 
+static enum err_code read_window(struct making *m, uint64_t off, size_t want, struct err *e)
+{
+	const struct backend_ops *ops = m->b->ops;
+	size_t n = 0;
+	enum err_code rc;
+
+	if (m->from)
+		rc = ops->put_get(m->from, off, m->window, want, &n, e);
+	else
+		rc = ops->get(m->b, m->pack_file, off, m->window, want, &n, e);
+	if (!rc && n < want)
+		rc = is_rot(m, e);
+	if (!rc && m->tick)
+		rc = m->tick(m->ctx, n, e);
+	return rc;
+}
+
 static enum err_code take_window(struct making *m, uint32_t first, uint32_t nr, struct err *e)
 {
 	uint64_t off = (uint64_t)first * PAR_SECTOR, left = m->g.pack_len - off;
-	size_t room = (size_t)nr * PAR_SECTOR, n = 0;
-	size_t want = left < room ? (size_t)left : room;
-	enum err_code rc = m->b->ops->get(m->b, m->pack_file, off, m->window, want, &n, e);
+	size_t room = (size_t)nr * PAR_SECTOR, n = left < room ? (size_t)left : room;
+	enum err_code rc = read_window(m, off, n, e);
 
 	if (rc)
 		return rc;
-	if (n < want)
-		return is_rot(m, e);
 	memset(m->window + n, 0, room - n);
 	if (m->digest)
 		digest_add(m->digest, m->window, n);
@@ -196,9 +215,8 @@ static enum err_code put_sections(struct making *m, struct backend_put *put, str
 	return rc;
 }
 
-static enum err_code put_file(struct making *m, struct err *e)
+static enum err_code put_file(struct making *m, struct backend_put **out, struct err *e)
 {
-	char name[PARITY_NAME_LEN + 1];
 	struct backend_put *put = NULL;
 	enum err_code rc = m->b->ops->put_begin(m->b, &put, e);
 
@@ -212,27 +230,17 @@ static enum err_code put_file(struct making *m, struct err *e)
 		rc = m->b->ops->put_add(put, m->parity, (size_t)m->g.nr_parity * PAR_SECTOR, e);
 	if (!rc)
 		rc = put_sections(m, put, e);
-	if (rc) {
+	if (rc)
 		m->b->ops->put_abort(put);
-		return rc;
-	}
-	parity_name(&m->pack, name);
-	return m->b->ops->put_commit(put, name, e);
+	else
+		*out = put;
+	return rc;
 }
 
-static enum err_code make_ready(struct making *m, uint32_t permille, struct err *e)
+static enum err_code make_ready(struct making *m, uint64_t len, uint32_t permille, struct err *e)
 {
-	uint64_t size = 0;
-	enum err_code rc = m->b->ops->size(m->b, m->pack_file, &size, e);
+	enum err_code rc = par_geometry(len, permille, &m->g, e);
 
-	if (!rc && m->sums && m->sums->bad)
-		rc = err_set(e, ERR_NOMEM, "no memory for a pack's checksums");
-	if (!rc && m->sums && size != sums_len(m->sums))
-		rc = is_rot(m, e);
-	if (!rc)
-		rc = par_geometry(size, permille, &m->g, e);
-	if (!rc && !m->sums)
-		rc = digest_open(&m->digest, e);
 	if (!rc)
 		rc = parity_code_open(m->g.k, m->g.m, &m->code, e);
 	if (rc)
@@ -245,24 +253,60 @@ static enum err_code make_ready(struct making *m, uint32_t permille, struct err 
 	return rc;
 }
 
-enum err_code parity_write(struct backend *b, const struct object_id *pack, uint32_t permille,
-			   const struct parity_sums *sums, struct err *e)
+/* *out is the parity file, not yet committed. */
+static enum err_code make(struct making *m, uint64_t len, uint32_t permille,
+			  struct backend_put **out, struct err *e)
 {
-	struct making m = { .b = b, .pack = *pack, .sums = sums };
+	enum err_code rc = make_ready(m, len, permille, e);
+
+	if (!rc)
+		rc = take_pack(m, e);
+	if (!rc)
+		rc = put_file(m, out, e);
+	parity_code_close(m->code);
+	free(m->checks);
+	free(m->parity);
+	free(m->window);
+	return rc;
+}
+
+enum err_code parity_put(struct backend *b, const struct object_id *pack, struct backend_put *from,
+			 uint32_t permille, const struct parity_sums *sums,
+			 struct backend_put **out, struct err *e)
+{
+	struct making m = { .b = b, .pack = *pack, .from = from, .sums = sums };
+	enum err_code rc = ERR_OK;
+
+	pack_name(pack, m.pack_file);
+	if (sums->bad)
+		rc = err_set(e, ERR_NOMEM, "no memory for a pack's checksums");
+	if (!rc)
+		rc = make(&m, sums_len(sums), permille, out, e);
+	if (rc)
+		err_prefix(e, "parity of %s", m.pack_file);
+	return rc;
+}
+
+enum err_code parity_write(struct backend *b, const struct object_id *pack, uint32_t permille,
+			   parity_tick *tick, void *ctx, struct err *e)
+{
+	struct making m = { .b = b, .pack = *pack, .tick = tick, .ctx = ctx };
+	char name[PARITY_NAME_LEN + 1];
+	struct backend_put *put = NULL;
+	uint64_t size = 0;
 	enum err_code rc;
 
 	pack_name(pack, m.pack_file);
-	rc = make_ready(&m, permille, e);
+	parity_name(pack, name);
+	rc = b->ops->size(b, m.pack_file, &size, e);
 	if (!rc)
-		rc = take_pack(&m, e);
+		rc = digest_open(&m.digest, e);
 	if (!rc)
-		rc = put_file(&m, e);
+		rc = make(&m, size, permille, &put, e);
+	if (!rc)
+		rc = b->ops->put_commit(put, name, e);
 	if (rc)
 		err_prefix(e, "parity of %s", m.pack_file);
-	parity_code_close(m.code);
 	digest_close(m.digest);
-	free(m.checks);
-	free(m.parity);
-	free(m.window);
 	return rc;
 }

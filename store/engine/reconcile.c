@@ -94,7 +94,7 @@ static enum err_code recheck_wanting(struct chunks *c, struct err *e)
 	uint32_t *ords = NULL;
 	size_t nr = 0;
 
-	rc = chunks_list_ords(c, false, &ords, &nr, e);
+	rc = chunks_list_ords(c, PACKS_HERE, &ords, &nr, e);
 	for (size_t i = 0; i < nr && !rc; i++) {
 		char name[PACK_NAME_LEN + 1];
 		struct pack_info p;
@@ -114,6 +114,7 @@ static enum err_code recheck_wanting(struct chunks *c, struct err *e)
 		chunks_lock(c);
 		packset_at(c->packs, ords[i])->state = PACK_HERE;
 		packset_at(c->packs, ords[i])->hopeless = false;
+		packset_at(c->packs, ords[i])->scanned = false;
 		chunks_unlock(c);
 		tables_drop(c->tables, ords[i]);
 	}
@@ -136,16 +137,18 @@ static enum err_code register_packs(struct chunks *c, const struct listing *l, b
 			rc = err_set(e, ERR_NOMEM, "%zu packs", l->nr);
 			goto out;
 		}
-		if (packset_at(c->packs, ord)->state == PACK_GONE) {
+		if (!pack_is_here(packset_at(c->packs, ord))) {
+			c->nr_elsewhere -= packset_at(c->packs, ord)->state == PACK_ELSEWHERE;
 			packset_at(c->packs, ord)->state = PACK_HERE;
 			packset_at(c->packs, ord)->hopeless = false;
+			packset_at(c->packs, ord)->scanned = false;
 			*changed = true;
 		}
 	}
 	for (uint32_t ord = 0; ord < packset_nr(c->packs); ord++) {
 		struct pack_info *p = packset_at(c->packs, ord);
 
-		if (p->state == PACK_GONE || listed(l, &p->id))
+		if (!pack_is_here(p) || listed(l, &p->id))
 			continue;
 		p->state = PACK_GONE;
 		tables_drop(c->tables, ord);
@@ -173,7 +176,7 @@ static void count_odd(struct chunks *c)
 	for (uint32_t i = 0; i < packset_nr(c->packs); i++) {
 		const struct pack_info *p = packset_at(c->packs, i);
 
-		n += p->state != PACK_GONE && p->no == 0;
+		n += pack_is_here(p) && p->no == 0;
 	}
 	c->nr_odd = n;
 	chunks_unlock(c);
@@ -286,7 +289,7 @@ static enum err_code index_missing(struct chunks *c, struct batch *b, enum err_c
 	uint32_t *ords = NULL;
 	size_t nr = 0;
 
-	rc = chunks_list_ords(c, true, &ords, &nr, e);
+	rc = chunks_list_ords(c, PACKS_ODD, &ords, &nr, e);
 	for (size_t i = 0; i < nr && !rc && !*index_rc; i++) {
 		tell_progress(c, i, nr);
 		rc = index_pack(c, ords[i], b, index_rc, e);

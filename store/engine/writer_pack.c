@@ -136,7 +136,7 @@ static enum err_code begin(struct writer *w, enum pack_kind kind, struct err *e)
 	enum err_code rc = pack_writer_open(w->cfg.backend, kind, &p->writer, e);
 
 	if (!rc && w->cfg.params.parity)
-		rc = pack_writer_sum(p->writer, e);
+		rc = pack_writer_parity(p->writer, w->cfg.params.parity, e);
 	return rc;
 }
 

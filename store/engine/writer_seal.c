@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-#include "store/engine/parity.h"
 #include "store/format/limits.h"
 
 static void forget_pending(struct writer *w, const struct packtable *t)
@@ -53,22 +52,12 @@ static void count_pack(struct writer *w, const struct packtable *t)
 
 static enum err_code seal(struct writer *w, struct pack_writer *pw, struct err *e)
 {
-	struct parity_sums *sums = pack_writer_take_sums(pw);
 	struct packtable t = {0};
 	struct object_id id;
 	enum err_code rc = pack_writer_seal(pw, &id, &t, e);
 
-	/*
-	 * A pack without parity is whole, but its owner was promised more; and where what is read
-	 * back is not what was written the drive is failing: both end the writing.
-	 */
-	if (!rc && sums)
-		rc = parity_write(w->cfg.backend, &id, w->cfg.params.parity, sums, e);
-	parity_sums_close(sums);
-	if (rc) {
-		packtable_release(&t);
+	if (rc)
 		return rc;
-	}
 	count_pack(w, &t);
 	w->sealed_ids[w->nr_sealed] = id;
 	w->sealed[w->nr_sealed++] = t;

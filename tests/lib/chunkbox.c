@@ -42,13 +42,29 @@ static void on_rebuild(void *ctx, uint64_t done, uint64_t all)
 	pthread_mutex_unlock(&b->mutex);
 }
 
+static void on_mended(void *ctx, const struct heal_news *n)
+{
+	struct box *b = ctx;
+
+	pthread_mutex_lock(&b->mutex);
+	assert_true(b->nr_news < BOX_NEWS);
+	b->news[b->nr_news] = *n;
+	if (n->err) {
+		b->news_err[b->nr_news] = *n->err;
+		b->news[b->nr_news].err = &b->news_err[b->nr_news];
+	}
+	b->nr_news++;
+	pthread_mutex_unlock(&b->mutex);
+}
+
 void box_open(struct box *b)
 {
 	struct chunks_config cfg = {
 	    .backend = b->backend,
 	    .index_path = b->index,
 	    .cache_bytes = 4 << 20,
-	    .events = {.ctx = b, .damage = on_damage, .rebuild = on_rebuild},
+	    .events = {.ctx = b, .damage = on_damage, .rebuild = on_rebuild, .mended = on_mended},
+	    .replicas = b->replicas,
 	};
 	struct err e = ERR_INIT;
 

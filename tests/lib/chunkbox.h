@@ -9,6 +9,7 @@
 #include "store/engine/writer.h"
 
 #define BOX_DAMAGES 64
+#define BOX_NEWS    64
 
 struct box {
 	char dir[64], index[96];
@@ -19,6 +20,10 @@ struct box {
 	pthread_mutex_t mutex;
 	struct chunk_damage damages[BOX_DAMAGES];	/* mutex */
 	unsigned nr_damages, nr_rebuilds;		/* mutex */
+	struct heal_replicas replicas;			/* for box_open */
+	struct heal_news news[BOX_NEWS];		/* mutex */
+	struct err news_err[BOX_NEWS];			/* mutex */
+	unsigned nr_news;				/* mutex */
 };
 
 void box_make(struct box *b);		/* a new folder, chunks open */

@@ -13,6 +13,7 @@ struct faulty {
 	enum err_code code;
 	int sys;
 	atomic_bool fired;
+	atomic_uint_fast64_t free_bytes; /* plus one; 0: as it is */
 };
 
 struct backend_put {
@@ -109,6 +110,32 @@ static enum err_code put_commit(struct backend_put *p, const char *name, struct 
 	return rc;
 }
 
+static enum err_code put_commit_two(struct backend_put *first, const char *first_name,
+				    struct backend_put *second, const char *second_name,
+				    struct err *e)
+{
+	enum err_code rc = fails(first->f, FAULTY_WRITES, "put_commit_two", e);
+	const struct backend_ops *inner = first->f->inner->ops;
+
+	if (rc) {
+		inner->put_abort(first->inner);
+		inner->put_abort(second->inner);
+	} else {
+		rc = inner->put_commit_two(first->inner, first_name, second->inner, second_name, e);
+	}
+	free(first);
+	free(second);
+	return rc;
+}
+
+static enum err_code put_get(struct backend_put *p, uint64_t off, void *buf, size_t len, size_t *n,
+			     struct err *e)
+{
+	enum err_code rc = fails(p->f, FAULTY_READS, "put_get", e);
+
+	return rc ? rc : p->f->inner->ops->put_get(p->inner, off, buf, len, n, e);
+}
+
 static void put_abort(struct backend_put *p)
 {
 	if (!p)
@@ -135,7 +162,12 @@ static enum err_code rem(struct backend *b, const char *name, struct err *e)
 static enum err_code space(struct backend *b, uint64_t *free_bytes, uint64_t *total_bytes,
 			   struct err *e)
 {
-	return of(b)->inner->ops->space(of(b)->inner, free_bytes, total_bytes, e);
+	enum err_code rc = of(b)->inner->ops->space(of(b)->inner, free_bytes, total_bytes, e);
+	uint64_t forced = atomic_load(&of(b)->free_bytes);
+
+	if (!rc && forced > 0)
+		*free_bytes = forced - 1;
+	return rc;
 }
 
 static enum err_code sweep(struct backend *b, struct err *e)
@@ -158,6 +190,8 @@ struct backend *faulty_open(struct backend *inner)
 	    .put_begin = put_begin,
 	    .put_add = put_add,
 	    .put_commit = put_commit,
+	    .put_commit_two = put_commit_two,
+	    .put_get = put_get,
 	    .put_abort = put_abort,
 	    .append = append,
 	    .remove = rem,
@@ -186,6 +220,11 @@ void faulty_set(struct backend *b, unsigned calls, unsigned nth, bool sticky, en
 	atomic_store(&f->made, 0);
 	atomic_store(&f->nth, nth);
 	atomic_store(&f->fired, false);
+}
+
+void faulty_set_space(struct backend *b, uint64_t free_bytes)
+{
+	atomic_store(&of(b)->free_bytes, free_bytes + 1);
 }
 
 bool faulty_fired(const struct backend *b)

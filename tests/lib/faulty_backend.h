@@ -6,7 +6,7 @@
 #include "store/backend/backend.h"
 
 enum faulty_calls {
-	FAULTY_WRITES = 1,	/* put, put_begin, put_add, put_commit, append, remove */
+	FAULTY_WRITES = 1,	/* put, put_begin, put_add, put_commit(_two), append, remove */
 	FAULTY_READS = 2	/* get, size, list */
 };
 
@@ -20,6 +20,8 @@ void faulty_close(struct backend *b);
  */
 void faulty_set(struct backend *b, unsigned calls, unsigned nth, bool sticky, enum err_code code,
 		int sys);
+/** From now on so many bytes are free; UINT64_MAX: what there is. */
+void faulty_set_space(struct backend *b, uint64_t free_bytes);
 bool faulty_fired(const struct backend *b);
 unsigned faulty_calls_made(const struct backend *b);	/* of those kinds, since set */
 
