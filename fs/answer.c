@@ -38,9 +38,21 @@ static void say(struct fs *fs)
 	store_stats(fs->store, &s);
 	log_say(fs->log, EVENT_NOTE, "since it was mounted: %" PRIu64 " blocks (%" PRIu64
 		" bytes) read from the medium, %" PRIu64 " bytes checked, %" PRIu64 " of %" PRIu64
-		" reads answered from memory, damage met %" PRIu64 " times", s.blocks_read,
+		" reads answered from memory, damage met %" PRIu64 " times, %" PRIu64
+		" of them healed, %" PRIu64 " packs and records mended", s.blocks_read,
 		s.bytes_read, s.bytes_checked, s.cache_hits, s.cache_hits + s.cache_misses,
-		s.damaged);
+		s.damaged, s.healed, s.mended);
+}
+
+void answer_damage(struct fs *fs)
+{
+	struct store_stats s;
+
+	store_stats(fs->store, &s);
+	if (s.damaged || s.mended)
+		log_say(fs->log, EVENT_WARNING, "unmounted; damage met %" PRIu64 " times, %" PRIu64
+			" of them healed, %" PRIu64 " packs and records mended so far", s.damaged,
+			s.healed, s.mended);
 }
 
 static void *serve(void *arg)

@@ -14,4 +14,7 @@ struct answerer;
 MUST_CHECK enum err_code answer_open(struct fs *fs, struct answerer **out, struct err *e);
 void answer_close(struct answerer *a);	/* NULL is allowed */
 
+/** At the end: what damage was met, where there was some. */
+void answer_damage(struct fs *fs);
+
 #endif

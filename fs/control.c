@@ -308,6 +308,8 @@ enum err_code control_open(bool listed, struct control **out, struct err *e)
 		rc = versions_open(&c->versions, e);
 	if (!rc)
 		rc = damages_open(&c->damages, e);
+	if (!rc)
+		rc = refusals_open(&c->refusals, e);
 	if (rc) {
 		control_close(c);
 		return rc;
@@ -321,6 +323,7 @@ void control_close(struct control *c)
 	if (!c)
 		return;
 	damages_close(c->damages);
+	refusals_close(c->refusals);
 	versions_close(c->versions);
 	manifests_close(c->manifests);
 	texts_close(c->texts);

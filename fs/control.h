@@ -38,7 +38,10 @@ void control_read(fuse_req_t req, uint64_t nodeid, size_t size, off_t off);
 
 /** The repository was looked at: why is NULL where that went well. */
 void control_medium(struct control *c, const struct err *why);
-/** A damaged chunk or block was met (ev->damage is set). */
+/** A damaged chunk or block was met, or a pack mended (ev->damage is set). */
 void control_damage(struct control *c, const struct event *ev);
+/** Somebody was answered EIO (len 0: not by a read).  This one may wait, for the path to be found. */
+void control_refused(struct fs *fs, const char *op, uint64_t nodeid, uint64_t off, uint64_t len,
+		     const struct err *why);
 
 #endif

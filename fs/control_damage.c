@@ -19,7 +19,7 @@
 struct met {
 	struct event_damage d;	/* what is NULL: why has it */
 	char why[160];
-	struct timespec at;
+	struct timespec at, mended;	/* mended: d.mended */
 };
 
 struct damages {
@@ -31,7 +31,7 @@ struct damages {
 	uint64_t unlisted;
 	uint64_t version;		/* grows with each */
 	struct buf text;		/* made for ... */
-	uint64_t text_version;
+	uint64_t text_version, text_refusals;
 	const struct snap_list *text_snaps;	/* held; NULL: none made */
 };
 
@@ -62,7 +62,30 @@ void damages_close(struct damages *d)
 static bool same(const struct event_damage *a, const struct event_damage *b)
 {
 	return id_eq(&a->chunk, &b->chunk) && id_eq(&a->pack, &b->pack) && a->off == b->off &&
-	       a->block == b->block;
+	       a->block == b->block && a->table == b->table;
+}
+
+static struct timespec now(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_REALTIME, &t) < 0)
+		t = (struct timespec){ 0 };
+	return t;
+}
+
+/* The pack is whole again. */
+static void mended_locked(struct damages *d, const struct object_id *pack)
+{
+	for (size_t i = 0; i < d->nr; i++) {
+		struct met *m = &d->met[i];
+
+		if (m->d.mended || !id_eq(&m->d.pack, pack))
+			continue;
+		m->d.mended = true;
+		m->mended = now();
+		d->version++;
+	}
 }
 
 static void add_locked(struct damages *d, const struct event_damage *new)
@@ -70,7 +93,8 @@ static void add_locked(struct damages *d, const struct event_damage *new)
 	struct met *m = &d->met[d->nr];
 
 	for (size_t i = 0; i < d->nr; i++)
-		if (same(&d->met[i].d, new))
+		if (same(&d->met[i].d, new) && d->met[i].d.healed == new->healed &&
+		    !d->met[i].d.mended)
 			return;
 	d->version++;
 	if (d->nr == KEPT) {
@@ -80,8 +104,7 @@ static void add_locked(struct damages *d, const struct event_damage *new)
 	m->d = *new;
 	m->d.what = NULL;
 	(void)snprintf(m->why, sizeof(m->why), "%s", new->what ? new->what : "");
-	if (clock_gettime(CLOCK_REALTIME, &m->at) < 0)
-		m->at.tv_sec = 0;
+	m->at = now();
 	d->nr++;
 }
 
@@ -90,7 +113,10 @@ void control_damage(struct control *c, const struct event *ev)
 	struct damages *d = c->damages;
 
 	ctl_must(pthread_mutex_lock(&d->mutex));
-	add_locked(d, ev->damage);
+	if (ev->damage->mended)
+		mended_locked(d, &ev->damage->pack);
+	else
+		add_locked(d, ev->damage);
 	ctl_must(pthread_mutex_unlock(&d->mutex));
 }
 
@@ -110,19 +136,6 @@ struct maker {
 	struct found others;		/* nodes met on the way */
 };
 
-/* Control bytes and backslashes as \xHH: a name must not be able to forge a line. */
-static void add_escaped(struct buf *out, const char *s)
-{
-	for (; *s; s++) {
-		unsigned char ch = (unsigned char)*s;
-
-		if (ch < 0x20 || ch == 0x7f || ch == '\\')
-			buf_printf(out, "\\x%02x", ch);
-		else
-			buf_add_u8(out, ch);
-	}
-}
-
 static void touched(void *ctx, const struct snapshot *snap, const char *path,
 		    const struct object_id *chunk, bool folder)
 {
@@ -138,7 +151,7 @@ static void touched(void *ctx, const struct snapshot *snap, const char *path,
 	}
 	before = to->paths.len;
 	buf_printf(&to->paths, "    %s", snap->name);
-	add_escaped(&to->paths, path);
+	ctl_add_escaped(&to->paths, path);
 	buf_add_str(&to->paths, folder ? " (the folder, and what is in it)\n" : "\n");
 	len = to->paths.len - before;
 	/* A file may need a chunk many times over, and is listed once. */
@@ -156,27 +169,54 @@ static void touched(void *ctx, const struct snapshot *snap, const char *path,
 
 static void add_head(struct buf *out, const struct met *m)
 {
-	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1], when[32] = "?";
+	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1];
 	static const struct object_id none;
-	struct tm tm;
 
-	if (gmtime_r(&m->at.tv_sec, &tm))
-		(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	ctl_add_time(out, &m->at);
+	buf_add_u8(out, ' ');
 	id_hex(&m->d.chunk, chunk);
 	id_hex(&m->d.pack, pack);
-	buf_printf(out, "%s ", when);
 	if (!m->d.block)
 		buf_printf(out, "chunk %s %s", chunk, m->d.missing ? "missing" : "damaged");
 	if (!m->d.block && !id_eq(&m->d.pack, &none))
 		buf_add_str(out, " in ");
 	if (!id_eq(&m->d.pack, &none))
-		buf_printf(out, "pack %s%s at %llu", pack, m->d.block ? ", block" : "",
+		buf_printf(out, "pack %s%s at %llu", pack,
+			   m->d.table ? ", table" : m->d.block ? ", block" : "",
 			   (unsigned long long)m->d.off);
 	if (m->why[0]) {
 		buf_add_str(out, ": ");
-		add_escaped(out, m->why);
+		ctl_add_escaped(out, m->why);
+	}
+	if (m->d.healed)
+		buf_add_str(out, "; healed: it was read right all the same");
+	if (m->d.mended) {
+		buf_add_str(out, "; the pack was mended at ");
+		ctl_add_time(out, &m->mended);
 	}
 	buf_add_u8(out, '\n');
+}
+
+void ctl_add_time(struct buf *out, const struct timespec *t)
+{
+	char when[32] = "?";
+	struct tm tm;
+
+	if (gmtime_r(&t->tv_sec, &tm))
+		(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	buf_add_str(out, when);
+}
+
+void ctl_add_escaped(struct buf *out, const char *s)
+{
+	for (; *s; s++) {
+		unsigned char ch = (unsigned char)*s;
+
+		if (ch < 0x20 || ch == 0x7f || ch == '\\')
+			buf_printf(out, "\\x%02x", ch);
+		else
+			buf_add_u8(out, ch);
+	}
 }
 
 static void add_found(struct buf *out, const struct found *f)
@@ -201,7 +241,7 @@ static void find_paths(struct store *s, struct maker *m, struct buf *out)
 			ids[nr++] = m->all[i].met.d.chunk;
 	if (nr && verify_touched(s, ids, nr, SECONDS_MAX, NULL, touched, m, &all, &e)) {
 		buf_add_str(out, "# The paths could not all be looked up: ");
-		add_escaped(out, e.msg);
+		ctl_add_escaped(out, e.msg);
 		buf_add_u8(out, '\n');
 	} else if (nr && !all) {
 		buf_printf(out, "# Not all paths were looked up: %u seconds had passed.\n",
@@ -212,10 +252,12 @@ static void find_paths(struct store *s, struct maker *m, struct buf *out)
 static enum err_code make(const struct ctl *c, struct maker *m, uint64_t unlisted,
 			  struct buf *out, struct err *e)
 {
-	if (m->nr == 0) {
+	bool refused = refusals_text(c->fs->control->refusals, out);
+
+	if (m->nr == 0 && !refused)
 		buf_add_str(out, "# No damage was met in what was read through this mount.\n");
-		return ERR_OK;
-	}
+	if (m->nr == 0)
+		return out->bad ? err_set(e, ERR_NOMEM, "list of damage") : ERR_OK;
 	buf_add_str(out, "# Damage met by this mount, and the paths that need what is damaged.\n");
 	find_paths(c->fs->store, m, out);
 	for (size_t i = 0; i < m->nr; i++) {
@@ -254,8 +296,8 @@ static struct maker *begin_locked(struct damages *d)
 	return m;
 }
 
-static void end_locked(struct damages *d, uint64_t version, const struct snap_list *l,
-		       const struct buf *text)
+static void end_locked(struct damages *d, uint64_t version, uint64_t refusals,
+		       const struct snap_list *l, const struct buf *text)
 {
 	d->making = false;
 	ctl_must(pthread_cond_broadcast(&d->done));
@@ -265,6 +307,7 @@ static void end_locked(struct damages *d, uint64_t version, const struct snap_li
 		snaps_put(d->text_snaps);
 	d->text_snaps = l;
 	d->text_version = version;
+	d->text_refusals = refusals;
 	buf_reset(&d->text);
 	buf_add(&d->text, text->p, text->len);
 }
@@ -275,12 +318,13 @@ enum err_code damage_text(const struct ctl *c, struct buf *out, struct err *e)
 	struct damages *d = c->fs->control->damages;
 	enum err_code rc = ERR_OK;
 	struct maker *m = NULL;
-	uint64_t version, unlisted;
+	uint64_t version, refusals = refusals_version(c->fs->control->refusals), unlisted;
 
 	ctl_must(pthread_mutex_lock(&d->mutex));
 	while (d->making)
 		ctl_must(pthread_cond_wait(&d->done, &d->mutex));
-	if (d->text_snaps == l && d->text_version == d->version && !d->text.bad) {
+	if (d->text_snaps == l && d->text_version == d->version &&
+	    d->text_refusals == refusals && !d->text.bad) {
 		buf_add(out, d->text.p, d->text.len);
 		goto out;
 	}
@@ -294,7 +338,7 @@ enum err_code damage_text(const struct ctl *c, struct buf *out, struct err *e)
 	ctl_must(pthread_mutex_unlock(&d->mutex));
 	rc = make(c, m, unlisted, out, e);
 	ctl_must(pthread_mutex_lock(&d->mutex));
-	end_locked(d, version, rc ? NULL : l, out);
+	end_locked(d, version, refusals, rc ? NULL : l, out);
 	if (!rc)
 		l = NULL;	/* kept with the text */
 out:

@@ -120,6 +120,20 @@ struct damages;
 MUST_CHECK enum err_code damages_open(struct damages **out, struct err *e);
 void damages_close(struct damages *d);
 
+/* control_refused.c */
+struct refusals;
+MUST_CHECK enum err_code refusals_open(struct refusals **out, struct err *e);
+void refusals_close(struct refusals *r);
+/** Another one where refusals_text() has more to say. */
+uint64_t refusals_version(struct refusals *r);
+/** False where there were none. */
+bool refusals_text(struct refusals *r, struct buf *out);
+
+/** "2026-11-21T02:00:00Z" */
+void ctl_add_time(struct buf *out, const struct timespec *t);
+/** Control bytes and backslashes as \xHH: a name must not be able to forge a line. */
+void ctl_add_escaped(struct buf *out, const char *s);
+
 /* What the generated files say. */
 void status_text(const struct ctl *c, struct buf *out);
 void metrics_text(const struct ctl *c, struct buf *out);
@@ -139,6 +153,7 @@ struct control {
 	struct manifests *manifests;
 	struct versions *versions;
 	struct damages *damages;
+	struct refusals *refusals;
 	pthread_mutex_t mutex;
 	struct medium medium;	/* mutex */
 };

@@ -128,10 +128,13 @@ void status_text(const struct ctl *c, struct buf *out)
 		   " blocks were read ahead\n", f.stats.cache_hits,
 		   f.stats.cache_hits + f.stats.cache_misses, f.stats.blocks_ahead);
 	if (f.stats.damaged)
-		buf_printf(out, "damage      MET %" PRIu64 " TIMES: see " CONTROL_NAME "/damage\n",
-			   f.stats.damaged);
+		buf_printf(out, "damage      MET %" PRIu64 " TIMES, %" PRIu64 " of them healed: see "
+			   CONTROL_NAME "/damage\n", f.stats.damaged, f.stats.healed);
 	else
 		buf_add_str(out, "damage      none met in what was read\n");
+	if (f.stats.mended)
+		buf_printf(out, "mended      %" PRIu64 " packs and records, where they lie\n",
+			   f.stats.mended);
 }
 
 static void metric(struct buf *out, const char *name, const char *type, const char *help,
@@ -183,5 +186,7 @@ void metrics_text(const struct ctl *c, struct buf *out)
 	metric(out, "cache_misses_total", "counter",
 	       "Reads of a chunk that had to come from the medium.", f.stats.cache_misses);
 	metric(out, "damage_total", "counter", "Damaged or missing chunks met.", f.stats.damaged);
-	metric(out, "healed_total", "counter", "Damaged chunks made whole again.", f.stats.healed);
+	metric(out, "healed_total", "counter", "Of these, read right all the same.", f.stats.healed);
+	metric(out, "mended_total", "counter", "Packs and records made whole where they lie.",
+	       f.stats.mended);
 }

@@ -262,7 +262,7 @@ void fresh_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 			verified_set(fs_of(req)->fresh->verified, h->nodeid, time(NULL));
 	}
 	if (rc)
-		reply_err(req, "read", ino, &e);
+		reply_read_err(req, ino, at, n, &e);
 	else
 		(void)fuse_reply_buf(req, (const char *)data, n);
 	must(pthread_mutex_unlock(&h->mutex));

@@ -130,7 +130,7 @@ static void on_store_event(void *ctx, const struct event *ev)
 {
 	struct log *l = ctx;
 
-	if (ev->kind == EVENT_DAMAGE && ev->damage)
+	if (ev->damage)
 		tell_damage(l, ev);
 	if (atomic_load(&l->serving) &&
 	    (ev->kind == EVENT_DAMAGE || ev->kind == EVENT_PROGRESS))

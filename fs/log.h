@@ -20,7 +20,7 @@ void log_to_syslog(struct log *l);
  */
 void log_serving(struct log *l);
 
-/** From now on fn hears of each damaged chunk and block (ev->damage is set), from any thread, log_serving() or not. */
+/** From now on fn hears of each damaged chunk and block, and of mended packs (ev->damage is set), from any thread, log_serving() or not. */
 void log_on_damage(struct log *l, void (*fn)(void *ctx, const struct event *ev), void *ctx);
 
 /** What store_open is given. */

@@ -313,6 +313,8 @@ static enum err_code serve(struct server *sv, const char *repository,
 	end_signals(SIG_UNBLOCK);
 	rc = store_open(repository, STORE_READ, &store_ev, &fs->store, e);
 	end_signals(SIG_BLOCK);
+	if (!rc)
+		store_set_heal(fs->store, !sv->options->no_heal);
 	if (!rc && sv->options->verify_always)
 		rc = read_fresh(fs, e);
 	else if (!rc)
@@ -334,6 +336,8 @@ out:
 	if (rc && sv->detached)
 		log_say(fs->log, EVENT_WARNING, "the mount on %s ends: %s", sv->mountpoint,
 			e ? e->msg : err_name(rc));
+	if (fs->store)
+		answer_damage(fs);
 	snaps_close(fs->snaps);
 	nodes_close(fs->nodes);
 	fresh_close(fs->fresh);

@@ -62,7 +62,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	if (!rc)
 		rc = view_open(fs->store, &r.e, (uint64_t)off, size, &v, &e);
 	if (rc) {
-		reply_err(req, "read", ino, &e);	/* damage: EIO */
+		uint64_t left = r.e.size > (uint64_t)off ? r.e.size - (uint64_t)off : size;
+
+		reply_read_err(req, ino, (uint64_t)off, left < size ? left : size, &e);
 	} else if (v.nr == 1) {
 		(void)fuse_reply_buf(req, v.pieces[0].iov_base, v.pieces[0].iov_len);
 		view_release(fs->store, &v);

@@ -54,6 +54,8 @@ static bool is_valued(const char *opt, size_t len, struct options *o)
 	} valued[] = {
 		{ "control=hidden", offsetof(struct options, show_control), false },
 		{ "control=visible", offsetof(struct options, show_control), true },
+		{ "heal=on", offsetof(struct options, no_heal), false },
+		{ "heal=off", offsetof(struct options, no_heal), true },
 		{ "time=utc", offsetof(struct options, local_time), false },
 		{ "time=local", offsetof(struct options, local_time), true },
 		{ "verify=cached", offsetof(struct options, verify_always), false },

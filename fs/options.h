@@ -12,6 +12,7 @@ struct options {
 	bool noexec;
 	bool local_time;	/* time=local: folders are named in local time, with its offset */
 	bool show_control;	/* control=visible: the root lists .vouch */
+	bool no_heal;		/* heal=off: damage is EIO, and nothing is mended */
 	bool verify_always;	/* verify=always: every read goes to the medium again */
 };
 

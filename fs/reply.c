@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "fs/control.h"
 #include "fs/refresh.h"
 
 int reply_errno(const struct err *e)
@@ -48,11 +49,14 @@ static void tell(struct fs *fs, const char *op, uint64_t nodeid, const struct er
 	buf_release(&path);
 }
 
-void reply_err(fuse_req_t req, const char *op, uint64_t nodeid, const struct err *e)
+static void answer(fuse_req_t req, const char *op, uint64_t nodeid, uint64_t off, uint64_t len,
+		   const struct err *e)
 {
 	struct fs *fs = fs_of(req);
 	int sys = reply_errno(e);
 
+	if (sys == EIO && e->code != ERR_ABSENT)
+		control_refused(fs, op, nodeid, off, len, e);
 	if (sys == EIO || sys == EOVERFLOW || sys == EOPNOTSUPP) {
 		tell(fs, op, nodeid, e);
 		/* The pack may have come since we last looked: an rsync under way. */
@@ -60,6 +64,17 @@ void reply_err(fuse_req_t req, const char *op, uint64_t nodeid, const struct err
 			refresher_want_packs(fs->refresher);
 	}
 	(void)fuse_reply_err(req, sys);
+}
+
+void reply_err(fuse_req_t req, const char *op, uint64_t nodeid, const struct err *e)
+{
+	answer(req, op, nodeid, 0, 0, e);
+}
+
+void reply_read_err(fuse_req_t req, uint64_t nodeid, uint64_t off, uint64_t len,
+		    const struct err *e)
+{
+	answer(req, "read", nodeid, off, len, e);
 }
 
 static pthread_key_t buffer_key;

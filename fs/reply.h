@@ -16,6 +16,10 @@ int reply_errno(const struct err *e);
  */
 void reply_err(fuse_req_t req, const char *op, uint64_t nodeid, const struct err *e);
 
+/** The same of a read of len bytes at off. */
+void reply_read_err(fuse_req_t req, uint64_t nodeid, uint64_t off, uint64_t len,
+		    const struct err *e);
+
 /** The file system that req is for. */
 static inline struct fs *fs_of(fuse_req_t req)
 {

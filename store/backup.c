@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/damage_internal.h"
+
 uint64_t backup_progress_ns = 100000000;
 
 /* News. */
@@ -329,6 +331,8 @@ static enum err_code begin(struct backup *b, struct err *e)
 
 	if (!rc)
 		rc = chunks_condemn(b->s->chunks, c.packs, c.nr, e);
+	if (!rc)	/* what is damaged is stored anew */
+		rc = damage_doubt(b->s, e);
 	condemned_release(&c);
 	return rc;
 }
@@ -384,6 +388,7 @@ enum err_code backup_run(struct store *s, const struct backup_options *o, struct
 			rc = nothing_read(&b, e);
 	} else if (!rc) {
 		rc = run(&b, &res.snapshot, e);
+		damage_settle(s);
 	}
 	heartbeat_end(b.heart);
 	backup_free(&b);

@@ -12,6 +12,7 @@
 #include "store/format/superblock.h"
 #include "store/store.h"
 
+struct damage_ledger;
 struct node_cache;
 struct snapshot_cache;
 
@@ -24,11 +25,14 @@ struct store {
 	struct chunks *chunks;
 	struct node_cache *nodes;
 	struct snapshot_cache *snapshots;
+	struct damage_ledger *damage;	/* damage_internal.h */
 	struct store_events events;
 	pthread_mutex_t mutex;
 	uint8_t writer[16];		/* mutex; valid where has_writer */
 	bool has_writer;		/* mutex */
 	atomic_bool tells_missing_itself;	/* whoever reads: no event for a chunk that is in no pack */
+	atomic_bool heal;
+	atomic_uint_fast64_t records_mended;
 };
 
 /* This moment; also as "2026-11-21T02:00:00.123456789Z". */
@@ -81,11 +85,11 @@ MUST_CHECK enum err_code record_put(struct store *s, const char *name, const voi
 /** SHA256SUMS anew, README.txt where missing. */
 MUST_CHECK enum err_code records_refresh_sums(struct store *s, struct err *e);
 
+/* healing.c: what the engine asks for, and tells of, while it heals. */
+void healing_config(struct store *s, struct chunks_config *cfg);
+
 /* publish.c: chain and publish a snapshot under this host's local lock; fills id, name, writer, seq, previous. */
 MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e);
-
-/* forget.c: a snapshot whose record of the forgotten is durable goes; that it is not there is no error. */
-MUST_CHECK enum err_code snapshot_remove_files(struct store *s, const char *name, struct err *e);
 
 /* runlog.c: one line in log/WRITER-YYYY-MM.ndjson, with its check. json: an object's members without braces. */
 MUST_CHECK enum err_code runlog_append(struct store *s, const char *event, const char *json_members,

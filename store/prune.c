@@ -8,6 +8,7 @@
 
 #include "store/base/digest.h"
 #include "store/base/pool.h"
+#include "store/damage_internal.h"
 #include "store/engine/pack.h"
 #include "store/engine/writer.h"
 #include "store/prune_internal.h"
@@ -283,6 +284,7 @@ static enum err_code delete_pack(struct prune *p, const struct pack_survey *k, s
 	if (!rc)
 		rc = remove_one(p, name, e);
 	if (!rc) {
+		mended_note_pack(p->s, &k->id);		/* of no concern any more */
 		p->res->deleted_packs++;
 		p->res->deleted_bytes += k->len;
 	}
@@ -295,6 +297,8 @@ static enum err_code delete_all(struct prune *p, const struct condemned *c, stru
 	const char *name = (const char *)c->names.p;
 	enum err_code rc = mark(p, e);		/* what was published meanwhile stays whole */
 
+	if (!rc)
+		rc = damage_learn(p->s, e);
 	if (!rc)
 		rc = survey_packs(p->s, &p->live, c->packs, c->nr, 100, &now, e);
 	for (size_t i = 0; i < now.nr && !rc; i++) {

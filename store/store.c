@@ -11,6 +11,7 @@
 #include "store/base/buf.h"
 #include "store/base/digest.h"
 #include "store/base/hex.h"
+#include "store/damage_internal.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
 
@@ -99,20 +100,33 @@ static void on_damage(void *ctx, const struct chunk_damage *d)
 {
 	struct event_damage damage = {
 		.chunk = d->chunk, .pack = d->pack, .off = d->off,
-		.missing = d->missing, .block = d->block,
+		.missing = d->missing, .block = d->block, .table = d->table,
+		.healed = d->healed != HEAL_NONE,
 	};
-	struct event ev = { .kind = EVENT_DAMAGE, .damage = &damage };
+	struct event ev = { .kind = damage.healed ? EVENT_WARNING : EVENT_DAMAGE,
+			    .damage = &damage };
 	char chunk[ID_HEX_LEN + 1], pack[ID_HEX_LEN + 1], text[1024];
 	static const struct object_id none;
 	struct store *s = ctx;
+	struct damage noted = { .pack = d->pack, .off = d->off };
 	const char *what;
 
-	if (!s->events.fn || (d->missing && atomic_load(&s->tells_missing_itself)))
+	if (d->missing && atomic_load(&s->tells_missing_itself))
+		return;
+	if (!d->block)
+		noted.chunk = d->chunk;
+	damage_note(s, &noted);
+	if (!s->events.fn)
 		return;
 	id_hex(&d->chunk, chunk);
 	id_hex(&d->pack, pack);
 	what = damage.what = cause_alone(d, chunk, pack);
-	if (d->block)
+	if (damage.healed)
+		(void)snprintf(text, sizeof(text), "pack %s, %s at %llu: %s; healed, from %s", pack,
+			       d->table ? "table" : "block", (unsigned long long)d->off, what,
+			       d->healed == HEAL_PARITY ? "its parity"
+							: "a copy of the repository");
+	else if (d->block)
 		(void)snprintf(text, sizeof(text),
 			       "pack %s, block at %llu: %s; what is whole of it is still served",
 			       pack, (unsigned long long)d->off, what);
@@ -299,6 +313,7 @@ static enum err_code open_chunks_at(struct store *s, const char *index_path, str
 		.events = { .ctx = s, .damage = on_damage, .rebuild = on_rebuild },
 	};
 
+	healing_config(s, &cfg);
 	memcpy(cfg.repo_id, s->super.id, sizeof(cfg.repo_id));
 	return chunks_open(&cfg, &s->chunks, e);
 }
@@ -364,7 +379,9 @@ static enum err_code open_parts(struct store *s, const char *path, struct err *e
 			store_event(s, EVENT_WARNING, "tmp", &swept,
 				    "what dead writers left cannot be deleted");
 	}
-	rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
+	rc = damage_open(&s->damage, e);
+	if (!rc)
+		rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
 	if (!rc)
 		rc = snapshot_cache_open(&s->snapshots, e);
 	if (!rc)
@@ -399,8 +416,11 @@ void store_close(struct store *s)
 		return;
 	node_cache_close(s->nodes);
 	snapshot_cache_close(s->snapshots);
-	if (s->chunks)
+	if (s->chunks) {
+		damage_flush(s);
 		chunks_close(s->chunks);
+	}
+	damage_close(s->damage);
 	if (s->backend)
 		s->backend->ops->close(s->backend);
 	must(pthread_mutex_destroy(&s->mutex));
@@ -448,7 +468,11 @@ enum err_code store_read_ahead(struct store *s, struct err *e)
 
 enum err_code store_refresh(struct store *s, struct err *e)
 {
-	return chunks_refresh(s->chunks, e);
+	enum err_code rc = chunks_refresh(s->chunks, e);
+
+	if (!rc)
+		damage_flush(s);	/* a mount may stay for months */
+	return rc;
 }
 
 void store_stats(struct store *s, struct store_stats *out)
@@ -468,6 +492,8 @@ void store_stats(struct store *s, struct store_stats *out)
 	out->blocks_ahead = c.blocks_ahead;
 	out->index_written = c.index_written;
 	out->damaged = c.damaged;
+	out->healed = c.healed;
+	out->mended = c.mended + atomic_load(&s->records_mended);
 	if (s->backend->ops->space(s->backend, &out->free_bytes, &out->total_bytes, NULL))
 		out->free_bytes = out->total_bytes = 0;
 }

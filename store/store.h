@@ -20,8 +20,8 @@ struct store;
 
 /** Something a person or a log should hear of.  Strings are views, good during the call only. */
 enum event_kind {
-	EVENT_NOTE,		/* "skipped /proc (proc)" */
-	EVENT_WARNING,		/* a source file could not be read, ... */
+	EVENT_NOTE,		/* "skipped /proc (proc)", a pack was mended */
+	EVENT_WARNING,		/* a source file could not be read, damage was healed, ... */
 	EVENT_DAMAGE,		/* a chunk, node, pack or snapshot is damaged or missing */
 	EVENT_PROGRESS
 };
@@ -31,6 +31,9 @@ struct event_damage {
 	struct object_id chunk, pack;	/* zero where unknown */
 	uint64_t off;			/* of the block in the pack */
 	bool missing, block;
+	bool table;			/* block: not that, but the pack's table */
+	bool healed;			/* of a block: read right all the same, from parity or a copy of the repository */
+	bool mended;			/* of a pack alone: it is whole again where it lies */
 	const char *what;		/* may be NULL */
 };
 
@@ -40,7 +43,7 @@ struct event {
 	const char *text;
 	const char *path;		/* what it is about, or NULL; raw bytes: escape before printing */
 	const struct err *err;		/* the cause, or NULL */
-	const struct event_damage *damage;	/* DAMAGE of a chunk or a block; else NULL */
+	const struct event_damage *damage;	/* DAMAGE of a chunk or a block, WARNING of a healed one, NOTE of a mended pack */
 	/* PROGRESS: 0 where unknown; for "index" and "verify" files are packs; a backup's totals are those of the snapshot before, so only a guess */
 	uint64_t files, files_total, bytes, bytes_total, errors;
 };
@@ -52,7 +55,11 @@ struct store_events {
 };
 
 enum store_mode {
-	STORE_READ,		/* nothing on the medium is written but index.db (in a cache folder where the medium is read-only) and log/ */
+	/*
+	 * Nothing on the medium is written but index.db (in a cache folder where the medium is read-only), and to log/
+	 * what is found damaged; and, with store_set_heal(), the right bytes over what is damaged.
+	 */
+	STORE_READ,
 	STORE_WRITE
 };
 
@@ -99,6 +106,15 @@ void store_set_fresh(struct store *s);
  */
 void store_set_whole(struct store *s);
 
+/**
+ * From now on damage is healed (off at first): what is read comes from the pack's parity, or a copy of the repository,
+ * where the pack does not have it, checked as everything; and a thread of its own makes such a pack whole where it lies,
+ * once a pack: the same bytes under the same name.  It needs twice the pack's room, ends after eight packs or the first write
+ * that fails (WARNING: the drive should be replaced), and does nothing where store_is_read_only().  Records that exist
+ * twice heal each other.  store_close() waits for what is queued.
+ */
+void store_set_heal(struct store *s, bool on);
+
 /** The kind of file system ("fuse", "nfs", "smb") where the medium hides behind a cache that not even that passes; else NULL. */
 const char *store_medium_cache(const struct store *s);
 
@@ -120,7 +136,8 @@ struct store_stats {
 	uint64_t blocks_ahead;			/* of blocks_read: before anybody asked for them */
 	uint64_t index_written;			/* bytes, to index.db and its journal since open */
 	uint64_t damaged;			/* damaged or missing chunks met since open */
-	uint64_t healed;			/* of those made whole again: none yet, nothing heals so far */
+	uint64_t healed;			/* of those: blocks and packs' tables that were read right all the same */
+	uint64_t mended;			/* packs and records made whole where they lie, since open */
 	uint64_t free_bytes, total_bytes;	/* of the medium; 0 where unknown */
 };
 void store_stats(struct store *s, struct store_stats *out);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/base/buf.h"
+#include "store/damage_internal.h"
 #include "store/format/checkline.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
@@ -381,6 +382,7 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 	v.res.bytes_read += after.bytes_read - before.bytes_read;
 	if (!rc)
 		log_it(&v);
+	damage_flush(s);
 out:
 	*out = v.res;
 	release(&v);

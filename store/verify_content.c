@@ -9,6 +9,7 @@
 #include "store/base/buf.h"
 #include "store/base/bytes.h"
 #include "store/base/digest.h"
+#include "store/damage_internal.h"
 #include "store/tree.h"
 #include "store/verify_internal.h"
 
@@ -71,6 +72,8 @@ static enum err_code read_chunk(struct verify *v, const struct object_id *id, ui
 			*e = err;
 		return err.code;
 	}
+	if (gone)
+		damage_note(v->s, &(struct damage){ .chunk = *id });
 	if (rc == ERR_NOT_FOUND || rc == ERR_INCOMPLETE)
 		store_event(v->s, EVENT_DAMAGE, NULL, &err, "%s", err.msg);
 	verify_lock(v);

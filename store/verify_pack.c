@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store/base/bytes.h"
+#include "store/damage_internal.h"
 #include "store/verify_packs_internal.h"
 
 #define BATCH_CHUNKS (4 * (size_t)BLOCK_CHUNKS_MAX)
@@ -68,6 +69,7 @@ static enum err_code tell_chunk(struct batch *b, struct verify *v, size_t i, str
 		      id_hex(&c->d->id, hex));
 	passing_found(c->p, &err);
 	c->p->f.bad_chunks++;
+	damage_note(v->s, &(struct damage){ .chunk = c->d->id, .pack = c->p->id, .off = c->block_off });
 	verify_lock(v);
 	rc = keyset_add(&v->damaged, id_key(&c->d->id), NULL, e);
 	verify_unlock(v);
@@ -165,6 +167,8 @@ static void check_block(struct passing *p, struct batch *b, uint32_t i, const ui
 	if (!at)
 		memset(plain, 0, tb->plain_len);
 	p->f.bad_blocks += rc || !at;
+	if (rc || !at)
+		damage_note(p->v->s, &(struct damage){ .pack = p->id, .off = tb->off });
 	add_chunks(p, b, tb);
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/damage_internal.h"
+
 /* What the workers share. */
 struct packs {
 	struct verify *v;
@@ -65,9 +67,11 @@ static enum err_code keep_good(struct verify *v, struct buf *good, struct err *e
 	return rc;
 }
 
-static void report(struct verify *v, const char *name, const struct finding *f)
+static void report(struct verify *v, const struct passing *p)
 {
 	struct verify_result *r = &v->res;
+	const struct finding *f = &p->f;
+	const char *name = p->name;
 	uint64_t size;
 
 	/*
@@ -77,6 +81,10 @@ static void report(struct verify *v, const char *name, const struct finding *f)
 	if (f->first.code && v->s->backend->ops->size(v->s->backend, name, &size, NULL) ==
 			     ERR_NOT_FOUND)
 		return;
+	if (f->first.code)
+		damage_note(v->s, &(struct damage){ .pack = p->id });
+	else
+		mended_note_pack(v->s, &p->id);
 	verify_lock(v);
 	r->packs++;
 	r->blocks += f->blocks;
@@ -188,7 +196,7 @@ static enum err_code turns(struct worker *w, struct err *e)
 		if (!passing_done(w->hand[i]))
 			continue;
 		passing_end(w->hand[i]);
-		report(v, w->hand[i]->name, &w->hand[i]->f);
+		report(v, w->hand[i]);
 	}
 	return rc;
 }
@@ -256,7 +264,9 @@ enum err_code verify_packs(struct verify *v, struct err *e)
 
 	must(pthread_mutex_init(&all.mutex, NULL));
 	must(pthread_cond_init(&all.change, NULL));
-	rc = v->s->backend->ops->list(v->s->backend, "packs/", true, add_pack, &all, e);
+	rc = damage_learn(v->s, e);
+	if (!rc)
+		rc = v->s->backend->ops->list(v->s->backend, "packs/", true, add_pack, &all, e);
 	if (!rc && all.listed.bad)
 		rc = err_set(e, ERR_NOMEM, "a list of packs");
 	if (rc)

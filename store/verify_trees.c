@@ -14,6 +14,7 @@
 
 #include "store/base/bytes.h"
 #include "store/base/digest.h"
+#include "store/damage_internal.h"
 #include "store/format/limits.h"
 #include "store/tree.h"
 #include "store/verify_internal.h"
@@ -131,6 +132,8 @@ static enum err_code bad_node(struct walk *w, const struct visit *v, uint64_t ke
 
 	if (verify_stops(e) || (w->what == WALK_CHECK && verify_let_go(w->v, w->snap, e)))
 		return e->code;
+	if (gone)
+		damage_note(w->v->s, &(struct damage){ .chunk = v->id });
 	store_event(w->v->s, EVENT_DAMAGE, NULL, e, "node %s", id_hex(&v->id, hex));
 	rc = keyset_add(&w->v->bad_nodes, key, &is_new, e);
 	if (rc || !is_new)

@@ -91,6 +91,7 @@ static int run(struct app *a, int argc, char **argv)
 	status = app_open(a, STORE_READ, false, &s);
 	if (status)
 		return status;
+	store_set_heal(s, true);
 	rc = target_find(a, s, argv[optind], &t, &e);
 	progress_clear(a->progress);
 	if (!rc)

@@ -156,6 +156,7 @@ static int run_request(struct app *a, int argc, char **argv, struct request *q)
 	status = app_open(a, STORE_READ, true, &s);
 	if (status)
 		return status;
+	store_set_heal(s, true);
 	status = restore(a, s, q, argv[optind]);
 	store_close(s);
 	return status;

@@ -16,6 +16,5 @@ extern const struct command cmd_restore;
 extern const struct command cmd_verify;
 extern const struct command cmd_forget;
 extern const struct command cmd_prune;
-extern const struct command cmd_sync;
 
 #endif

@@ -41,6 +41,13 @@ struct backend_ops {
 	enum err_code (*put_add)(struct backend_put *p, const void *buf, size_t len, struct err *e);
 	/** Durable under name when it returns ERR_OK.  Frees p in every case. */
 	enum err_code (*put_commit)(struct backend_put *p, const char *name, struct err *e);
+	/** Two at once, for less than each alone: first has its name before second.  Both durable on ERR_OK; frees both. */
+	enum err_code (*put_commit_two)(struct backend_put *first, const char *first_name,
+					struct backend_put *second, const char *second_name,
+					struct err *e);
+	/** What was put so far, read back; as get. */
+	enum err_code (*put_get)(struct backend_put *p, uint64_t off, void *buf, size_t len,
+				 size_t *n, struct err *e);
 	void (*put_abort)(struct backend_put *p);		/* NULL is allowed */
 	/** Append a line's worth of bytes (log/), in one write, and sync. */
 	enum err_code (*append)(struct backend *b, const char *name, const void *buf, size_t len,

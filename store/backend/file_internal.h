@@ -27,6 +27,11 @@ extern const struct backend_ops file_ops;
 enum err_code file_put_begin(struct backend *base, struct backend_put **out, struct err *e);
 enum err_code file_put_add(struct backend_put *p, const void *buf, size_t len, struct err *e);
 enum err_code file_put_commit(struct backend_put *p, const char *name, struct err *e);
+enum err_code file_put_commit_two(struct backend_put *first, const char *first_name,
+				  struct backend_put *second, const char *second_name,
+				  struct err *e);
+enum err_code file_put_get(struct backend_put *p, uint64_t off, void *buf, size_t len, size_t *n,
+			   struct err *e);
 void file_put_abort(struct backend_put *p);
 enum err_code file_put(struct backend *base, const char *name, const void *buf, size_t len,
 		       struct err *e);

@@ -75,7 +75,7 @@ enum err_code file_temp_create(const struct io *io, int dirfd, char name[FILE_TE
 		return rc;
 	(void)snprintf(name, FILE_TEMP_NAME_LEN + 1, "%s-%ld-%s", host_tag(), (long)getpid(),
 		       hex_encode(rnd, sizeof(rnd), hex));
-	got = io->openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	got = io->openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (got < 0)
 		return err_sys(e, "create tmp/%s", name);
 	/*

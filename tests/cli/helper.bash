@@ -70,4 +70,5 @@ damage_data()
 	size=$(stat -c %s "$pack")
 	chmod u+w "$pack"
 	printf '\377\0\377\0' | dd of="$pack" bs=1 seek=$((size / 2)) conv=notrunc status=none
+	rm -f "${pack%.pack}.par"	# or reading would heal it
 }

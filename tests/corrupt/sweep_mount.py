@@ -42,7 +42,7 @@ def read_all(top):
 
 
 def mount(vouch, repo, point):
-    return run(vouch, "--repo", repo, "mount", point)
+    return run(vouch, "--repo", repo, "mount", "-o", "heal=" + os.environ.get("SWEEP_HEAL", "off"), point)
 
 
 def unmount(point):

@@ -45,7 +45,7 @@ static int set_up(void **state)
 	assert_int_equal(file_backend_open(repo, true, true, &io_system, &b, &e), ERR_OK);
 	assert_int_equal(b->ops->put(b, "vouch.json", "{}", 2, &e), ERR_OK);
 	assert_int_equal(b->ops->put(b, pack, right, LEN, &e), ERR_OK);
-	assert_int_equal(parity_write(b, &id, 30, NULL, &e), ERR_OK);
+	assert_int_equal(parity_write(b, &id, 30, NULL, NULL, &e), ERR_OK);
 	b->ops->close(b);
 	return 0;
 }
@@ -117,7 +117,7 @@ static void test_write(void **state)
 		b->ops->close(b);
 		b = open_with(faulty_io(n, sys[n % 2]));
 		if (b) {
-			rc = parity_write(b, &id, 30, NULL, &e);
+			rc = parity_write(b, &id, 30, NULL, NULL, &e);
 			b->ops->close(b);
 		}
 		fired = faulty_io_fired();

@@ -138,6 +138,36 @@ static enum err_code op_pieces(unsigned n, int sys, struct err *e)
 	return rc;
 }
 
+/* Two at once: whatever happens, the second has its name only where the first is there, whole. */
+static enum err_code op_two(unsigned n, int sys, struct err *e)
+{
+	struct backend *b = repository();
+	struct backend_put *first = NULL, *second = NULL;
+	char back[64] = "";
+	size_t got = 0;
+	enum err_code rc;
+
+	(void)faulty_io(n, sys);
+	rc = b->ops->put_begin(b, &first, e);
+	if (!rc)
+		rc = b->ops->put_begin(b, &second, e);
+	if (!rc)
+		rc = b->ops->put_add(second, new_text, strlen(new_text), e);
+	if (!rc)
+		rc = b->ops->put_get(second, 2, back, sizeof(back), &got, e);
+	if (!rc)
+		rc = b->ops->put_add(first, back, got, e);
+	if (rc) {
+		b->ops->put_abort(first);
+		b->ops->put_abort(second);
+	} else {
+		rc = b->ops->put_commit_two(first, "packs/a", second, "packs/x", e);
+	}
+	b->ops->close(b);
+	run("test ! -e packs/x || tail -c +3 packs/x | cmp - packs/a");
+	return rc;
+}
+
 static void fail_each_call(op_fn *op, int sys, bool had_old, unsigned least)
 {
 	enum err_code rc;
@@ -180,6 +210,13 @@ static void test_pieces(void **state)
 	(void)state;
 	fail_each_call(op_pieces, EIO, true, 18);
 	fail_each_call(op_pieces, ENOSPC, false, 18);
+}
+
+static void test_two(void **state)
+{
+	(void)state;
+	fail_each_call(op_two, EIO, false, 30);
+	fail_each_call(op_two, ENOSPC, false, 30);
 }
 
 /* A log: the lines before stay; the new one is there, or cut short, or not. */
@@ -342,8 +379,8 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_io_publish), TEST(test_put), TEST(test_pieces), TEST(test_append),
-		TEST(test_get),	       TEST(test_others), TEST(test_create),
+		TEST(test_io_publish), TEST(test_put), TEST(test_pieces), TEST(test_two),
+		TEST(test_append), TEST(test_get),   TEST(test_others), TEST(test_create),
 	};
 
 	return cmocka_run_group_tests_name("publish", tests, NULL, NULL);

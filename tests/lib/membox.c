@@ -134,6 +134,30 @@ static enum err_code mem_commit(struct backend_put *p, const char *name, struct 
 	abort();
 }
 
+static enum err_code mem_commit_two(struct backend_put *first, const char *first_name,
+				    struct backend_put *second, const char *second_name,
+				    struct err *e)
+{
+	enum err_code rc = mem_commit(first, first_name, e);
+
+	return rc ? rc : mem_commit(second, second_name, e);
+}
+
+static enum err_code mem_put_get(struct backend_put *p, uint64_t off, void *buf, size_t len,
+				 size_t *n, struct err *e)
+{
+	size_t have = off < p->data.len ? p->data.len - (size_t)off : 0;
+
+	(void)e;
+	have = have < len ? have : len;
+	if (have)
+		memcpy(buf, p->data.p + off, have);
+	if (have && p->m->lie)
+		((uint8_t *)buf)[have / 2] ^= 4;
+	*n = have;
+	return ERR_OK;
+}
+
 static enum err_code mem_put(struct backend *b, const char *name, const void *buf, size_t len,
 			     struct err *e)
 {
@@ -161,6 +185,8 @@ static const struct backend_ops ops = {
     .put_begin = mem_begin,
     .put_add = mem_add,
     .put_commit = mem_commit,
+    .put_commit_two = mem_commit_two,
+    .put_get = mem_put_get,
     .put_abort = mem_abort,
     .remove = mem_remove,
     .space = mem_space,

@@ -17,7 +17,7 @@ void membox_unreadable(struct backend *b, const char *name, uint64_t off, uint64
 /** What space() says. */
 void membox_set_free(struct backend *b, uint64_t free_bytes);
 
-/** Commits from now on change a byte of what they were given, as a dying drive does. */
+/** Commits and put_get from now on change a byte of what they were given, as a dying drive does. */
 void membox_lie(struct backend *b, bool lie);
 
 unsigned membox_commits(const struct backend *b);

@@ -52,7 +52,7 @@ void parbox_open(struct parbox *x, size_t len, uint32_t permille)
 	parity_name(&x->id, x->par);
 	must(x, par_geometry(len, permille, &x->g, &x->e));
 	must(x, x->b->ops->put(x->b, x->pack, x->right, len, &x->e));
-	must(x, parity_write(x->b, &x->id, permille, NULL, &x->e));
+	must(x, parity_write(x->b, &x->id, permille, NULL, NULL, &x->e));
 	x->par_len = membox_object(x->b, x->par)->len;
 	assert_int_equal(x->par_len, par_file_len(&x->g));
 	x->right_par = malloc(x->par_len);

@@ -292,7 +292,9 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 	old=$(ls "$W/mnt-d" | grep ^20 | head -n 1)
 	grep -qE "^....-..-..T..:..:..Z chunk [0-9a-f]{64} damaged in pack $pack at [0-9]+" "$W/damage"
 	# each id once in a line, in full
-	[ "$(grep -oE "(chunk|pack) [0-9a-f]{12}" "$W/damage" | wc -l)" -eq "$(grep -oE "(chunk|pack) [0-9a-f]{64}" "$W/damage" | wc -l)" ]
+	grep -v " EIO " "$W/damage" > "$W/met"
+	[ "$(grep -oE "(chunk|pack) [0-9a-f]{12}" "$W/met" | wc -l)" -eq "$(grep -oE "(chunk|pack) [0-9a-f]{64}" "$W/met" | wc -l)" ]
+	[ "$(grep -cE "Z EIO $new-[0-9a-f]{16}/in/here: bytes 0 to [0-9]+: " "$W/damage")" -eq 1 ]
 	"$VOUCH" verify 2> "$W/verify" || [ $? -eq 4 ]
 	cat "$W/verify"
 	[ "$(grep -cE "chunk [0-9a-f]{64} is damaged in pack $pack, block at [0-9]+: its SHA-256 is wrong$" "$W/verify")" -eq 1 ]

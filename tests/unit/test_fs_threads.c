@@ -118,6 +118,14 @@ void reply_err(fuse_req_t req, const char *op, uint64_t nodeid, const struct err
 	answered(req, EIO);
 }
 
+void reply_read_err(fuse_req_t req, uint64_t nodeid, uint64_t off, uint64_t len,
+		    const struct err *e)
+{
+	(void)off;
+	(void)len;
+	reply_err(req, "read", nodeid, e);
+}
+
 void *reply_buffer(size_t len)
 {
 	static _Thread_local uint8_t buf[READ_LEN];

@@ -19,6 +19,24 @@ static const size_t lens[] = {
 	254 * S4K, 255 * S4K, 256 * S4K, 300 * S4K - 1, 600 * S4K, 32 << 20, (33 << 20) + 1,
 };
 
+/* Both anew, of bytes of which sums were taken, as a writer does it. */
+static enum err_code put_anew(struct parbox *x, const uint8_t *buf, size_t len, uint32_t permille,
+			      const struct parity_sums *sums)
+{
+	const struct backend_ops *ops = x->b->ops;
+	struct backend_put *pack = NULL, *par = NULL;
+	enum err_code rc;
+
+	assert_int_equal(ops->put_begin(x->b, &pack, &x->e), ERR_OK);
+	assert_int_equal(ops->put_add(pack, buf, len, &x->e), ERR_OK);
+	rc = parity_put(x->b, &x->id, pack, permille, sums, &par, &x->e);
+	if (rc) {
+		ops->put_abort(pack);
+		return rc;
+	}
+	return ops->put_commit_two(par, x->par, pack, x->pack, &x->e);
+}
+
 /* Files without damage; and the parity file is the same however it is made. */
 static void test_whole(void **state)
 {
@@ -42,7 +60,7 @@ static void test_whole(void **state)
 			parity_sums_add(sums, x.right + at, n);
 		}
 		assert_int_equal(x.b->ops->remove(x.b, x.par, &x.e), ERR_OK);
-		assert_int_equal(parity_write(x.b, &x.id, x.g.permille, sums, &x.e), ERR_OK);
+		assert_int_equal(put_anew(&x, x.right, x.len, x.g.permille, sums), ERR_OK);
 		assert_int_equal(membox_object(x.b, x.par)->len, x.par_len);
 		assert_memory_equal(parbox_par(&x), x.right_par, x.par_len);
 		parity_sums_close(sums);
@@ -164,7 +182,7 @@ static void test_patterns(void **state)
 		parbox_close(&x);
 	}
 	print_message("%u healed, %u lost\n", healed, lost);
-	assert_true(healed > 10 && lost > 10);
+	assert_true(healed >= 3 && lost >= 3);	/* of 80 some 65 and 15 */
 }
 
 /* m sectors anywhere, in the usual pack; also all m of one stripe, with none of its parity to spare. */
@@ -393,18 +411,22 @@ static void test_never_of_rot(void **state)
 	parity_sums_add(sums, x.right, x.len);
 	assert_int_equal(x.b->ops->remove(x.b, x.par, &x.e), ERR_OK);
 	for (size_t bit = 0; bit < x.len * 8; bit += 8 * 4093 + 1) {
-		parbox_pack(&x)[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		assert_int_equal(parity_write(x.b, &x.id, 30, NULL, &x.e), ERR_CORRUPT);
-		assert_int_equal(parity_write(x.b, &x.id, 30, sums, &x.e), ERR_CORRUPT);
+		uint8_t *now = parbox_pack(&x);
+
+		now[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_int_equal(parity_write(x.b, &x.id, 30, NULL, NULL, &x.e), ERR_CORRUPT);
+		assert_int_equal(put_anew(&x, now, x.len, 30, sums), ERR_CORRUPT);
 		assert_null(membox_object(x.b, x.par));
-		parbox_pack(&x)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		now[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
-	membox_object(x.b, x.pack)->len -= 1;
-	assert_int_equal(parity_write(x.b, &x.id, 30, sums, &x.e), ERR_CORRUPT);
-	membox_object(x.b, x.pack)->len += 1;
-	assert_int_equal(parity_write(x.b, &x.id, 0, sums, &x.e), ERR_LIMIT);
-	assert_int_equal(parity_write(x.b, &x.id, 501, sums, &x.e), ERR_LIMIT);
-	assert_int_equal(parity_write(x.b, &x.id, 30, sums, &x.e), ERR_OK);
+	assert_int_equal(put_anew(&x, x.right, x.len - 1, 30, sums), ERR_CORRUPT);
+	membox_lie(x.b, true);		/* the medium gives back other bytes than it was given */
+	assert_int_equal(put_anew(&x, x.right, x.len, 30, sums), ERR_CORRUPT);
+	membox_lie(x.b, false);
+	assert_int_equal(put_anew(&x, x.right, x.len, 0, sums), ERR_LIMIT);
+	assert_int_equal(put_anew(&x, x.right, x.len, 501, sums), ERR_LIMIT);
+	assert_null(membox_object(x.b, x.par));
+	assert_int_equal(put_anew(&x, x.right, x.len, 30, sums), ERR_OK);
 	parity_sums_close(sums);
 	parbox_close(&x);
 }
