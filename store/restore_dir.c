@@ -9,15 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "store/base/buf.h"
+#include "store/base/checked.h"
 
 /*
  * Idle directories kept open.  A deep tree has as many open for filling as it has levels; 1024
@@ -35,57 +34,6 @@ static void unlock_fds(struct restore *r)
 {
 	if (pthread_mutex_unlock(&r->fds) != 0)
 		abort();
-}
-
-/* Without openat2 (before Linux 5.6): one component after the other, none of them a link. */
-static int openat_steps(int dirfd, const char *path, int flags, mode_t mode)
-{
-	char name[NAME_LEN_MAX + 1];
-	int at = dirfd, fd = -1, saved;
-
-	for (;;) {
-		size_t len = strcspn(path, "/");
-		bool last = path[len] == '\0';
-
-		if (len == 0 || len > NAME_LEN_MAX) {
-			errno = EINVAL;
-			fd = -1;
-			break;
-		}
-		memcpy(name, path, len);
-		name[len] = '\0';
-		fd = openat(at, name, last ? flags : O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-			    mode);
-		if (fd < 0 || last)
-			break;
-		if (at != dirfd)
-			(void)close(at);
-		at = fd;
-		path += len + 1;
-	}
-	saved = errno;
-	if (at != dirfd)
-		(void)close(at);
-	errno = saved;
-	return fd;
-}
-
-/** path: relative, of checked names; nothing of it is followed, nothing leaves dirfd. */
-int restore_openat(struct restore *r, int dirfd, const char *path, int flags, mode_t mode)
-{
-	struct open_how how = {
-		.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
-		.mode = flags & O_CREAT ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	long fd;
-
-	if (r->no_openat2)
-		return openat_steps(dirfd, path, flags | O_NOFOLLOW | O_CLOEXEC, mode);
-	do
-		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-	return (int)fd;
 }
 
 /* Idle descriptors. */
@@ -129,52 +77,78 @@ static void idle_add_locked(struct restore *r, struct rdir *d)
 	}
 }
 
-/*
- * d was open before: find it again from the nearest directory above that is open (the top always
- * is).
- */
-static int reopen_locked(struct restore *r, struct rdir *d)
+/* chain[to], from the directory that holds chain[levels - 1]: as many components at a time as one call takes. */
+static int open_below(struct restore *r, int from, struct rdir *const *chain, unsigned levels,
+		      unsigned to)
 {
-	struct rdir *up = d;
 	char path[PATH_MAX];
-	unsigned levels = 0;
-	int at, fd = -1;
+	int at = from;
 
-	while (up->fd < 0) {
-		up = up->parent;
-		levels++;
-	}
-	at = up->fd;
-	while (levels > 0) {
+	while (levels > to) {
 		size_t len = 0;
+		int fd, saved;
 
-		/* As many components as one system call takes. */
-		while (levels > 0) {
-			struct rdir *next = d;
+		while (levels > to && len + chain[levels - 1]->e.name_len + 2 <= sizeof(path)) {
+			const struct entry *e = &chain[--levels]->e;
 
-			for (unsigned i = 1; i < levels; i++)
-				next = next->parent;
-			if (len + next->e.name_len + 2 > sizeof(path))
-				break;
 			if (len > 0)
 				path[len++] = '/';
-			memcpy(path + len, next->e.name, next->e.name_len);
-			len += next->e.name_len;
-			levels--;
+			memcpy(path + len, e->name, e->name_len);
+			len += e->name_len;
 		}
 		path[len] = '\0';
 		fd = restore_openat(r, at, path, O_RDONLY | O_DIRECTORY, 0);
-		if (at != up->fd) {
-			int saved = errno;
-
+		saved = errno;
+		if (at != from)
 			(void)close(at);
-			errno = saved;
-		}
+		errno = saved;
 		if (fd < 0)
 			return -1;
 		at = fd;
 	}
-	return fd;
+	return at;
+}
+
+static void opened_locked(struct restore *r, struct rdir *d, int fd)
+{
+	d->fd = fd;
+	r->nr_open++;
+	if (!r->reading_back && !r->o->dry_run)
+		restore_tmp_share(fd);
+}
+
+/*
+ * d was open before: find it again from the nearest directory above that is open (the top always is); d->fd stays -1,
+ * and errno says why, where it is not there.  Where that directory is far, one on the way stays open too: whoever ends
+ * a deep folder asks for its parent next, and so on all the way up.
+ */
+static void reopen_locked(struct restore *r, struct rdir *d)
+{
+	struct rdir *chain[TREE_DEPTH_MAX + 1], *up = d;
+	unsigned levels = 0;
+	int fd;
+
+	for (; up->fd < 0; up = up->parent) {
+		if (levels == ARRAY_LEN(chain)) {
+			errno = ENAMETOOLONG;
+			return;
+		}
+		chain[levels++] = up;
+	}
+	if (levels > OPEN_MAX_IDLE) {
+		struct rdir *mid = chain[OPEN_MAX_IDLE / 2];
+
+		fd = open_below(r, up->fd, chain, levels, OPEN_MAX_IDLE / 2);
+		if (fd < 0)
+			return;
+		opened_locked(r, mid, fd);
+		idle_add_locked(r, mid);
+		levels = OPEN_MAX_IDLE / 2;
+		up = mid;
+	}
+	fd = open_below(r, up->fd, chain, levels, 0);
+	if (fd >= 0)
+		opened_locked(r, d, fd);
 }
 
 int rdir_fd(struct restore *r, struct rdir *d)
@@ -186,10 +160,7 @@ int rdir_fd(struct restore *r, struct rdir *d)
 		if (d->users == 0 && d->parent)
 			idle_remove_locked(r, d);
 	} else {
-		d->fd = reopen_locked(r, d);
-		r->nr_open += d->fd >= 0;
-		if (d->fd >= 0 && !r->reading_back && !r->o->dry_run)
-			restore_tmp_share(d->fd);
+		reopen_locked(r, d);
 	}
 	fd = d->fd;
 	if (fd >= 0)
