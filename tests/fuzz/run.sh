@@ -8,8 +8,10 @@ name=$(basename "$src" .c)
 out=build/fuzz
 mkdir -p "$out/$name.found"
 make -s CC=clang B=build/fuzz/obj SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g" build/fuzz/obj/libvouch.a
+with=$(sed -n 's/^ \* With: //p' "$src")	# what it needs of tests/lib
+# shellcheck disable=SC2086  # a list
 clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	-o "$out/$name" "$src" build/fuzz/obj/libvouch.a \
+	-o "$out/$name" "$src" $with build/fuzz/obj/libvouch.a \
 	$(pkg-config --cflags --libs libcrypto libzstd sqlite3 libxxhash jansson libisal) -pthread
 corpus=tests/fuzz/corpus/${name#fuzz_}
 mkdir -p "$corpus"
