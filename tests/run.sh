@@ -90,7 +90,10 @@ for part in $all; do
 	# An even spread of them; each takes its seed from the clock and prints it; all of them by make torture
 	faults) queue status "system calls fail, one a run" \
 		"python3 tests/fault/every_call.py --seconds ${FAULT_SECONDS:-90}" ;;
-	power) queue status "power cuts" "python3 tests/fault/power_cut.py --seconds ${POWER_SECONDS:-60}" ;;
+	power)
+		queue status "power cuts" "python3 tests/fault/power_cut.py --seconds ${POWER_SECONDS:-60}"
+		queue status "power cuts of a real ext4" "python3 tests/fault/power_ext4.py --cuts ${POWER_CUTS:-8}"
+		;;
 	clang) queue status "clang builds without a warning" "make WERROR=1 CC=clang B=build/clang all" ;;
 	tsan) units tsan build/tsan ;;
 	mount)

@@ -14,5 +14,7 @@ python3 tests/crash/rsync.py build/vouch "${RSYNCS:-200}" || rc=1
 python3 tests/crash/load.py build/vouch "${LOAD_SECONDS:-600}" || rc=1
 python3 tests/fault/every_call.py || rc=1
 python3 tests/fault/power_cut.py --states 40 || rc=1
+python3 tests/fault/power_ext4.py --cuts 300
+case $? in 0 | 77) ;; *) rc=1 ;; esac
 SWEEP_STEP=1 sh tests/corrupt/sweep.sh build || rc=1
 exit $rc
