@@ -4,8 +4,8 @@
  * whatever thread or child it is made.
  *
  *   WATCH        the folders (watched.h)
- *   FAULT_STATE  a file of struct state, shared by a run's processes: how many calls there were,
- *                and which one failed
+ *   FAULT_STATE  a file of struct state, shared by a run's processes: how many calls there were
+ *                of each kind, and which one failed
  *   FAULT_AT     n, from 1; 0: only count
  *   FAULT_KIND   eio     fails with EIO
  *                gone    and all that follow do, too: the drive was pulled
@@ -13,9 +13,10 @@
  *                full    and all that need room do, too
  *                eintr   fails with EINTR
  *                part    reads or writes half of what was asked for
+ *                late    is made, and fails with EIO all the same
  *
  * Only calls that may fail in that way are counted.  A close that fails has closed; all others
- * have done nothing.
+ * have done nothing, but for "late".
  */
 #include "tests/fault/watched.h"
 
@@ -33,16 +34,18 @@
 #include <sys/xattr.h>
 
 /* How a call may fail, beside with EIO. */
-#define SPACE	2u	/* ENOSPC */
+#define SPACE	2u	/* ENOSPC, or EIO though it was done: it changes something */
 #define ROOM	4u	/* ENOSPC on a full disk */
 #define INTR	8u	/* EINTR */
 #define PART	16u	/* half of it */
 #define ANY	1u
 
+#define NR_KINDS 7
+
 struct state {
-	_Atomic uint64_t calls;
+	_Atomic uint64_t calls[NR_KINDS];	/* that may fail so; in kinds' order */
 	_Atomic uint64_t failed;
-	char what[496];		/* the first that did */
+	char what[448];		/* the first that did */
 };
 
 static const struct kind {
@@ -50,10 +53,12 @@ static const struct kind {
 	unsigned how;
 	int code;		/* -1: half */
 	bool on;		/* all that follow, too */
-} kinds[] = {
-	{ "eio", ANY, EIO, false },	  { "gone", ANY, EIO, true },
-	{ "enospc", SPACE, ENOSPC, false }, { "full", ROOM, ENOSPC, true },
-	{ "eintr", INTR, EINTR, false },  { "part", PART, -1, false },
+	bool late;		/* it is made first */
+} kinds[NR_KINDS] = {
+	{ "eio", ANY, EIO, false, false },	{ "gone", ANY, EIO, true, false },
+	{ "enospc", SPACE, ENOSPC, false, false }, { "full", ROOM, ENOSPC, true, false },
+	{ "eintr", INTR, EINTR, false, false }, { "part", PART, -1, false, false },
+	{ "late", SPACE, EIO, false, true },
 };
 
 static struct state *state;
@@ -67,7 +72,7 @@ __attribute__((constructor)) static void begin(void)
 	void *p;
 	int fd;
 
-	for (size_t i = 0; name && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	for (size_t i = 0; name && i < NR_KINDS; i++)
 		if (strcmp(name, kinds[i].name) == 0)
 			kind = &kinds[i];
 	if (!kind || !n || !path)
@@ -87,31 +92,39 @@ __attribute__((constructor)) static void begin(void)
 static int strike(unsigned how, const char *call, int dirfd, const char *path)
 {
 	char where[WATCHED_PATH_LEN];
+	bool ours;
 	int was = errno;
-	uint64_t n;
+	uint64_t n = 0;
 
-	if (!state || !((how | ANY) & kind->how) || !watched_resolve(dirfd, path, where) ||
-	    !watched_below(where)) {
-		errno = was;
-		return 0;
-	}
+	ours = state && watched_resolve(dirfd, path, where) && watched_below(where);
 	errno = was;
-	n = atomic_fetch_add(&state->calls, 1) + 1;
+	if (!ours)
+		return 0;
+	for (size_t i = 0; i < NR_KINDS; i++)
+		if ((how | ANY) & kinds[i].how) {
+			uint64_t so_far = atomic_fetch_add(&state->calls[i], 1) + 1;
+
+			n = kind == &kinds[i] ? so_far : n;
+		}
 	if (at == 0 || n < at || (n > at && !kind->on))
 		return 0;
 	if (atomic_fetch_add(&state->failed, 1) == 0)
-		(void)snprintf(state->what, sizeof(state->what), "%s %.460s", call,
+		(void)snprintf(state->what, sizeof(state->what), "%s %.420s", call,
 			       watched_below(where));
 	if (kind->code > 0)
 		errno = kind->code;
 	return kind->code;
 }
 
-#define FAIL(how, call, dirfd, path) \
-	do { \
-		if (strike((how), (call), (dirfd), (path)) > 0) \
-			return -1; \
-	} while (0)
+/* What the call itself gives, made or not. */
+#define FAIL(hit, made) __extension__({ \
+	int hit_ = (hit); \
+	__typeof__(made) rc_ = hit_ > 0 && !kind->late ? -1 : (made); \
+	if (hit_ > 0) { \
+		rc_ = -1; \
+		errno = hit_; \
+	} \
+	rc_; })
 
 #define NEED(flags) (OPEN_MAKES(flags) ? INTR | SPACE | ROOM : INTR)
 
@@ -119,8 +132,9 @@ static int strike(unsigned how, const char *call, int dirfd, const char *path)
 	int name(const char *path, int flags, ...) \
 	{ \
 		REAL(int, name, const char *, int, ...); \
-		FAIL(NEED(flags), "open", AT_FDCWD, path); \
-		return real(path, flags, MODE_OF(flags)); \
+		mode_t mode = MODE_OF(flags); \
+		return FAIL(strike(NEED(flags), "open", AT_FDCWD, path), \
+			    real(path, flags, mode)); \
 	}
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
@@ -129,8 +143,9 @@ DEFINE_OPEN(open64)
 	int name(int dirfd, const char *path, int flags, ...) \
 	{ \
 		REAL(int, name, int, const char *, int, ...); \
-		FAIL(NEED(flags), "openat", dirfd, path); \
-		return real(dirfd, path, flags, MODE_OF(flags)); \
+		mode_t mode = MODE_OF(flags); \
+		return FAIL(strike(NEED(flags), "openat", dirfd, path), \
+			    real(dirfd, path, flags, mode)); \
 	}
 DEFINE_OPENAT(openat)
 DEFINE_OPENAT(openat64)
@@ -157,6 +172,7 @@ DEFINE_FOPEN(fopen64)
 long syscall(long number, ...)
 {
 	REAL(long, syscall, long, ...);
+	int hit = 0;
 	long a[6];
 	va_list ap;
 
@@ -165,41 +181,44 @@ long syscall(long number, ...)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
 	if (number == SYS_openat2)
-		FAIL(NEED((int)*(const uint64_t *)(uintptr_t)a[2]), "openat2", (int)a[0],
-		     (const char *)(uintptr_t)a[1]);
-	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		hit = strike(NEED((int)*(const uint64_t *)(uintptr_t)a[2]), "openat2", (int)a[0],
+			     (const char *)(uintptr_t)a[1]);
+	return FAIL(hit, real(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
-/* len, or half of it where that is what shall happen; -1: it fails. */
-static ssize_t take(unsigned how, const char *call, int fd, size_t len)
+/* Half of what was asked for, where that is what shall happen. */
+static size_t share(int hit, size_t len)
 {
-	int hit = strike(len > 1 ? how | PART : how, call, fd, NULL);
+	return hit < 0 ? len / 2 : len;
+}
 
-	return hit > 0 ? -1 : (ssize_t)(hit < 0 ? len / 2 : len);
+static unsigned halves(unsigned how, size_t len)
+{
+	return len > 1 ? how | PART : how;
 }
 
 ssize_t read(int fd, void *buf, size_t len)
 {
 	REAL(ssize_t, read, int, void *, size_t);
-	ssize_t n = take(INTR, "read", fd, len);
+	int hit = strike(halves(INTR, len), "read", fd, NULL);
 
-	return n < 0 ? -1 : real(fd, buf, (size_t)n);
+	return FAIL(hit, real(fd, buf, share(hit, len)));
 }
 
 ssize_t write(int fd, const void *buf, size_t len)
 {
 	REAL(ssize_t, write, int, const void *, size_t);
-	ssize_t n = take(INTR | SPACE | ROOM, "write", fd, len);
+	int hit = strike(halves(INTR | SPACE | ROOM, len), "write", fd, NULL);
 
-	return n < 0 ? -1 : real(fd, buf, (size_t)n);
+	return FAIL(hit, real(fd, buf, share(hit, len)));
 }
 
 #define DEFINE_PREAD(name) \
 	ssize_t name(int fd, void *buf, size_t len, off_t off) \
 	{ \
 		REAL(ssize_t, name, int, void *, size_t, off_t); \
-		ssize_t n = take(INTR, "pread", fd, len); \
-		return n < 0 ? -1 : real(fd, buf, (size_t)n, off); \
+		int hit = strike(halves(INTR, len), "pread", fd, NULL); \
+		return FAIL(hit, real(fd, buf, share(hit, len), off)); \
 	}
 DEFINE_PREAD(pread)
 DEFINE_PREAD(pread64)
@@ -208,8 +227,8 @@ DEFINE_PREAD(pread64)
 	ssize_t name(int fd, const void *buf, size_t len, off_t off) \
 	{ \
 		REAL(ssize_t, name, int, const void *, size_t, off_t); \
-		ssize_t n = take(INTR | SPACE | ROOM, "pwrite", fd, len); \
-		return n < 0 ? -1 : real(fd, buf, (size_t)n, off); \
+		int hit = strike(halves(INTR | SPACE | ROOM, len), "pwrite", fd, NULL); \
+		return FAIL(hit, real(fd, buf, share(hit, len), off)); \
 	}
 DEFINE_PWRITE(pwrite)
 DEFINE_PWRITE(pwrite64)
@@ -220,8 +239,7 @@ DEFINE_PWRITE(pwrite64)
 	int name(STRIP params) \
 	{ \
 		REAL(int, name, STRIP types); \
-		FAIL(how, #name, dirfd, path); \
-		return real(STRIP args); \
+		return FAIL(strike(how, #name, dirfd, path), real(STRIP args)); \
 	}
 #define OF_FD(name, how) DEFINE(name, how, fd, NULL, (int fd), (int), (fd))
 #define OF_PATH(name, how) \
@@ -309,8 +327,7 @@ DEFINE(lremovexattr, SPACE, AT_FDCWD, path, (const char *path, const char *name)
 	ssize_t name(STRIP params) \
 	{ \
 		REAL(ssize_t, name, STRIP types); \
-		FAIL(how, #name, dirfd, path); \
-		return real(STRIP args); \
+		return FAIL(strike(how, #name, dirfd, path), real(STRIP args)); \
 	}
 SIZED(flistxattr, 0, fd, NULL, (int fd, char *list, size_t n), (int, char *, size_t), (fd, list, n))
 SIZED(llistxattr, 0, AT_FDCWD, path, (const char *path, char *list, size_t n),
@@ -367,14 +384,15 @@ char *__realpath_chk(const char *path, char *out, size_t len)
 	{ \
 		REAL(int, name, int, int, ...); \
 		va_list ap; \
+		int hit = 0; \
 		void *arg; \
 		va_start(ap, cmd); \
 		arg = va_arg(ap, void *); \
 		va_end(ap); \
 		if (cmd == F_SETLK || cmd == F_SETLKW || cmd == F_OFD_SETLK || \
 		    cmd == F_OFD_SETLKW) \
-			FAIL(INTR, "fcntl lock", fd, NULL); \
-		return real(fd, cmd, arg); \
+			hit = strike(INTR, "fcntl lock", fd, NULL); \
+		return FAIL(hit, real(fd, cmd, arg)); \
 	}
 DEFINE_FCNTL(fcntl)
 DEFINE_FCNTL(fcntl64)
@@ -388,15 +406,13 @@ int ioctl(int fd, unsigned long cmd, ...)
 	va_start(ap, cmd);
 	arg = va_arg(ap, void *);
 	va_end(ap);
-	FAIL(0, "ioctl", fd, NULL);
-	return real(fd, cmd, arg);
+	return FAIL(strike(0, "ioctl", fd, NULL), real(fd, cmd, arg));
 }
 
 off64_t lseek64(int fd, off64_t off, int whence)
 {
 	REAL(off64_t, lseek64, int, off64_t, int);
-	FAIL(0, "lseek", fd, NULL);
-	return real(fd, off, whence);
+	return FAIL(strike(0, "lseek", fd, NULL), real(fd, off, whence));
 }
 
 int close(int fd)

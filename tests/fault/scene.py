@@ -157,11 +157,11 @@ def new_state(path):
 
 
 def read_state(path):
-    """calls, failed, what failed first"""
+    """calls of each kind, failed, what failed first"""
     with open(path, "rb") as f:
         b = f.read(512)
-    calls, failed = struct.unpack_from("=QQ", b)
-    return calls, failed, b[16:].split(b"\0", 1)[0].decode(errors="replace")
+    *calls, failed = struct.unpack_from("=8Q", b)
+    return calls, failed, b[64:].split(b"\0", 1)[0].decode(errors="replace")
 
 
 def keep(top, label):
