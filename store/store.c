@@ -449,6 +449,12 @@ void store_set_fresh(struct store *s)
 	chunks_set_fresh(s->chunks);
 }
 
+const char *store_reach_medium(struct store *s)
+{
+	s->backend->fresh = true;
+	return file_backend_flush(s->backend) ? NULL : s->backend->behind;
+}
+
 void store_set_whole(struct store *s)
 {
 	chunks_set_whole(s->chunks);

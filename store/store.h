@@ -57,7 +57,7 @@ struct store_events {
 enum store_mode {
 	/*
 	 * Nothing on the medium is written but index.db (in a cache folder where the medium is read-only), and to log/
-	 * what is found damaged; and, with store_set_heal(), the right bytes over what is damaged.
+	 * what is found damaged, or good (verify.h); and, with store_set_heal(), the right bytes over what is damaged.
 	 */
 	STORE_READ,
 	STORE_WRITE
@@ -99,6 +99,13 @@ bool store_is_read_only(const struct store *s);		/* the medium, or a feature, fo
  * second ago at most gives out each chunk once) and past the system's page cache.  Before other threads read.
  */
 void store_set_fresh(struct store *s);
+
+/**
+ * The same for who reads each thing once (a verify): what this process has read since is not read again.  Where the
+ * system has a cache below the file system that can be flushed, it is, now.  NULL: what is read was on the medium at
+ * this moment or later; else the kind of file system ("fuse", "nfs") that may answer from a cache all the same.
+ */
+const char *store_reach_medium(struct store *s);
 
 /**
  * From now on most of what lies beside the chunks that are read will be wanted too (a restore of all, not somebody who

@@ -7,6 +7,7 @@
 #ifndef VOUCH_BACKEND_BACKEND_H
 #define VOUCH_BACKEND_BACKEND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,7 +66,9 @@ struct backend {
 	const struct backend_ops *ops;
 	bool read_only;			/* the medium cannot be written */
 	bool fresh;			/* get reads past the system's cache; set before other threads read */
-	const char *behind;		/* "fuse", "nfs", ...: has a cache of its own that get cannot pass; NULL */
+	atomic_bool cached;		/* fresh, and yet some get had to come from the system's cache */
+	const char *kind;		/* "ext4", "fuse"; NULL: not known */
+	const char *behind;		/* that kind, where it has a cache of its own that get cannot pass; else NULL */
 };
 
 /**
@@ -77,6 +80,13 @@ struct backend {
 MUST_CHECK enum err_code file_backend_open(const char *path, bool create, bool want_write,
 					   const struct io *io, struct backend **out,
 					   struct err *e);
+
+/**
+ * Once, after fresh was set: where it has a cache behind it, that goes, if that is possible (a FUSE file system on a
+ * block device that may be opened: root).  True: while !cached, what get reads from now on was on the medium at this
+ * moment, or was written later.
+ */
+bool file_backend_flush(struct backend *b);
 
 /** The folder's path and its (st_dev, st_ino), so that a backup skips it; NULL for others than folders. */
 const char *file_backend_path(const struct backend *b);

@@ -36,27 +36,13 @@ static enum err_code open_read(struct file_backend *b, const char *name, int *ou
 	return rc;
 }
 
-/*
- * What the page cache has of the range goes, and no more than the range comes
- * into it.  Where the file system does not hear, the read is one like others.
- */
-static void pass_cache(int fd, uint64_t off, size_t len)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = off / page * page;
-
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-	(void)posix_fadvise(fd, (off_t)from, (off_t)((off - from + len + page - 1) / page * page),
-			    POSIX_FADV_DONTNEED);
-}
-
 static enum err_code read_fd(struct file_backend *b, int fd, const char *name, uint64_t off,
 			     void *buf, size_t len, size_t *n, struct err *e)
 {
 	enum err_code rc;
 
-	if (b->base.fresh)
-		pass_cache(fd, off, len);
-	rc = io_pread_all(b->io, fd, buf, len, off, n, e);
+	rc = b->base.fresh ? file_medium_read(b, fd, off, buf, len, n, e)
+			   : io_pread_all(b->io, fd, buf, len, off, n, e);
 	if (rc == ERR_IO)
 		rc = file_root_err(b->root, errno, "read", name, e);
 	return rc;

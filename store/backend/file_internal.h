@@ -14,6 +14,7 @@ struct file_backend {
 	const struct io *io;
 	struct file_root *root;
 	struct file_fds *fds;
+	bool in_memory;		/* tmpfs: there is nothing but the system's cache */
 };
 
 static inline struct file_backend *file_of(struct backend *b)
@@ -35,6 +36,14 @@ enum err_code file_put_get(struct backend_put *p, uint64_t off, void *buf, size_
 void file_put_abort(struct backend_put *p);
 enum err_code file_put(struct backend *base, const char *name, const void *buf, size_t len,
 		       struct err *e);
+
+/* file_medium.c */
+
+/** What the file system of path is, as far as reading past its cache goes: base.kind, base.behind. */
+void file_medium_learn(struct file_backend *b, const char *path);
+/** As io_pread_all, past the system's cache; base.cached is set where that is not possible. */
+MUST_CHECK enum err_code file_medium_read(struct file_backend *b, int fd, uint64_t off, void *buf,
+					  size_t len, size_t *n, struct err *e);
 
 /** After a name got other bytes, or none. */
 void file_forget(struct file_backend *b, const char *name);

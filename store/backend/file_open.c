@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -137,27 +136,6 @@ static enum err_code check_writable(struct file_backend *b, bool want_write, str
 	return err_sys(e, "%s cannot be written", file_root_path(b->root));
 }
 
-/* File systems whose reads may come from a cache of their own, on this machine or another. */
-static const char *cache_behind(const char *path)
-{
-	static const struct {
-		unsigned long type;
-		const char *name;
-	} known[] = {
-		{ 0x65735546, "fuse" }, { 0x6969, "nfs" },	 { 0x517b, "smb" },
-		{ 0xff534d42, "smb" },	{ 0xfe534d42, "smb" },	 { 0x01021997, "9p" },
-		{ 0x00c36400, "ceph" }, { 0x5346414f, "afs" },
-	};
-	struct statfs st;
-
-	if (statfs(path, &st) < 0)
-		return NULL;
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (((unsigned long)st.f_type & 0xffffffffu) == known[i].type)
-			return known[i].name;
-	return NULL;
-}
-
 enum err_code file_backend_open(const char *path, bool make, bool want_write, const struct io *io,
 				struct backend **out, struct err *e)
 {
@@ -177,7 +155,7 @@ enum err_code file_backend_open(const char *path, bool make, bool want_write, co
 		goto out;
 	}
 	b->base.ops = &file_ops;
-	b->base.behind = cache_behind(absolute);
+	file_medium_learn(b, absolute);
 	b->io = io;
 	rc = file_root_open(io, absolute, &b->root, e);
 	if (!rc)
