@@ -255,10 +255,18 @@ static enum err_code for_each_snapshot(struct verify *v, const struct snapshot_l
 
 	if (v->o->only)
 		return verify_tree(v, v->o->only, what, e);
-	for (size_t i = l->nr; i-- > 0 && !rc;)	/* newest first: what is named first matters most */
+	/* Newest first: what is named first matters most. */
+	for (size_t i = l->nr; i-- > 0 && !rc && !atomic_load(&v->late);) {
 		if (what == WALK_CHECK || !snapshot_let_go(v->s, &l->all[i]))
 			rc = verify_tree(v, &l->all[i], what, e);
+		v->res.walked_snapshots += what == WALK_CHECK && !atomic_load(&v->late);
+	}
 	return rc;
+}
+
+static bool is_any(const struct keyset *k)
+{
+	return k->nr > 0 || k->has_zero;
 }
 
 static void tell_unnamed(struct verify *v)
@@ -270,30 +278,49 @@ static void tell_unnamed(struct verify *v)
 			    nr - VERIFY_NAMED_MAX, nr >= VERIFY_COUNTED_MAX ? " or" : "");
 }
 
+static enum err_code check_packs(struct verify *v, struct err *e)
+{
+	enum err_code rc = check_records(v, e);
+
+	if (!rc)
+		rc = verify_packs(v, e);
+	if (!rc && v->res.damaged_packs > 0)
+		verify_more_time(v);
+	if (!rc && !verify_stopping(v))
+		rc = verify_parity(v, e);
+	return rc;
+}
+
 static enum err_code check_all(struct verify *v, const struct snapshot_list *l, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
-	if (!v->o->only) {
-		rc = check_records(v, e);
-		if (!rc)
-			rc = verify_packs(v, e);
-		if (!rc && !verify_stopping(v))
-			rc = verify_parity(v, e);
-	}
+	if (!v->o->only)
+		rc = check_packs(v, e);
 	v->stage = "trees";
 	if (!rc && !verify_stopping(v))
 		rc = for_each_snapshot(v, l, WALK_CHECK, e);
 	pool_wait(v->pool);
 	v->res.snapshots = v->o->only ? 1 : l->nr;
+	v->res.late = atomic_load(&v->late) || v->res.packs < v->res.chosen_packs;
 	if (!rc && !verify_stopping(v) &&
-	    (v->bad.nr > 0 || v->bad.has_zero || v->bad_nodes.nr > 0 || v->bad_nodes.has_zero ||
-	     v->bad_files.nr > 0 || v->bad_files.has_zero)) {
+	    (is_any(&v->bad) || is_any(&v->bad_nodes) || is_any(&v->bad_files))) {
 		v->stage = "paths";
+		verify_more_time(v);
+		atomic_store(&v->late, false);
 		rc = for_each_snapshot(v, l, WALK_NAME, e);
 		tell_unnamed(v);
+		if (!rc && atomic_load(&v->late))
+			store_event(v->s, EVENT_WARNING, NULL, NULL,
+				    "the time is over: not all paths that are touched were named");
 	}
 	return rc;
+}
+
+static const char *mode_of(const struct verify_options *o)
+{
+	return o->only ? "snapshot" : o->quick ? "quick" : o->sample ? "sample" : o->seconds ? "for" :
+	       o->resume_seconds ? "resume" : "all";
 }
 
 /* A line of history; that it cannot be written changes nothing of what was found. */
@@ -303,16 +330,19 @@ static void log_it(struct verify *v)
 	struct buf b = BUF_INIT;
 	struct err err = ERR_INIT;
 
-	if (v->s->mode != STORE_WRITE || store_is_read_only(v->s))
+	if (!r->recorded)
 		return;
 	buf_printf(&b,
-		   "\"what\":\"%s\",\"files_hashed\":%s,\"packs\":%" PRIu64 ",\"chunks\":%" PRIu64
+		   "\"mode\":\"%s\",\"what\":\"%s\",\"late\":%s,\"medium\":\"%s\",\"cached\":%s"
+		   ",\"good_packs\":%" PRIu64 ",\"good_bytes\":\"%" PRIu64 "\",\"files_hashed\":%s,\"packs\":%" PRIu64 ",\"chunks\":%" PRIu64
 		   ",\"nodes\":%" PRIu64 ",\"snapshots\":%" PRIu64 ",\"bytes_read\":\"%" PRIu64
 		   "\",\"damaged_packs\":%" PRIu64 ",\"incomplete_packs\":%" PRIu64
 		   ",\"damaged_chunks\":%" PRIu64 ",\"missing_chunks\":%" PRIu64
 		   ",\"damaged_nodes\":%" PRIu64 ",\"damaged_snapshots\":%" PRIu64
 		   ",\"damaged_records\":%" PRIu64 ",\"damaged_paths\":%" PRIu64,
-		   v->o->only ? v->o->only->name : "all", v->o->files ? "true" : "false", r->packs,
+		   mode_of(v->o), v->o->only ? v->o->only->name : "all", r->late ? "true" : "false",
+		   v->s->backend->kind ? v->s->backend->kind : "unknown",
+		   r->cache ? "true" : "false", r->good_packs, r->good_bytes, v->o->files ? "true" : "false", r->packs,
 		   r->chunks, r->nodes, r->snapshots, r->bytes_read, r->damaged_packs,
 		   r->incomplete_packs, r->damaged_chunks, r->missing_chunks, r->damaged_nodes,
 		   r->damaged_snapshots, r->damaged_records, r->damaged_paths);
@@ -335,6 +365,7 @@ static void release(struct verify *v)
 	keyset_release(&v->bad_nodes);
 	keyset_release(&v->asked);
 	keyset_release(&v->hashed);
+	keyset_release(&v->read);
 	keyset_release(&v->damaged);
 	keyset_release(&v->bad);
 	keyset_release(&v->missing);
@@ -356,11 +387,16 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 	if (pthread_mutex_init(&v.mutex, NULL))
 		abort();
 	rate_init(&v.rate, o->limit_rate, o->cancel);
+	verify_set_times(&v);
+	v.cache = store_reach_medium(s);
+	v.res.recorded = (o->record || s->mode == STORE_WRITE) && !store_is_read_only(s);
+	if (v.res.recorded)
+		rc = lastgood_log_open(s, &v.log, e);
 	/*
 	 * Snapshots before packs: what a backup publishes meanwhile may lie in packs that were
 	 * listed before.
 	 */
-	if (!o->only)
+	if (!rc && !o->only)
 		rc = snapshot_list_read(s, &l, e);
 	if (!rc)
 		rc = pool_open(o->jobs, QUEUE_CAP, &v.pool, e);
@@ -380,10 +416,15 @@ enum err_code verify_run(struct store *s, const struct verify_options *o,
 	atomic_store(&s->tells_missing_itself, false);
 	chunks_stats(s->chunks, &after);
 	v.res.bytes_read += after.bytes_read - before.bytes_read;
+	if (!verify_from_medium(&v))
+		v.res.cache = s->backend->kind ? s->backend->kind : "unknown";
+	lastgood_log_close(v.log);	/* before the line that sums up */
+	v.log = NULL;
 	if (!rc)
 		log_it(&v);
 	damage_flush(s);
 out:
+	lastgood_log_close(v.log);
 	*out = v.res;
 	release(&v);
 	rate_release(&v.rate);

@@ -17,6 +17,7 @@
 #include "store/base/pool.h"
 #include "store/base/rate.h"
 #include "store/internal.h"
+#include "store/lastgood_internal.h"
 #include "store/verify.h"
 
 #define VERIFY_NAMED_MAX	10000u		/* paths told of; the rest is counted */
@@ -30,7 +31,11 @@ struct verify {
 	const struct snapshot *snap;	/* walker: the one being checked */
 	const char *stage;		/* for PROGRESS; NULL: the packs.  Set while no job runs */
 	struct rate rate;		/* of reading */
-	uint64_t packs_total, bytes_total;	/* bytes of all packs */
+	uint64_t packs_total, bytes_total;	/* bytes of all packs that are to be read */
+	struct lastgood_log *log;	/* NULL: nothing is recorded */
+	const char *cache;		/* where a cache may answer */
+	int64_t packs_until, until;	/* monotonic nanoseconds: the ends of reading packs, and of all; 0: none */
+	atomic_bool late;		/* past until, with something left undone */
 
 	/* Written by pack jobs under the mutex, read when they are done. */
 	uint64_t *good;			/* chunk_key() of the whole chunks, sorted after the packs */
@@ -48,6 +53,7 @@ struct verify {
 	struct verify_result res;	/* mutex */
 	uint64_t summed;		/* mutex: bytes of files put together */
 	struct err stop;		/* mutex: what ended the check itself */
+	struct keyset read;		/* mutex: packs read from end to end, by id_key() */
 	struct keyset damaged;		/* mutex: chunks found damaged in a pack, by id_key() */
 	struct keyset bad;		/* mutex: chunks needed and nowhere whole, by id_key() */
 	struct keyset missing;		/* mutex: those of bad that are in no pack */
@@ -84,9 +90,29 @@ void verify_progress(struct verify *v, const char *path);
 /** Tell of a small file that is damaged, and count it. */
 void verify_bad_record(struct verify *v, const char *name, const struct err *err);
 
+/** Some packs are not to be read. */
+static inline bool verify_is_partial(const struct verify_options *o)
+{
+	return o->sample || o->seconds || o->resume_seconds;
+}
+
+/* verify_time.c */
+
+int64_t verify_now_ns(void);
+bool verify_due(int64_t until);		/* 0: never */
+/** The end of all is there, and something is left undone: v->late tells from then on. */
+bool verify_cut(struct verify *v);
+/** What of the time is for what. */
+void verify_set_times(struct verify *v);
+/** Damage was found: its paths are named even where no time is left, within reason. */
+void verify_more_time(struct verify *v);
+
+/** The medium was read, and no cache. */
+bool verify_from_medium(const struct verify *v);
+
 /* verify_parity.c */
 
-/** Every parity file, read whole. */
+/** The parity file of every pack that was read, read whole. */
 MUST_CHECK enum err_code verify_parity(struct verify *v, struct err *e);
 
 /* verify_touched.c */
@@ -94,6 +120,7 @@ bool verify_late(const struct verify *v);	/* past its deadline */
 
 /* verify_packs.c */
 
+/** Those that are to be read; what is whole is in v->good then, and what the tables of the others name. */
 MUST_CHECK enum err_code verify_packs(struct verify *v, struct err *e);
 
 /* verify_claims.c */

@@ -10,7 +10,8 @@
 /* What the workers share. */
 struct packs {
 	struct verify *v;
-	struct buf listed;	/* struct listed each; the longest first once all are there */
+	struct buf listed;	/* struct listed each */
+	size_t nr_chosen;	/* the first of these, which are to be read */
 	unsigned nr_workers;
 	pthread_mutex_t mutex;
 	pthread_cond_t change;
@@ -19,11 +20,6 @@ struct packs {
 	struct passing **idle;	/* mutex; begun, and nobody's turn; room for all that can be */
 	size_t nr_idle;
 	bool stopped;		/* mutex */
-};
-
-struct listed {
-	struct object_id id;
-	uint64_t size;
 };
 
 struct worker {
@@ -39,7 +35,7 @@ static void must(int rc)
 		abort();
 }
 
-static enum err_code keep_good(struct verify *v, struct buf *good, struct err *e)
+enum err_code verify_keep_good(struct verify *v, struct buf *good, struct err *e)
 {
 	size_t nr = good->len / sizeof(uint64_t);
 	enum err_code rc = ERR_OK;
@@ -67,25 +63,41 @@ static enum err_code keep_good(struct verify *v, struct buf *good, struct err *e
 	return rc;
 }
 
-static void report(struct verify *v, const struct passing *p)
+/*
+ * Since the listing, by a prune: no snapshot needs it, or what one needs was put into another pack;
+ * the trees tell where that is not so.
+ */
+static bool is_deleted(struct verify *v, const struct passing *p)
 {
+	uint64_t size;
+
+	if (v->s->backend->ops->size(v->s->backend, p->name, &size, NULL) != ERR_NOT_FOUND)
+		return false;
+	verify_lock(v);
+	v->res.chosen_packs--;
+	v->res.chosen_bytes -= p->size;
+	verify_unlock(v);
+	return true;
+}
+
+static enum err_code report(struct verify *v, const struct passing *p, struct err *e)
+{
+	bool good = !p->f.first.code && !v->o->quick && verify_from_medium(v);
 	struct verify_result *r = &v->res;
 	const struct finding *f = &p->f;
 	const char *name = p->name;
-	uint64_t size;
+	enum err_code rc;
 
-	/*
-	 * Deleted since the listing, by a prune: no snapshot needs it, or what one needs was put into
-	 * another pack; the trees tell where that is not so.
-	 */
-	if (f->first.code && v->s->backend->ops->size(v->s->backend, name, &size, NULL) ==
-			     ERR_NOT_FOUND)
-		return;
+	if (f->first.code && is_deleted(v, p))
+		return ERR_OK;
 	if (f->first.code)
 		damage_note(v->s, &(struct damage){ .pack = p->id });
-	else
+	else if (good)
 		mended_note_pack(v->s, &p->id);
 	verify_lock(v);
+	rc = keyset_add(&v->read, id_key(&p->id), NULL, e);
+	r->good_packs += good;
+	r->good_bytes += good ? p->size : 0;
 	r->packs++;
 	r->blocks += f->blocks;
 	r->chunks += f->chunks;
@@ -102,6 +114,9 @@ static void report(struct verify *v, const struct passing *p)
 			    "pack is damaged: %llu chunks, %llu of %llu blocks",
 			    (unsigned long long)f->bad_chunks, (unsigned long long)f->bad_blocks,
 			    (unsigned long long)f->blocks);
+	if (good || (f->first.code && !v->o->quick))
+		lastgood_note(v->log, &p->id, good);
+	return rc;
 }
 
 /* Taking turns. */
@@ -126,17 +141,19 @@ static struct passing *begin_locked(struct packs *all)
 static enum err_code take(struct worker *w, struct err *e)
 {
 	struct packs *all = w->all;
-	size_t nr_listed = all->listed.len / sizeof(struct listed), want;
+	/* What is not done when the time is over was read in vain. */
+	size_t want, most = all->v->o->seconds ? PACKS_IN_TIME : PACKS_AT_ONCE;
 	enum err_code rc = ERR_OK;
 
 	must(pthread_mutex_lock(&all->mutex));
-	while (all->nr_left > 0 && all->nr_idle == 0 && all->next == nr_listed && !all->stopped)
+	while (all->nr_left > 0 && all->nr_idle == 0 && all->next == all->nr_chosen &&
+	       !all->stopped)
 		must(pthread_cond_wait(&all->change, &all->mutex));
 	want = all->stopped ? 0 : (all->nr_left + all->nr_workers - 1) / all->nr_workers;
-	want = want < PACKS_AT_ONCE ? want : PACKS_AT_ONCE;
+	want = want < most ? want : most;
 	while (w->nr < want && all->nr_idle > 0)
 		w->hand[w->nr++] = all->idle[--all->nr_idle];
-	while (w->nr < want && all->next < nr_listed && !rc) {
+	while (w->nr < want && all->next < all->nr_chosen && !rc) {
 		struct passing *p = begin_locked(all);
 
 		if (p)
@@ -183,6 +200,8 @@ static enum err_code turns(struct worker *w, struct err *e)
 	for (size_t i = 0; i < w->nr && !rc; i++) {
 		struct passing *p = w->hand[i];
 
+		if (verify_due(v->packs_until))
+			break;
 		if (!p->digest)
 			rc = passing_begin(p, e);
 		if (!rc && !passing_done(p))
@@ -191,13 +210,14 @@ static enum err_code turns(struct worker *w, struct err *e)
 	if (!rc)
 		rc = batch_hash(&w->batch, v, e);
 	if (!rc)
-		rc = keep_good(v, &w->batch.good, e);
+		rc = verify_keep_good(v, &w->batch.good, e);
 	for (size_t i = 0; i < w->nr && !rc; i++) {
-		if (!passing_done(w->hand[i]))
+		if (!w->hand[i]->digest || !passing_done(w->hand[i]))
 			continue;
 		passing_end(w->hand[i]);
-		report(v, w->hand[i]);
+		rc = report(v, w->hand[i], e);
 	}
+	lastgood_tick(v->log);
 	return rc;
 }
 
@@ -214,7 +234,7 @@ static void packs_job(void *arg)
 		some = w.nr > 0;
 		if (!rc && some)
 			rc = turns(&w, &err);
-		put(&w, rc != ERR_OK);
+		put(&w, rc != ERR_OK || verify_due(w.all->v->packs_until));
 	}
 	if (rc) {
 		verify_stop(w.all->v, &err);
@@ -232,19 +252,10 @@ static bool add_pack(void *ctx, const char *name, uint64_t size)
 
 	if (pack_name_parse(name, &l.id)) {
 		buf_add(&all->listed, &l, sizeof(l));
-		all->v->packs_total++;
-		all->v->bytes_total += size;
+		all->v->res.all_packs++;
+		all->v->res.all_bytes += size;
 	}
 	return !all->listed.bad;
-}
-
-static int size_cmp(const void *a, const void *b)
-{
-	struct listed x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return x.size == y.size ? id_cmp(&x.id, &y.id) : (x.size < y.size) - (x.size > y.size);
 }
 
 static int key_cmp(const void *a, const void *b)
@@ -259,8 +270,8 @@ static int key_cmp(const void *a, const void *b)
 enum err_code verify_packs(struct verify *v, struct err *e)
 {
 	struct packs all = { .v = v, .listed = BUF_INIT };
+	size_t nr, nr_listed = 0;
 	enum err_code rc;
-	size_t nr;
 
 	must(pthread_mutex_init(&all.mutex, NULL));
 	must(pthread_cond_init(&all.change, NULL));
@@ -269,11 +280,13 @@ enum err_code verify_packs(struct verify *v, struct err *e)
 		rc = v->s->backend->ops->list(v->s->backend, "packs/", true, add_pack, &all, e);
 	if (!rc && all.listed.bad)
 		rc = err_set(e, ERR_NOMEM, "a list of packs");
+	nr_listed = all.listed.len / sizeof(struct listed);
+	if (!rc)
+		rc = verify_choose(v, (struct listed *)(void *)all.listed.p, nr_listed,
+				   &all.nr_chosen, e);
 	if (rc)
 		goto out;
-	all.nr_left = all.listed.len / sizeof(struct listed);
-	if (all.nr_left > 0)
-		qsort(all.listed.p, all.nr_left, sizeof(struct listed), size_cmp);
+	all.nr_left = all.nr_chosen;
 	all.nr_workers = pool_nr_threads(v->pool);
 	all.idle = calloc(all.nr_workers * (size_t)PACKS_AT_ONCE, sizeof(struct passing *));
 	if (!all.idle) {
@@ -284,6 +297,8 @@ enum err_code verify_packs(struct verify *v, struct err *e)
 	for (size_t i = 0; i < nr; i++)
 		pool_submit(v->pool, packs_job, &all);
 	pool_wait(v->pool);
+	if (!verify_stopping(v))
+		rc = verify_tables(v, (const struct listed *)(void *)all.listed.p, nr_listed, e);
 	if (v->nr_good > 0)
 		qsort(v->good, v->nr_good, sizeof(*v->good), key_cmp);
 out:

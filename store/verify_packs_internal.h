@@ -16,6 +16,7 @@
 #include "store/verify_internal.h"
 
 #define PACKS_AT_ONCE 8u		 /* of one worker */
+#define PACKS_IN_TIME 2u		 /* the same where the time is limited */
 #define BATCH_BYTES   ((size_t)6 << 20)	 /* decoded for one call, unless a block is larger */
 #define EXTENT_LEN    ((size_t)1 << 20)	 /* read for one turn, unless a block is longer */
 #define EXTENT_MAX    (EXTENT_LEN + BLOCK_STORED_MAX + (512u << 10)) /* a gap, a block, its header */
@@ -61,6 +62,25 @@ struct batch {
 	struct digest_job streams[PACKS_AT_ONCE];
 	struct buf good; /* chunk_key()s */
 };
+
+/* A pack of the listing. */
+struct listed {
+	struct object_id id;
+	uint64_t size;
+	int64_t when;	/* found good, where that matters: seconds since 1970, 0: never */
+	uint64_t order; /* of a sample */
+};
+
+/* verify_choose.c */
+
+/** Put those that are to be read first, in the order to read them in: *nr_chosen of nr. */
+MUST_CHECK enum err_code verify_choose(struct verify *v, struct listed *l, size_t nr,
+				       size_t *nr_chosen, struct err *e);
+/** The tables of those that were not read: what they name counts as there. */
+MUST_CHECK enum err_code verify_tables(struct verify *v, const struct listed *l, size_t nr,
+				       struct err *e);
+/** chunk_key()s for v->good; empties it. */
+MUST_CHECK enum err_code verify_keep_good(struct verify *v, struct buf *good, struct err *e);
 
 /* verify_pack.c */
 

@@ -64,8 +64,12 @@ enum err_code verify_parity(struct verify *v, struct err *e)
 	for (size_t i = 0; !rc && i < nr && !verify_stopping(v); i++) {
 		struct object_id id;
 
+		if (verify_cut(v))
+			break;
 		memcpy(&id, n.ids.p + i * sizeof(id), sizeof(id));
-		rc = check_one(v, &id, e);
+		/* Parity without a pack is left to a check of all. */
+		if (!verify_is_partial(v->o) || keyset_has(&v->read, id_key(&id)))
+			rc = check_one(v, &id, e);
 	}
 	if (!rc && nr < n.packs && v->s->super.params.parity > 0)
 		store_event(v->s, EVENT_WARNING, NULL, NULL,

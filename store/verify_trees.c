@@ -405,6 +405,8 @@ enum err_code verify_tree(struct verify *v, const struct snapshot *snap, enum ve
 		rc = step(&w, e);
 		if (!rc && i % 16 == 0) {	/* each may read a node: on a disk ten milliseconds */
 			verify_progress(v, path_now(&w));
+			if (verify_cut(v))
+				break;
 			if (verify_stopping(v))
 				rc = err_set(e, ERR_CANCELED, "stopped on request");
 		}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "store/base/checked.h"
 #include "store/verify.h"
@@ -8,7 +11,9 @@
 #include "tools/signals.h"
 #include "tools/text.h"
 
-enum { OPT_FILES = APP_OPT_FIRST };
+enum { OPT_FILES = APP_OPT_FIRST, OPT_SAMPLE, OPT_SEED, OPT_FOR, OPT_QUICK, OPT_RESUME };
+
+#define RESUME_SECONDS	86400u	/* --resume: what was found good so lately is not read again */
 
 struct count {
 	const char *key, *words;
@@ -50,7 +55,39 @@ static bool is_damaged(const struct count *counts)
 	return false;
 }
 
-static void print_table(struct app *a, const struct verify_result *r, const struct count *counts)
+/* What was left out, and by whose wish. */
+static void print_extent(const struct verify_options *o, const struct verify_result *r)
+{
+	char n[TEXT_LEN], all[TEXT_LEN], size[TEXT_LEN];
+
+	if (o->only)
+		return;
+	if (r->late)
+		printf("THE TIME WAS OVER: %s of %s packs were read, and the trees of %" PRIu64 " of %"
+		       PRIu64 " snapshots; the next --for goes on with those read longest ago\n",
+		       text_count(r->packs, n), text_count(r->all_packs, all), r->walked_snapshots,
+		       r->snapshots);
+	else if (o->sample)
+		printf("a sample: %s of %s packs, %s; the same again with --seed %" PRIu64 "\n",
+		       text_count(r->packs, n), text_count(r->all_packs, all),
+		       text_size(r->chosen_bytes, size), r->seed);
+	else if (o->resume_seconds && r->chosen_packs < r->all_packs)
+		printf("%s packs were found good in the last day, and were not read again\n",
+		       text_count(r->all_packs - r->chosen_packs, n));
+	if (o->quick)
+		puts("quick: stored bytes by their XXH3 alone; nothing is recorded as verified");
+	else if (r->cache)
+		printf("READ THROUGH A CACHE (%s): nothing is recorded as verified%s\n", r->cache,
+		       strcmp(r->cache, "fuse") == 0 ? "; root may do better" : "");
+	else if (!r->recorded)
+		puts("read from the medium; the repository cannot be written: nothing is recorded");
+	else
+		printf("read from the medium: %s packs, %s, are recorded as verified\n",
+		       text_count(r->good_packs, n), text_size(r->good_bytes, size));
+}
+
+static void print_table(struct app *a, const struct verify_options *o,
+			const struct verify_result *r, const struct count *counts)
 {
 	char n[TEXT_LEN], plain[TEXT_LEN], time[TEXT_LEN], rate[TEXT_LEN];
 	double seconds = progress_seconds(a->progress);
@@ -61,11 +98,13 @@ static void print_table(struct app *a, const struct verify_result *r, const stru
 	printf("%15s  read, %s of content checked, in %s (%s/s)\n", text_size(r->bytes_read, n),
 	       text_size(r->bytes_checked, plain), text_duration(seconds, time),
 	       text_size(seconds > 0 ? (uint64_t)((double)r->bytes_read / seconds) : 0, rate));
+	print_extent(o, r);
 	puts(is_damaged(counts) ? "DAMAGE was found; each thing is named above"
 				: "everything that was read is as it was written");
 }
 
-static bool print_json(struct app *a, const struct verify_result *r, const struct count *counts)
+static bool print_json(struct app *a, const struct verify_options *o,
+		       const struct verify_result *r, const struct count *counts)
 {
 	struct jsonout j = jsonout_begin("summary");
 
@@ -73,6 +112,19 @@ static bool print_json(struct app *a, const struct verify_result *r, const struc
 		jsonout_u64(&j, c->key, c->n);
 	jsonout_u64(&j, "bytes_read", r->bytes_read);
 	jsonout_u64(&j, "bytes_checked", r->bytes_checked);
+	jsonout_u64(&j, "all_packs", r->all_packs);
+	jsonout_u64(&j, "all_bytes", r->all_bytes);
+	jsonout_u64(&j, "chosen_packs", r->chosen_packs);
+	jsonout_u64(&j, "chosen_bytes", r->chosen_bytes);
+	jsonout_u64(&j, "good_packs", r->good_packs);
+	jsonout_u64(&j, "good_bytes", r->good_bytes);
+	jsonout_u64(&j, "walked_snapshots", r->walked_snapshots);
+	if (o->sample)
+		jsonout_u64(&j, "seed", r->seed);
+	jsonout_bool(&j, "quick", o->quick);
+	jsonout_bool(&j, "late", r->late);
+	jsonout_bool(&j, "recorded", r->recorded && !r->cache && !o->quick && !o->only);
+	jsonout_put(&j, "cache", r->cache ? json_string(r->cache) : json_null());
 	jsonout_real(&j, "seconds", progress_seconds(a->progress));
 	jsonout_bool(&j, "damaged", is_damaged(counts));
 	return jsonout_end(&j);
@@ -96,6 +148,11 @@ static int verify(struct app *a, struct store *s, struct verify_options *o, cons
 	}
 	if (!rc)
 		rc = verify_run(s, o, &r, &e);
+	if (rc == ERR_CANCELED && !o->only && !o->quick) {
+		app_say(a, NULL, "interrupted; run again with --resume to go on from here");
+		status = STATUS_FAILED;
+		goto out;
+	}
 	if (rc) {
 		status = app_fail(a, &e);
 		goto out;
@@ -103,9 +160,9 @@ static int verify(struct app *a, struct store *s, struct verify_options *o, cons
 	fill(&r, counts);
 	progress_clear(a->progress);
 	if (a->json)
-		status = print_json(a, &r, counts) ? STATUS_DONE : STATUS_FAILED;
+		status = print_json(a, o, &r, counts) ? STATUS_DONE : STATUS_FAILED;
 	else if (!a->quiet)
-		print_table(a, &r, counts);
+		print_table(a, o, &r, counts);
 	if (is_damaged(counts))
 		status = STATUS_DAMAGE;
 out:
@@ -113,23 +170,85 @@ out:
 	return status;
 }
 
+/* False where the value is wrong, and that was said. */
+static bool take(struct app *a, int c, struct verify_options *o)
+{
+	long seed;
+
+	switch (c) {
+	case OPT_FILES:
+		o->files = true;
+		return true;
+	case OPT_QUICK:
+		o->quick = true;
+		return true;
+	case OPT_RESUME:
+		o->resume_seconds = RESUME_SECONDS;
+		return true;
+	case OPT_SAMPLE:
+		if (text_parse_permille(optarg, &o->sample) && o->sample > 0)
+			return true;
+		app_usage(a, "--sample needs a share like 5%% or 0.5%%, up to 100%%");
+		return false;
+	case OPT_SEED:
+		if (text_parse_long(optarg, 1, LONG_MAX, &seed)) {
+			o->seed = (uint64_t)seed;
+			return true;
+		}
+		app_usage(a, "--seed needs the number that a sample told");
+		return false;
+	default:
+		if (text_parse_duration(optarg, &o->seconds) && o->seconds > 0)
+			return true;
+		app_usage(a, "--for needs a time like 90s, 30m or 2h");
+		return false;
+	}
+}
+
+/* What contradicts itself; NULL where nothing does. */
+static const char *contradiction(const struct verify_options *o, bool one)
+{
+	bool part = o->sample || o->seconds || o->resume_seconds;
+
+	if ((o->sample != 0) + (o->seconds != 0) + (o->resume_seconds != 0) > 1)
+		return "--sample, --for and --resume: one of them";
+	if (o->seed && !o->sample)
+		return "--seed goes with --sample";
+	if (one && (part || o->quick))
+		return "a snapshot is verified whole: not with --sample, --for, --resume or --quick";
+	if (o->files && (part || o->quick))
+		return "--files reads all there is: not with --sample, --for, --resume or --quick";
+	return NULL;
+}
+
 static int run(struct app *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		APP_LONG_OPTIONS, APP_LONG_WORK, APP_LONG_FILTER,
-		{ "files", no_argument, NULL, OPT_FILES }, APP_LONG_END
+		{ "files", no_argument, NULL, OPT_FILES },
+		{ "sample", required_argument, NULL, OPT_SAMPLE },
+		{ "seed", required_argument, NULL, OPT_SEED },
+		{ "for", required_argument, NULL, OPT_FOR },
+		{ "quick", no_argument, NULL, OPT_QUICK },
+		{ "resume", no_argument, NULL, OPT_RESUME },
+		APP_LONG_END
 	};
-	struct verify_options o = { .cancel = signals_cancel() };
+	struct verify_options o = { .record = true, .cancel = signals_cancel() };
 	struct store *s = NULL;
+	const char *wrong;
 	int status, c;
 
 	while ((c = app_getopt(a, argc, argv, ":hj:qr:", longs)) != -1) {
-		if (c != OPT_FILES)
+		if (c < OPT_FILES)
 			return app_getopt_status(c);
-		o.files = true;
+		if (!take(a, c, &o))
+			return STATUS_USAGE;
 	}
 	if (argc - optind > 1)
 		return app_usage(a, "one SNAPSHOT at most");
+	wrong = contradiction(&o, optind < argc);
+	if (wrong)
+		return app_usage(a, "%s", wrong);
 	o.jobs = a->jobs;
 	o.limit_rate = a->limit_rate;
 	status = app_open(a, STORE_READ, true, &s);
@@ -144,9 +263,15 @@ const struct command cmd_verify = {
 	.name = "verify",
 	.summary = "read everything back and check it",
 	.usage = "usage: vouch verify [--files] [--jobs N] [--json] [--quiet] [SNAPSHOT]\n"
+		 "       vouch verify [--sample SHARE | --for TIME | --resume] [--quick] [--json] [--quiet]\n"
 		 "Read every pack, block, chunk, node and snapshot from the medium and check it; with SNAPSHOT,\n"
 		 "only what that needs.  Each damaged thing, and each path it touches, is named.\n\n"
 		 "  --files            check the hash of each whole file as well\n"
+		 "  --sample SHARE     packs chosen at random, up to that share of the bytes (5%)\n"
+		 "  --seed N           the same packs as a sample before\n"
+		 "  --for TIME         stop after that (30m); packs found good longest ago come first\n"
+		 "  --resume           not again the packs found good in the last 24 hours\n"
+		 "  --quick            stored bytes by their checksums only: as fast as the disk, no SHA-256\n"
 		 APP_WORK_USAGE
 		 "  --host HOST, --tag TAG, --path SOURCE   which snapshots 'latest' and dates mean\n",
 	.run = run,

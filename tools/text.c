@@ -317,6 +317,30 @@ bool text_parse_permille(const char *s, uint32_t *out)
 	return true;
 }
 
+bool text_parse_duration(const char *s, unsigned *out)
+{
+	static const struct {
+		const char *unit;
+		unsigned long seconds;
+	} units[] = { { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+	unsigned long n;
+	char *end;
+
+	if (!isdigit((unsigned char)*s))
+		return false;
+	errno = 0;
+	n = strtoul(s, &end, 10);
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (strcmp(end, units[i].unit) != 0)
+			continue;
+		if (errno || n > 3650ul * 86400ul / units[i].seconds)
+			return false;
+		*out = (unsigned)(n * units[i].seconds);
+		return true;
+	}
+	return false;
+}
+
 #define WORD_MAX 31u		/* longest word compared; subcommands are shorter */
 
 size_t text_distance(const char *a, const char *b)

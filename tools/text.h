@@ -44,6 +44,9 @@ bool text_parse_long(const char *s, long min, long max, long *out);
 /** "5%", "2.5%", "0": in thousandths, 0 to 1000. */
 bool text_parse_permille(const char *s, uint32_t *out);
 
+/** "90s", "30m", "2h", "1d": in seconds. */
+bool text_parse_duration(const char *s, unsigned *out);
+
 /** How many single edits (insert, delete, change, swap) turn a into b; for short words. */
 size_t text_distance(const char *a, const char *b);
 

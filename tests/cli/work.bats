@@ -43,7 +43,7 @@ stopped()
 	echo "ended with $status after $((($(date +%s%N) - from) / 1000000)) ms" >&2
 	[ $status = 1 ]
 	[ $((($(date +%s%N) - from) / 1000000)) -lt "${STOP_MS:-3000}" ]
-	grep -q 'interrupted; run again to go on from here$' "$W/err"
+	grep -qE 'interrupted; run again( with --resume)? to go on from here$' "$W/err"
 }
 
 summary()
