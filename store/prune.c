@@ -23,6 +23,8 @@ struct prune {
 	struct condemned before;	/* when we began */
 	struct live live;
 	struct survey survey;
+	struct buf orphans;		/* parity files that were without a pack when we began */
+	uint64_t nr_orphans;		/* that were deleted */
 };
 
 static enum err_code canceled(const struct prune *p, struct err *e)
@@ -368,8 +370,10 @@ static enum err_code begin(struct prune *p, struct err *e)
 static enum err_code prune_steps(struct prune *p, struct err *e)
 {
 	struct err sums = ERR_INIT;
-	enum err_code rc = mark(p, e);
+	enum err_code rc = orphans_find(p->s, &p->orphans, e);
 
+	if (!rc)
+		rc = mark(p, e);
 	if (!rc)
 		rc = survey_packs(p->s, &p->live, p->before.packs, p->before.nr,
 				  p->o->unused_percent, &p->survey, e);
@@ -386,7 +390,11 @@ static enum err_code prune_steps(struct prune *p, struct err *e)
 		rc = condemn(p, e);
 	if (!rc)
 		rc = delete_condemned(p, e);
-	if (p->res->deleted_packs + p->res->written_bytes > 0 && records_refresh_sums(p->s, &sums))
+	if (!rc && orphans_end(p->s, &p->orphans, &p->nr_orphans, &sums))
+		store_event(p->s, EVENT_WARNING, NULL, &sums, "parity files without a pack stay");
+	err_clear(&sums);
+	if (p->res->deleted_packs + p->res->written_bytes + p->nr_orphans > 0 &&
+	    records_refresh_sums(p->s, &sums))
 		store_event(p->s, EVENT_WARNING, "SHA256SUMS", &sums, "not made anew");
 	return rc;
 }
@@ -394,7 +402,7 @@ static enum err_code prune_steps(struct prune *p, struct err *e)
 enum err_code prune_run(struct store *s, const struct prune_options *o, struct prune_result *out,
 			struct err *e)
 {
-	struct prune p = { .s = s, .o = o, .res = out };
+	struct prune p = { .s = s, .o = o, .res = out, .orphans = BUF_INIT };
 	struct err mine = ERR_INIT;
 	enum err_code rc;
 
@@ -410,6 +418,7 @@ enum err_code prune_run(struct store *s, const struct prune_options *o, struct p
 	condemned_release(&p.before);
 	survey_release(&p.survey);
 	live_release(&p.live);
+	buf_release(&p.orphans);
 	if (rc && e)
 		*e = mine;
 	return rc;

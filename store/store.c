@@ -223,8 +223,8 @@ static enum err_code read_super(struct backend *b, const char *name, struct buf 
 }
 
 /**
- * Where vouch.json itself is whole and we may write, its copy is made where it is missing: an
- * interrupted create's end.
+ * Where vouch.json itself is whole and we may write, its copy is made where it is missing or older: an interrupted
+ * create's end, or that of a change, which begins with vouch.json.
  */
 static void check_copy(struct store *s, const struct buf *text)
 {
@@ -232,9 +232,12 @@ static void check_copy(struct store *s, const struct buf *text)
 	struct superblock super;
 	struct buf copy = BUF_INIT;
 	enum err_code rc;
+	bool older;
 
 	rc = read_super(s->backend, SUPER_COPY, &copy, &super, &e);
-	if (rc == ERR_NOT_FOUND) {
+	older = !rc && memcmp(super.id, s->super.id, sizeof(super.id)) == 0 &&
+		(copy.len != text->len || memcmp(copy.p, text->p, copy.len) != 0);
+	if (rc == ERR_NOT_FOUND || older) {
 		err_clear(&e);
 		if (s->mode == STORE_WRITE &&
 		    s->backend->ops->put(s->backend, SUPER_COPY, text->p, text->len, &e))

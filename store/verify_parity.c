@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Parity files: damage in one loses nothing yet, and is told as long as that is so. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/engine/pack.h"
@@ -7,8 +8,8 @@
 #include "store/verify_internal.h"
 
 struct parity_names {
-	struct buf ids;			/* of the packs that have a parity file */
-	uint64_t packs;
+	struct buf ids;			/* struct object_id: of the packs that have a parity file */
+	struct buf packs;		/* the same of all packs */
 };
 
 static bool add(void *ctx, const char *name, uint64_t size)
@@ -20,8 +21,29 @@ static bool add(void *ctx, const char *name, uint64_t size)
 	if (parity_name_parse(name, &id))
 		buf_add(&n->ids, &id, sizeof(id));
 	else if (pack_name_parse(name, &id))
-		n->packs++;
-	return !n->ids.bad;
+		buf_add(&n->packs, &id, sizeof(id));
+	return !n->ids.bad && !n->packs.bad;
+}
+
+static int cmp_id(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+/* A parity file may be without its pack: what a killed writer left. */
+static void tell_missing(struct verify *v, struct parity_names *n)
+{
+	size_t each = sizeof(struct object_id), nr = n->ids.len / each;
+	unsigned long long all = n->packs.len / each, without = 0;
+
+	if (nr > 0)
+		qsort(n->ids.p, nr, each, cmp_id);
+	for (size_t i = 0; i < n->packs.len; i += each)
+		without += nr == 0 || !bsearch(n->packs.p + i, n->ids.p, nr, each, cmp_id);
+	if (without > 0)
+		store_event(v->s, EVENT_WARNING, NULL, NULL,
+			    "%llu of %llu packs have no parity file and do not heal: run 'vouch parity add'",
+			    without, all);
 }
 
 static enum err_code check_one(struct verify *v, const struct object_id *id, struct err *e)
@@ -55,11 +77,11 @@ static enum err_code check_one(struct verify *v, const struct object_id *id, str
 
 enum err_code verify_parity(struct verify *v, struct err *e)
 {
-	struct parity_names n = { BUF_INIT, 0 };
+	struct parity_names n = { BUF_INIT, BUF_INIT };
 	enum err_code rc = v->s->backend->ops->list(v->s->backend, "packs/", false, add, &n, e);
 	size_t nr = n.ids.len / sizeof(struct object_id);
 
-	if (!rc && n.ids.bad)
+	if (!rc && (n.ids.bad || n.packs.bad))
 		rc = err_set(e, ERR_NOMEM, "a list of parity files");
 	for (size_t i = 0; !rc && i < nr && !verify_stopping(v); i++) {
 		struct object_id id;
@@ -71,10 +93,9 @@ enum err_code verify_parity(struct verify *v, struct err *e)
 		if (!verify_is_partial(v->o) || keyset_has(&v->read, id_key(&id)))
 			rc = check_one(v, &id, e);
 	}
-	if (!rc && nr < n.packs && v->s->super.params.parity > 0)
-		store_event(v->s, EVENT_WARNING, NULL, NULL,
-			    "%llu of %llu packs have no parity file: they do not heal",
-			    (unsigned long long)(n.packs - nr), (unsigned long long)n.packs);
+	if (!rc && v->s->super.params.parity > 0)
+		tell_missing(v, &n);
+	buf_release(&n.packs);
 	buf_release(&n.ids);
 	return rc;
 }

@@ -16,5 +16,6 @@ extern const struct command cmd_restore;
 extern const struct command cmd_verify;
 extern const struct command cmd_forget;
 extern const struct command cmd_prune;
+extern const struct command cmd_parity;
 
 #endif

@@ -10,6 +10,8 @@
 #include "store/base/digest.h"
 
 #define MARKER_MAX ((size_t)1 << 20)
+#define ID_KEY	   "\"id\": \""	/* in vouch.json, as this program writes it ... */
+#define ID_TEXT_LEN 32		/* ... and so many digits follow */
 
 static const char *const markers[2] = { "vouch.json", "copies/vouch.json" };
 
@@ -23,8 +25,9 @@ struct look {
 };
 
 struct sums {
-	bool have[2];
+	bool have[2], named[2];
 	struct object_id id[2];
+	char name[2][ID_TEXT_LEN];	/* the repository's id, as it stands there; where named */
 };
 
 struct file_root {
@@ -86,6 +89,22 @@ static bool look_same(const struct look *a, const struct look *b)
 	       a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
+/* Its parameters may change, its id never does. */
+static bool find_name(const struct buf *b, char out[ID_TEXT_LEN])
+{
+	const uint8_t *at = memmem(b->p, b->len, ID_KEY, strlen(ID_KEY));
+	size_t left;
+
+	if (!at)
+		return false;
+	at += strlen(ID_KEY);
+	left = b->len - (size_t)(at - b->p);
+	if (left <= ID_TEXT_LEN || at[ID_TEXT_LEN] != '"')
+		return false;
+	memcpy(out, at, ID_TEXT_LEN);
+	return true;
+}
+
 static void read_sums(const struct file_root *r, int fd, struct sums *out)
 {
 	struct buf b = BUF_INIT;
@@ -97,17 +116,22 @@ static void read_sums(const struct file_root *r, int fd, struct sums *out)
 			continue;
 		digest_sha256(b.p, b.len, &out->id[i]);
 		out->have[i] = true;
+		out->named[i] = b.len > 0 && find_name(&b, out->name[i]);
 	}
 	buf_release(&b);
 }
 
-/* One of what is there was there before: either may be damaged, or newer than the other. */
+/* One of what is there was there before, or is the same repository's: either may be damaged, or newer than the other. */
 static bool sums_meet(const struct sums *a, const struct sums *b)
 {
 	for (int i = 0; i < 2; i++)
-		for (int k = 0; k < 2; k++)
+		for (int k = 0; k < 2; k++) {
 			if (a->have[i] && b->have[k] && id_eq(&a->id[i], &b->id[k]))
 				return true;
+			if (a->named[i] && b->named[k] &&
+			    memcmp(a->name[i], b->name[k], ID_TEXT_LEN) == 0)
+				return true;
+		}
 	return false;
 }
 

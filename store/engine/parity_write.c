@@ -139,10 +139,9 @@ static void encode(const struct making *m, uint32_t first, uint32_t nr)
 		}
 }
 
-static enum err_code is_rot(const struct making *m, struct err *e)
+static enum err_code is_rot(struct err *e)
 {
-	return err_set(e, ERR_CORRUPT, "%s: its bytes are not those that were written",
-		       m->pack_file);
+	return err_set(e, ERR_CORRUPT, "the pack's bytes are not those that were written");
 }
 
 static enum err_code read_window(struct making *m, uint64_t off, size_t want, struct err *e)
@@ -156,7 +155,7 @@ static enum err_code read_window(struct making *m, uint64_t off, size_t want, st
 	else
 		rc = ops->get(m->b, m->pack_file, off, m->window, want, &n, e);
 	if (!rc && n < want)
-		rc = is_rot(m, e);
+		rc = is_rot(e);
 	if (!rc && m->tick)
 		rc = m->tick(m->ctx, n, e);
 	return rc;
@@ -178,7 +177,7 @@ static enum err_code take_window(struct making *m, uint32_t first, uint32_t nr, 
 		uint64_t sum = digest_xxh3_seed(sector, PAR_SECTOR, first + i);
 
 		if (m->sums && sum != sum_of(m->sums, first + i))
-			return is_rot(m, e);
+			return is_rot(e);
 		m->checks[first + i] = par_mix(&m->pack, sum);
 	}
 	encode(m, first, nr);
@@ -201,7 +200,7 @@ static enum err_code take_pack(struct making *m, struct err *e)
 	if (rc || !m->digest)
 		return rc;
 	digest_finish(m->digest, &id);
-	return id_eq(&id, &m->pack) ? ERR_OK : is_rot(m, e);
+	return id_eq(&id, &m->pack) ? ERR_OK : is_rot(e);
 }
 
 static enum err_code put_sections(struct making *m, struct backend_put *put, struct err *e)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/base/hex.h"
@@ -205,5 +206,45 @@ enum err_code superblock_decode(const uint8_t *buf, size_t len, struct superbloc
 	else
 		err_prefix(e, "repository record");
 	json_decref(o);
+	return rc;
+}
+
+/* The object without its closing brace, a comma in its place, as checkline_add() wants it. */
+static bool dump_open(const json_t *o, struct buf *out)
+{
+	char *text = json_dumps(o, JSON_INDENT(2));
+	size_t n = text ? strlen(text) : 0;
+
+	if (n > 2) {
+		buf_add(out, text, n - strlen("\n}"));
+		buf_add_str(out, ",\n");
+	}
+	free(text);
+	return n > 2 && !out->bad;
+}
+
+enum err_code superblock_set_parity(const uint8_t *buf, size_t len, uint32_t permille,
+				    struct buf *out, struct err *e)
+{
+	struct superblock s, again;
+	json_t *o = NULL;
+	enum err_code rc = superblock_decode(buf, len, &s, e);
+
+	if (!rc)
+		rc = jsonrec_load(buf, len, RECORD_JSON_MAX, &o, e);
+	if (rc)
+		return rc;
+	if (json_object_set_new(json_object_get(o, "parameters"), "parity",
+				json_integer(permille)) != 0 ||
+	    json_object_del(o, "sha256") != 0 || !dump_open(o, out))
+		rc = err_set(e, ERR_NOMEM, "vouch.json");
+	json_decref(o);
+	if (rc)
+		return rc;
+	checkline_add(out);
+	if (out->bad)
+		return err_set(e, ERR_NOMEM, "vouch.json");
+	rc = superblock_decode(out->p, out->len, &again, e);
+	assert(rc || (again.params.parity == permille && memcmp(again.id, s.id, REPO_ID_LEN) == 0));
 	return rc;
 }

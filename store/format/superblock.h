@@ -47,4 +47,11 @@ void superblock_encode(const struct superblock *s, struct buf *out);
 MUST_CHECK enum err_code superblock_decode(const uint8_t *buf, size_t len, struct superblock *s,
 					   struct err *e);
 
+/**
+ * The same record with another share of parity: all else stands as it stood, members and features that are not known here
+ * too.  Errors as superblock_decode; out is undefined after one.
+ */
+MUST_CHECK enum err_code superblock_set_parity(const uint8_t *buf, size_t len, uint32_t permille,
+					       struct buf *out, struct err *e);
+
 #endif

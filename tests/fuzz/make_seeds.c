@@ -13,6 +13,7 @@
 #include "store/format/packtable.h"
 #include "store/format/parfile.h"
 #include "store/format/forgetrec.h"
+#include "store/format/limits.h"
 #include "store/format/snaprec.h"
 #include "store/format/superblock.h"
 #include "tests/lib/nodestore.h"
@@ -190,6 +191,15 @@ static void parity_seeds(void)
 	must(par_geometry(900 * PAR_SECTOR, 50, &g, &e) == ERR_OK, e.msg);
 	par_section_encode(&g, &pack, 1, checks, buf);
 	seed("parfile", "second", buf, sizeof(buf));
+	/* The usual pack; and the most that a share and a length can ask for, its last section with what is left over. */
+	must(par_geometry(32u << 20, 30, &g, &e) == ERR_OK, e.msg);
+	par_section_encode(&g, &pack, 1, checks, buf);
+	seed("parfile", "usual", buf, sizeof(buf));
+	must(par_geometry(PACK_LEN_MAX, PAR_PERMILLE_MAX, &g, &e) == ERR_OK, e.msg);
+	par_section_encode(&g, &pack, 0, checks, buf);
+	seed("parfile", "longest", buf, sizeof(buf));
+	buf[8]++;
+	seed("parfile", "newer", buf, sizeof(buf));
 }
 
 /* The length promised, and the frame. */

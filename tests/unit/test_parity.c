@@ -78,7 +78,7 @@ static void spoil_run(struct parbox *x, uint32_t first, uint32_t nr)
 static void test_runs(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(lens) - 1; i++) {
 		struct parbox x;
 		uint32_t n, run;
 
@@ -89,8 +89,8 @@ static void test_runs(void **state)
 			const uint32_t from[] = { 0, 1, x.g.nr_stripes - 1, x.g.nr_stripes,
 						  (n - run) / 2, n - run };
 
-			/* Of large packs two: what is special is small. */
-			if (from[at] + run > n || (n > 1000 && at % 4 != 1))
+			/* Of a large pack one: what is special is small. */
+			if (from[at] + run > n || (n > 1000 && at != 1))
 				continue;
 			spoil_run(&x, from[at], run);
 			parbox_heals(&x);
@@ -143,7 +143,7 @@ static void test_patterns(void **state)
 	unsigned healed = 0, lost = 0;
 
 	(void)state;
-	for (int round = 0; round < 80; round++) {
+	for (int round = 0; round < 50; round++) {
 		size_t len = 1 + parbox_random(&rnd) % (600 * S4K);
 		uint32_t all, nr, worst = 0, bad = 0;
 		uint32_t stripes[16] = { 0 };
@@ -182,7 +182,7 @@ static void test_patterns(void **state)
 		parbox_close(&x);
 	}
 	print_message("%u healed, %u lost\n", healed, lost);
-	assert_true(healed >= 3 && lost >= 3);	/* of 80 some 65 and 15 */
+	assert_true(healed >= 2 && lost >= 2);	/* of 50 some 40 and 10 */
 }
 
 /* m sectors anywhere, in the usual pack; also all m of one stripe, with none of its parity to spare. */
@@ -194,14 +194,12 @@ static void test_any_m(void **state)
 
 	(void)state;
 	parbox_open(&x, 32 << 20, 30);
-	for (int round = 0; round < 2; round++) {
-		pick(hit, x.g.nr_data, x.g.m, &rnd);
-		for (uint32_t j = 0; j < x.g.nr_data; j++)
-			if (hit[j])
-				parbox_spoil(&x, j);
-		parbox_heals(&x);
-		parbox_reset(&x);
-	}
+	pick(hit, x.g.nr_data, x.g.m, &rnd);
+	for (uint32_t j = 0; j < x.g.nr_data; j++)
+		if (hit[j])
+			parbox_spoil(&x, j);
+	parbox_heals(&x);
+	parbox_reset(&x);
 	for (uint32_t i = 0; i < x.g.m; i++)
 		parbox_spoil(&x, 5 + 29 * i * x.g.nr_stripes);
 	parbox_heals(&x);
@@ -217,7 +215,7 @@ static void test_truncated(void **state)
 	struct parbox x;
 
 	(void)state;
-	parbox_open(&x, 120 * S4K - 100, 50);
+	parbox_open(&x, 60 * S4K - 100, 50);
 	for (size_t at = 1; at <= 3 * (size_t)x.g.nr_data; at++) {
 		size_t len = at / 3 * S4K + at % 3 - 1;
 		size_t gone = x.g.nr_data - len / S4K;
@@ -267,14 +265,24 @@ static void test_par_truncated(void **state)
 	parbox_close(&x);
 }
 
-/* Every bit of a parity file, with the pack whole and with one sector of it lost. */
+/*
+ * Every bit of a parity file, with the pack whole and with one sector of it lost: of what says something by itself
+ * (the beginning and the end of both copies of the section), and of checks and parity, which are all alike, every 31st;
+ * TORTURE: all.
+ */
 static void test_every_bit(void **state)
 {
+	bool all = getenv("TORTURE") != NULL;
 	struct parbox x;
 
 	(void)state;
 	parbox_open(&x, 100, 30);
 	for (size_t bit = 0; bit < x.par_len * 8; bit++) {
+		size_t in = bit / 8 % S4K;
+		bool section = bit / 8 < S4K || bit / 8 >= x.par_len - S4K;
+
+		if (!all && bit % 31 && !(section && (in < 100 || in >= S4K - 8)))
+			continue;
 		uint8_t buf[100];
 
 		parbox_par(&x)[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -283,7 +291,7 @@ static void test_every_bit(void **state)
 		memset(buf, 0, sizeof(buf));
 		assert_int_equal(parity_get(x.b, &x.id, 0, 100, buf, NULL, &x.e), ERR_OK);
 		assert_memory_equal(buf, x.right, 100);
-		if (bit % 97 == 0) {
+		if (bit % 93 == 0) {
 			assert_int_equal(parity_check(x.b, &x.id, &x.r, &x.e), ERR_OK);
 			assert_int_equal(x.r.par_bad, 1);
 			assert_int_equal(x.r.lost, 0);
@@ -446,6 +454,79 @@ static void test_of_another_pack(void **state)
 	parbox_close(&y);
 }
 
+/*
+ * Of n sectors of the pack lost at random, whether all stripes have lost m at most: ways to choose them so, of all ways.
+ * Counted as the coefficient of x^n of a product over the stripes; fits in a long double where the pack is 32 MiB.
+ */
+static long double chance(const struct par_geometry *g, uint32_t n, long double *poly)
+{
+	uint32_t deg = 0;
+	long double all = 1;
+
+	poly[0] = 1;
+	for (uint32_t s = 0; s < g->nr_stripes; s++) {
+		uint32_t c = g->nr_data / g->nr_stripes + (s < g->nr_data % g->nr_stripes);
+		uint32_t to = deg + g->m < n ? deg + g->m : n;
+
+		for (uint32_t d = to + 1; d-- > 0;) {
+			long double sum = 0, ways = 1;
+
+			for (uint32_t j = 0; j <= g->m && j <= d; j++) {
+				sum += d - j <= deg ? ways * poly[d - j] : 0;
+				ways = ways * (c - j) / (j + 1);
+			}
+			poly[d] = sum;
+		}
+		deg = to;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		all = all * (g->nr_data - i) / (i + 1);
+	return deg < n ? 0 : poly[n] / all;
+}
+
+/* How many sectors may be lost at random so that all heal in 99 of 100 cases. */
+static uint32_t scattered(const struct par_geometry *g)
+{
+	static long double poly[20000];
+	uint32_t lo = g->m, hi = g->nr_parity;
+
+	assert_true(hi < ARRAY_LEN(poly));
+	while (lo < hi) {
+		uint32_t mid = (lo + hi + 1) / 2;
+
+		if (chance(g, mid, poly) >= 0.99L)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return lo;
+}
+
+/* What vouch-parity(1) says of a pack of 32 MiB is so; without the page (not run from the source) only printed. */
+static void test_table(void **state)
+{
+	static const uint32_t shares[] = { 10, 30, 50, 100 };
+	static char page[65536];
+	FILE *f = fopen("man/vouch-parity.1", "r");
+
+	(void)state;
+	if (f) {
+		page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+		fclose(f);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
+		struct par_geometry g;
+		char row[128];
+
+		assert_int_equal(par_geometry(32u << 20, shares[i], &g, NULL), ERR_OK);
+		(void)snprintf(row, sizeof(row), "%3u %%  %8u KiB  %4u sectors %5u KiB  %3u  %4u",
+			       shares[i] / 10, (unsigned)(par_file_len(&g) / 1024), g.nr_parity,
+			       g.nr_parity * PAR_SECTOR / 1024, g.m, scattered(&g));
+		print_message("%s\n", row);
+		assert_true(!f || strstr(page, row));
+	}
+}
+
 static void test_names(void **state)
 {
 	char name[PARITY_NAME_LEN + 1];
@@ -470,7 +551,7 @@ int main(void)
 		cmocka_unit_test(test_par_runs),     cmocka_unit_test(test_unchecked),
 		cmocka_unit_test(test_unreadable),   cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_never_of_rot), cmocka_unit_test(test_of_another_pack),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names),	     cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,51 @@ static void test_superblock_round_trip(void **state)
 	buf_release(&b);
 }
 
+/* Another share, and nothing else: what is not known here stays. */
+static void test_superblock_set_parity(void **state)
+{
+	struct superblock s, got;
+	struct buf b = BUF_INIT, odd = BUF_INIT, out = BUF_INIT, back = BUF_INIT;
+	struct err e = ERR_INIT;
+	char *text, *at;
+
+	(void)state;
+	sample(&s);
+	superblock_encode(&s, &b);
+	assert_int_equal(superblock_set_parity(b.p, b.len, 55, &out, &e), ERR_OK);
+	s.params.parity = 55;
+	superblock_encode(&s, &back);
+	assert_int_equal(out.len, back.len);
+	assert_memory_equal(out.p, back.p, out.len);
+
+	/* A later version's. */
+	text = strndup((const char *)b.p, b.len);
+	at = strstr(text, "\"compatible\": []");
+	buf_add(&odd, text, (size_t)(at - text));
+	buf_add_str(&odd, "\"compatible\": [\"new\"],\n    \"unknown\": {\"x\": 1}");
+	at += strlen("\"compatible\": []");
+	buf_add(&odd, at, (size_t)(strstr(at, "\"sha256\"") - at));
+	checkline_add(&odd);
+	buf_reset(&out);
+	assert_int_equal(superblock_set_parity(odd.p, odd.len, 1, &out, &e), ERR_OK);
+	buf_add_u8(&out, 0);
+	assert_non_null(strstr((char *)out.p, "\"new\""));
+	assert_non_null(strstr((char *)out.p, "\"unknown\""));
+	assert_int_equal(superblock_decode(out.p, out.len - 1, &got, &e), ERR_OK);
+	assert_int_equal(got.params.parity, 1);
+
+	buf_reset(&out);
+	assert_int_equal(superblock_set_parity(b.p, b.len, 501, &out, &e), ERR_CORRUPT);
+	b.p[20] ^= 1;
+	buf_reset(&out);
+	assert_int_equal(superblock_set_parity(b.p, b.len, 30, &out, &e), ERR_CORRUPT);
+	free(text);
+	buf_release(&b);
+	buf_release(&odd);
+	buf_release(&out);
+	buf_release(&back);
+}
+
 static void test_superblock_truncation(void **state)
 {
 	struct superblock s, got;
@@ -253,6 +298,7 @@ int main(void)
 {
 	static const struct CMUnitTest plain[] = {
 		cmocka_unit_test(test_superblock_round_trip),
+		cmocka_unit_test(test_superblock_set_parity),
 		cmocka_unit_test(test_superblock_truncation),
 		cmocka_unit_test(test_superblock_bit_flips),
 		cmocka_unit_test(test_superblock_bombs),
