@@ -30,8 +30,8 @@ static void encode(const struct snapshot *snap, const char *reason, struct buf *
 	forgetrec_encode(&f, out);
 }
 
-/** The file, then its copy, which alone and with a record counts for nothing. */
-static enum err_code remove_files(struct store *s, const char *name, struct err *e)
+/* The file, then its copy, which alone and with a record counts for nothing. */
+enum err_code snapshot_remove_files(struct store *s, const char *name, struct err *e)
 {
 	static const char *const folders[] = { "snapshots/", "copies/snapshots/" };
 	enum err_code rc = ERR_OK;
@@ -73,7 +73,7 @@ static enum err_code forget(struct store *s, const struct snapshot *snap, const 
 	encode(snap, reason, &b);
 	rc = b.bad ? err_set(e, ERR_NOMEM, "a record") : record_squeeze(s, path, b.p, b.len, e);
 	if (!rc)
-		rc = remove_files(s, snap->name, e);
+		rc = snapshot_remove_files(s, snap->name, e);
 	if (!rc && s->backend->ops->put(s->backend, copy, b.p, b.len, e)) {
 		store_event(s, EVENT_WARNING, copy, e, "the record has no second copy");
 		err_clear(e);

@@ -91,6 +91,9 @@ void healing_config(struct store *s, struct chunks_config *cfg);
 /* publish.c: chain and publish a snapshot under this host's local lock; fills id, name, writer, seq, previous. */
 MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e);
 
+/* forget.c: a snapshot whose record of the forgotten is durable goes; that it is not there is no error. */
+MUST_CHECK enum err_code snapshot_remove_files(struct store *s, const char *name, struct err *e);
+
 /* runlog.c: one line in log/WRITER-YYYY-MM.ndjson, with its check. json: an object's members without braces. */
 MUST_CHECK enum err_code runlog_append(struct store *s, const char *event, const char *json_members,
 				       struct err *e);

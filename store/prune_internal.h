@@ -16,6 +16,9 @@
  */
 struct live {
 	uint64_t seed;
+	/* Told of each chunk that was not met before, nodes (node) before they are walked; NULL: nobody.  An error ends the walk. */
+	enum err_code (*on_chunk)(void *ctx, const struct object_id *id, bool node, struct err *e);
+	void *ctx;
 	struct keyset chunks;		/* nodes, too */
 	struct buf stack;		/* struct object_id: nodes to be walked */
 };

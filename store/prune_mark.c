@@ -18,15 +18,23 @@ void live_release(struct live *l)
 	buf_release(&l->stack);
 }
 
+static enum err_code add_id(struct live *l, const struct object_id *id, bool node, struct err *e)
+{
+	bool is_new = false;
+	enum err_code rc = keyset_add(&l->chunks, live_key(l, id), &is_new, e);
+
+	return !rc && is_new && l->on_chunk ? l->on_chunk(l->ctx, id, node, e) : rc;
+}
+
 static enum err_code add_chunk(struct live *l, const struct object_id *id, struct err *e)
 {
-	return keyset_add(&l->chunks, live_key(l, id), NULL, e);
+	return add_id(l, id, false, e);
 }
 
 /* A chunk that is a node too is told apart by a key of its own: as a chunk alone it was not walked. */
 static enum err_code add_node(struct live *l, const struct object_id *id, struct err *e)
 {
-	enum err_code rc = add_chunk(l, id, e);
+	enum err_code rc = add_id(l, id, true, e);
 	bool is_new = false;
 
 	if (!rc)

@@ -185,12 +185,11 @@ static int parse(struct app *a, int argc, char **argv, struct request *q)
 /* What small chunks cost shows here: each is named in tables, in its file's list, in the index. */
 static void print_cost(const struct backup_result *r)
 {
-	char n[TEXT_LEN], avg[TEXT_LEN], tables[TEXT_LEN], trees[TEXT_LEN], index[TEXT_LEN];
+	char n[TEXT_LEN], avg[TEXT_LEN], tables[TEXT_LEN], trees[TEXT_LEN];
 
-	printf("chunks    %s new, %s on average; tables %s, folders and lists %s, index %s\n",
+	printf("chunks    %s new, %s on average; tables %s, folders and lists %s\n",
 	       text_count(r->new_chunks, n), text_size(r->new_bytes / r->new_chunks, avg),
-	       text_size(r->table_bytes, tables), text_size(r->tree_bytes, trees),
-	       text_size(r->index_bytes, index));
+	       text_size(r->table_bytes, tables), text_size(r->tree_bytes, trees));
 }
 
 static void print_summary(struct app *a, const struct request *q, const struct backup_result *r,
@@ -222,7 +221,8 @@ static void print_summary(struct app *a, const struct request *q, const struct b
 	if (r->new_chunks)
 		print_cost(r);
 	if (index_written)
-		printf("index     %s written\n", text_size(index_written, x));
+		printf("index     %s larger, %s written\n", text_size(r->index_bytes, x),
+		       text_size(index_written, y));
 	printf("time      %s", text_duration(seconds, x));
 	if (seconds > 0)
 		printf(", %s/s", text_size((uint64_t)((double)r->bytes / seconds), y));

@@ -17,5 +17,6 @@ extern const struct command cmd_verify;
 extern const struct command cmd_forget;
 extern const struct command cmd_prune;
 extern const struct command cmd_parity;
+extern const struct command cmd_sync;
 
 #endif

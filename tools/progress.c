@@ -177,6 +177,7 @@ static const char *noun(const struct progress *p)
 	static const struct {
 		const char *what, *noun;
 	} nouns[] = { { "index", "packs" },   { "verify", "packs" },
+		    { "sync", "packs" },
 		    { "ls", "entries" }, { "diff", "changes" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(nouns); i++)

@@ -28,7 +28,9 @@ def digests(top):
 
 
 class Source:
-    """A folder of files, changed in place again and again."""
+    """A folder of files, changed in place again and again; what went comes back, so that it meets its own condemned chunks."""
+
+    CONTENTS = 90
 
     def __init__(self, path, rng, files=60, size=60_000):
         self.path, self.rng, self.size = path, rng, size
@@ -40,8 +42,9 @@ class Source:
     def write(self, name, size=None):
         path = os.path.join(self.path, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        again = random.Random(self.rng.randrange(self.CONTENTS))
         with open(path, "wb") as f:
-            f.write(self.rng.randbytes(self.rng.randrange(size or 2 * self.size)))
+            f.write(again.randbytes(again.randrange(size or 2 * self.size)))
 
     def change(self, files=8):
         for _ in range(files):
