@@ -9,7 +9,6 @@
 #include "store/base/buf.h"
 #include "store/base/digest.h"
 #include "store/base/keyset.h"
-#include "store/engine/pack.h"
 
 #define ITEMS_A_LINE	256u	/* of 150 bytes at most: RUNLOG_LINE_MAX is far */
 
@@ -23,6 +22,7 @@ struct damage_ledger {
 	struct keyset seen;	/* mutex; of damage, since the last writing */
 	struct keyset packs;	/* mutex; that were noted, by id_key(): here, or by anybody where learned */
 	bool learned;		/* mutex */
+	bool muted;		/* mutex */
 	struct buf notes;	/* mutex; struct note each, in the order they came */
 	struct buf doubted;	/* struct object_id each: given to chunks_doubt, by the one writer */
 };
@@ -70,6 +70,11 @@ void damage_close(struct damage_ledger *l)
 	buf_release(&l->doubted);
 	must(pthread_mutex_destroy(&l->mutex));
 	free(l);
+}
+
+struct buf *damage_doubted(struct store *s)
+{
+	return &s->damage->doubted;
 }
 
 /* Noting. */
@@ -425,77 +430,28 @@ static enum err_code write_notes(struct store *s, const struct buf *notes, bool 
 	return rc;
 }
 
+void damage_mute(struct store *s)
+{
+	must(pthread_mutex_lock(&s->damage->mutex));
+	s->damage->muted = true;
+	must(pthread_mutex_unlock(&s->damage->mutex));
+}
+
 void damage_flush(struct store *s)
 {
 	struct damage_ledger *l = s->damage;
 	struct err e = ERR_INIT;
 	struct buf notes;
+	bool muted;
 
 	must(pthread_mutex_lock(&l->mutex));
+	muted = l->muted;
 	notes = l->notes;
 	l->notes = (struct buf)BUF_INIT;
 	keyset_release(&l->seen);
 	must(pthread_mutex_unlock(&l->mutex));
-	if (notes.len > 0 && !store_is_read_only(s) &&
+	if (notes.len > 0 && !muted && !store_is_read_only(s) &&
 	    (write_notes(s, &notes, false, &e) || write_notes(s, &notes, true, &e)))
 		store_event(s, EVENT_WARNING, NULL, &e, "the damage is not in the log");
 	buf_release(&notes);
-}
-
-/* Writers. */
-
-static enum err_code doubt_one(void *ctx, const struct damage *d, struct err *e)
-{
-	struct packtable t = { 0 };
-	struct store *s = ctx;
-	enum err_code rc;
-
-	if (!id_is_zero(&d->chunk)) {
-		buf_add(&s->damage->doubted, &d->chunk, sizeof(d->chunk));
-		return s->damage->doubted.bad ? err_set(e, ERR_NOMEM, "the ledger of damage") : ERR_OK;
-	}
-	if (d->off > 0) {	/* the chunks of the block are noted by themselves */
-		chunks_known_block(s->chunks, &d->pack, d->off);
-		return ERR_OK;
-	}
-	rc = pack_read_table(s->backend, &d->pack, &t, e);
-	packtable_release(&t);
-	if (rc == ERR_ABSENT || rc == ERR_NOMEM)
-		return rc;
-	err_clear(e);
-	return rc ? chunks_condemn(s->chunks, &d->pack, 1, e) : ERR_OK;
-}
-
-enum err_code damage_doubt(struct store *s, struct err *e)
-{
-	struct buf *b = &s->damage->doubted;
-	enum err_code rc;
-
-	buf_reset(b);
-	rc = damage_each(s, doubt_one, s, e);
-	if (!rc)
-		rc = chunks_doubt(s->chunks, (const struct object_id *)(const void *)b->p,
-				  b->len / sizeof(struct object_id), e);
-	if (rc)
-		err_prefix(e, "the ledger of damage");
-	return rc;
-}
-
-void damage_settle(struct store *s)
-{
-	const struct buf *b = &s->damage->doubted;
-	struct object_id id;
-	size_t nr = 0;
-
-	for (size_t i = 0; i < b->len / sizeof(id); i++) {
-		memcpy(&id, b->p + i * sizeof(id), sizeof(id));
-		if (chunks_doubted(s->chunks, &id))
-			continue;
-		mended_note_chunk(s, &id);
-		nr++;
-	}
-	if (nr > 0)
-		store_event(s, EVENT_NOTE, NULL, NULL, "%zu chunks that were found damaged are whole "
-			    "again: stored anew, or mended", nr);
-	damage_flush(s);
 }

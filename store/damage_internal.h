@@ -47,6 +47,9 @@ void mended_note_chunk(struct store *s, const struct object_id *chunk);
  */
 void damage_flush(struct store *s);
 
+/** From now on nothing is written to this ledger by this process: what a dry run finds. */
+void damage_mute(struct store *s);
+
 typedef enum err_code damage_fn(void *ctx, const struct damage *d, struct err *e);
 /** What was noted, by anybody, and not mended since: each once, DAMAGE_KNOWN_MAX at most, ordered by pack and off. */
 #define DAMAGE_KNOWN_MAX 65536u
@@ -57,6 +60,8 @@ MUST_CHECK enum err_code damage_each(struct store *s, damage_fn *fn, void *ctx, 
  * without a table).
  */
 MUST_CHECK enum err_code damage_doubt(struct store *s, struct err *e);
+/** The chunks (struct object_id each) that damage_doubt() found; the one writer's. */
+struct buf *damage_doubted(struct store *s);
 /** For a writer that has ended: what it found whole, or stored anew, is noted as mended. */
 void damage_settle(struct store *s);
 

@@ -40,6 +40,12 @@ struct vtime store_vtime(void);
 #define TIME_TEXT_LEN 30
 void store_now(char out[TIME_TEXT_LEN + 1]);
 
+/**
+ * Forget what was read: tables, blocks, nodes, and what was found damaged.  No other thread is in the store.  After an
+ * error it can only be closed.
+ */
+MUST_CHECK enum err_code store_reload(struct store *s, struct err *e);
+
 /** Tell the caller's callback; any thread. */
 void store_event(struct store *s, enum event_kind kind, const char *path, const struct err *err,
 		 const char *fmt, ...) PRINTF_LIKE(5, 6);

@@ -18,6 +18,8 @@ struct live {
 	uint64_t seed;
 	/* Told of each chunk that was not met before, nodes (node) before they are walked; NULL: nobody.  An error ends the walk. */
 	enum err_code (*on_chunk)(void *ctx, const struct object_id *id, bool node, struct err *e);
+	/* Told of a node that cannot be read, which is passed over; NULL: that ends the walk. */
+	enum err_code (*unread)(void *ctx, const struct object_id *node, struct err *e);
 	void *ctx;
 	struct keyset chunks;		/* nodes, too */
 	struct buf stack;		/* struct object_id: nodes to be walked */

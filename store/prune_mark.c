@@ -104,6 +104,11 @@ enum err_code live_add_tree(struct store *s, struct live *l, const struct object
 		l->stack.len -= sizeof(id);
 		memcpy(&id, l->stack.p + l->stack.len, sizeof(id));
 		rc = node_cache_get(s, &id, &n, &pin, e);
+		if (rc && l->unread && rc != ERR_NOMEM && rc != ERR_ABSENT && rc != ERR_CANCELED) {
+			err_clear(e);
+			rc = l->unread(l->ctx, &id, e);
+			continue;
+		}
 		if (rc) {
 			err_prefix(e, "node %s", id_hex(&id, hex));
 			break;

@@ -358,6 +358,22 @@ static enum err_code open_chunks(struct store *s, struct err *e)
 	return rc;
 }
 
+enum err_code store_reload(struct store *s, struct err *e)
+{
+	enum err_code rc;
+
+	node_cache_close(s->nodes);
+	s->nodes = NULL;
+	chunks_close(s->chunks);
+	s->chunks = NULL;
+	rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
+	if (!rc)
+		rc = open_chunks(s, e);
+	if (!rc && s->backend->fresh)
+		chunks_set_fresh(s->chunks);
+	return rc;
+}
+
 static enum err_code open_parts(struct store *s, const char *path, struct err *e)
 {
 	enum err_code rc;

@@ -18,5 +18,6 @@ extern const struct command cmd_forget;
 extern const struct command cmd_prune;
 extern const struct command cmd_parity;
 extern const struct command cmd_sync;
+extern const struct command cmd_repair;
 
 #endif

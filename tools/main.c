@@ -32,6 +32,7 @@ static const struct command *const commands[] = {
 	&cmd_diff,  &cmd_mount,	 &cmd_restore,	 &cmd_verify, &cmd_forget, &cmd_prune,
 	&cmd_parity,
 	&cmd_sync,
+	&cmd_repair,
 };
 
 static void print_usage(FILE *to)

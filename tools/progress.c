@@ -122,6 +122,11 @@ uint64_t progress_damage(struct progress *p)
 	return atomic_load(&p->damage);
 }
 
+void progress_forget_damage(struct progress *p)
+{
+	atomic_store(&p->damage, 0);
+}
+
 double progress_seconds(const struct progress *p)
 {
 	return (double)(now_ns() - p->start_ns) / (double)SECOND_NS;

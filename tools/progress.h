@@ -45,6 +45,8 @@ void progress_say(struct progress *p, const char *command, const char *kind, con
 
 /** How many EVENT_DAMAGE were seen. */
 uint64_t progress_damage(struct progress *p);
+/** It was mended, or its being there is what the command's own status says. */
+void progress_forget_damage(struct progress *p);
 
 double progress_seconds(const struct progress *p);	/* since progress_open() */
 

@@ -103,6 +103,15 @@ MUST_CHECK enum err_code parity_rebuild(struct backend *b, const struct object_i
 					struct err *e);
 
 /**
+ * As parity_rebuild, from several copies of the pack and of its parity file, each damaged in a way of its own: a sector
+ * that is wrong in one is taken from another whose checksum fits, and only what is wrong in all of them is rebuilt.
+ * A copy may lack either file.  ERR_NOT_FOUND: none has a parity file.
+ */
+MUST_CHECK enum err_code parity_unite(struct backend *const *copies, size_t nr,
+				      const struct object_id *pack, parity_sink *sink, void *ctx,
+				      struct parity_report *report, struct err *e);
+
+/**
  * How the pack and its parity file are, both read whole: report->bad, lost, par_bad.  ERR_OK where they could be
  * looked at, however damaged; ERR_CORRUPT: nothing in the parity file can be believed.
  */
