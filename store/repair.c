@@ -246,7 +246,6 @@ enum err_code repair_run(struct store *s, const struct repair_options *o,
 
 	*out = (struct repair_result){ 0 };
 	must(pthread_mutex_init(&r.mutex, NULL));
-	store_set_fresh(s);
 	if (o->dry_run)
 		damage_mute(s);
 	rc = steps(&r, &mine);

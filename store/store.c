@@ -369,8 +369,6 @@ enum err_code store_reload(struct store *s, struct err *e)
 	rc = node_cache_open(NODE_CACHE_BYTES, &s->nodes, e);
 	if (!rc)
 		rc = open_chunks(s, e);
-	if (!rc && s->backend->fresh)
-		chunks_set_fresh(s->chunks);
 	return rc;
 }
 
