@@ -78,9 +78,12 @@ for part in $all; do
 	wants "$part" || continue
 	case $part in
 	real) queue status "/usr of this machine" "sh tests/cli/real.sh" ;;
-	# All of them take a quarter of an hour (make torture); five and eight have no common divisor
-	sweep) queue status "every fifth bit of each file flipped" \
-		"env SWEEP_STEP=${SWEEP_STEP:-5} sh tests/corrupt/sweep.sh build" ;;
+	# All of them take half an hour (make torture); eleven and eight have no common divisor
+	sweep)
+		queue status "every eleventh bit of each file flipped, and a fifth of them healed" \
+			"env SWEEP_STEP=${SWEEP_STEP:-11} SWEEP_HEAL=${SWEEP_HEAL:-5} sh tests/corrupt/sweep.sh build"
+		queue status "64 MiB that rot in thirty ways" "python3 tests/corrupt/rot.py \"\$VOUCH\" 64 1"
+		;;
 	crash)
 		queue status "200 kills at random moments" "python3 tests/crash/kill.py \"\$VOUCH\" ${KILLS:-200}"
 		queue status "40 interrupted copies by rsync" "python3 tests/crash/rsync.py \"\$VOUCH\" ${RSYNCS:-40}"

@@ -2,9 +2,11 @@
 /*
  * Flip every bit of every file of a small repository, one at a time, and read all of it back through the library: the
  * same bytes, or an error that names the right thing; never other bytes, a name lost without a word, a crash or a hang.
- * What is flipped in a pack, a snapshot, vouch.json or a copy must also be found by verify.
+ * What is flipped in a pack, a snapshot, vouch.json or a copy must also be found by verify.  With healing on all must
+ * come back, whatever bit it was, and a pack whose damage was met must lie there again as it was written.
  *
- *   sweep [SHARE SHARES [STEP]]    this process takes every SHARES-th bit from SHARE on (and of those every STEP-th)
+ *   sweep [SHARE SHARES [STEP [HEAL]]]   this process takes every SHARES-th bit from SHARE on, of those every STEP-th, and
+ *                                        lets every HEAL-th of these be healed
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -166,7 +168,7 @@ static void read_dir(struct reading *r, const struct object_id *dir)
 }
 
 /* The whole of the repository; false where it does not open. */
-static bool read_all(struct reading *r, struct err *e)
+static bool read_all(struct reading *r, bool heal, struct err *e)
 {
 	struct snapshot_list l = { 0 };
 
@@ -175,6 +177,7 @@ static bool read_all(struct reading *r, struct err *e)
 	heard_what[0] = '\0';
 	if (store_open(repo, STORE_READ, &events, &r->s, e))
 		return false;
+	store_set_heal(r->s, heal);
 	if (snapshot_list_read(r->s, &l, e)) {
 		note_error(r, e);
 		goto out;
@@ -251,15 +254,15 @@ static void store_bytes(const char *name, const uint8_t *bytes, size_t len)
 		die(path, NULL);
 }
 
-/* index.db is a cache: reading a damaged repository may have rebuilt it. Put it back as it was. */
-static void restore_index(void)
+/* Reading a damaged repository may have made index.db anew, and notes in log/ what it met. Put them back as they were. */
+static void restore_volatile(void)
 {
 	char path[8192];
 
 	full_name(path, "index.db-journal");
 	(void)unlink(path);
 	for (unsigned i = 0; i < nr_files; i++)
-		if (strcmp(files[i].name, "index.db") == 0)
+		if (strcmp(files[i].name, "index.db") == 0 || strncmp(files[i].name, "log/", 4) == 0)
 			store_bytes(files[i].name, files[i].bytes, files[i].len);
 }
 
@@ -398,7 +401,7 @@ static enum outcome try_flip(const struct file *f, size_t bit)
 	struct err e = ERR_INIT;
 	struct reading r;
 	enum outcome out;
-	bool opened = read_all(&r, &e);
+	bool opened = read_all(&r, false, &e);
 
 	if (!opened) {
 		if (!names_it(f->name, e.msg)) {
@@ -436,33 +439,93 @@ static enum outcome try_flip(const struct file *f, size_t bit)
 	return out;
 }
 
-static void sweep_file(const struct file *f, size_t share, size_t shares)
+static bool is_whole_again(const struct file *f)
 {
-	size_t tally[NR_OUTCOMES] = { 0 }, bits = f->len * 8;
-	bool is_index = strcmp(f->name, "index.db") == 0;
+	uint8_t *now = malloc(f->len + 1);
 	char path[8192];
+	size_t n;
+	FILE *h;
+	bool same;
 
 	full_name(path, f->name);
-	for (size_t bit = share; bit < bits; bit += shares) {
-		uint8_t b = (uint8_t)(f->bytes[bit / 8] ^ (1u << (bit % 8)));
-		int fd = open(path, O_WRONLY);
+	h = fopen(path, "rb");
+	if (!h || !now)
+		die(path, NULL);
+	n = fread(now, 1, f->len + 1, h);
+	same = n == f->len && memcmp(now, f->bytes, n) == 0;
+	(void)fclose(h);
+	free(now);
+	return same;
+}
 
-		if (fd < 0 || pwrite(fd, &b, 1, (off_t)(bit / 8)) != 1 || close(fd) < 0)
-			die(path, NULL);
+/* Whether the file is one that is mended where it lies, as soon as somebody meets the damage. */
+static bool must_mend(const char *name)
+{
+	size_t n = strlen(name);
+
+	return strncmp(name, "packs/", 6) == 0 && n > 5 && strcmp(name + n - 5, ".pack") == 0;
+}
+
+/* All comes back; true where the file, too, is what it was. */
+static bool try_heal(const struct file *f, size_t bit)
+{
+	struct err e = ERR_INIT;
+	struct reading r;
+	bool was_heard;
+
+	if (!read_all(&r, true, &e)) {
+		fprintf(stderr, "sweep: bit %zu of %s: not healed: %s\n", bit, f->name, e.msg);
+		exit(1);
+	}
+	if (r.errors > 0 || r.seen.len != want.len || memcmp(r.seen.p, want.p, want.len) != 0) {
+		fprintf(stderr, "sweep: bit %zu of %s: not healed: %s\n", bit, f->name, r.first);
+		exit(1);
+	}
+	was_heard = atomic_load(&heard) != 0;
+	reading_end(&r);
+	if (is_whole_again(f))
+		return true;
+	if (was_heard && must_mend(f->name)) {
+		fprintf(stderr, "sweep: bit %zu of %s: met, and not mended: %s\n", bit, f->name, heard_what);
+		exit(1);
+	}
+	return false;
+}
+
+static void flip(const struct file *f, size_t bit)
+{
+	uint8_t b = (uint8_t)(f->bytes[bit / 8] ^ (1u << (bit % 8)));
+	char path[8192];
+	int fd;
+
+	full_name(path, f->name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || pwrite(fd, &b, 1, (off_t)(bit / 8)) != 1 || close(fd) < 0)
+		die(path, NULL);
+}
+
+static void sweep_file(const struct file *f, size_t share, size_t shares, size_t heal)
+{
+	size_t tally[NR_OUTCOMES] = { 0 }, bits = f->len * 8, nr = 0, healed = 0, mended = 0;
+	bool is_index = strcmp(f->name, "index.db") == 0;
+
+	for (size_t bit = share; bit < bits; bit += shares) {
+		flip(f, bit);
 		(void)alarm(HANG_SECONDS);
 		tally[try_flip(f, bit)]++;
-		(void)alarm(0);
-		if (!is_index) {
-			fd = open(path, O_WRONLY);
-			if (fd < 0 || pwrite(fd, &f->bytes[bit / 8], 1, (off_t)(bit / 8)) != 1 ||
-			    close(fd) < 0)
-				die(path, NULL);
+		if (nr++ % heal == 0) {
+			restore_volatile();
+			flip(f, bit);
+			healed++;
+			mended += try_heal(f, bit);
 		}
-		restore_index();
+		(void)alarm(0);
+		if (!is_index)
+			store_bytes(f->name, f->bytes, f->len);
+		restore_volatile();
 	}
-	printf("%-60s %8zu bits: %zu same, %zu same and said, %zu reported, %zu refused\n", f->name,
-	       tally[0] + tally[1] + tally[2] + tally[3], tally[SAME], tally[SAME_AND_SAID],
-	       tally[REPORTED], tally[REFUSED]);
+	printf("%-60s %8zu bits: %zu same, %zu same and said, %zu reported, %zu refused; of %zu all healed, %zu mended\n",
+	       f->name, nr, tally[SAME], tally[SAME_AND_SAID], tally[REPORTED], tally[REFUSED], healed, mended);
 	(void)fflush(stdout);
 }
 
@@ -482,13 +545,14 @@ int main(int argc, char **argv)
 	size_t share = argc > 2 ? (size_t)strtoul(argv[1], NULL, 10) : 0;
 	size_t shares = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 1;
 	size_t step = argc > 3 ? (size_t)strtoul(argv[3], NULL, 10) : 1;
+	size_t heal = argc > 4 ? (size_t)strtoul(argv[4], NULL, 10) : 1;
 	char top[4000], src[4096], command[8192];
 	struct err e = ERR_INIT;
 	struct reading r;
 
 	(void)snprintf(top, sizeof(top), "%s/vouch-sweep-XXXXXX", fast_folder());
-	if (shares == 0 || step == 0 || !mkdtemp(top))
-		die("usage: sweep [SHARE SHARES [STEP]]", NULL);
+	if (shares == 0 || step == 0 || heal == 0 || !mkdtemp(top))
+		die("usage: sweep [SHARE SHARES [STEP [HEAL]]]", NULL);
 	(void)snprintf(repo, sizeof(repo), "%s/repo", top);
 	(void)snprintf(src, sizeof(src), "%s/src", top);
 	if (setenv("XDG_STATE_HOME", top, 1) < 0 || setenv("XDG_CACHE_HOME", top, 1) < 0)
@@ -496,14 +560,14 @@ int main(int argc, char **argv)
 	make_source(src);
 	make_repo(src);
 	load("");
-	if (!read_all(&r, &e) || r.errors > 0)
+	if (!read_all(&r, false, &e) || r.errors > 0)
 		die("the whole repository does not read", &e);
 	buf_add(&want, r.seen.p, r.seen.len);
 	reading_end(&r);
 	if (verify_finds() != 0)
 		die("verify finds damage in a whole repository", NULL);
 	for (unsigned i = 0; i < nr_files; i++)
-		sweep_file(&files[i], share, shares * step);
+		sweep_file(&files[i], share, shares * step, heal);
 	(void)snprintf(command, sizeof(command), "rm -rf '%s'", top);
 	return system(command) == 0 ? 0 : 1;
 }
