@@ -1,7 +1,8 @@
 #!/bin/sh
 # Attacks that take minutes to hours: every fuzzer for FUZZ_SECONDS (default 600) each, a thousand
 # kills, two hundred copies by rsync, ten minutes of load, every system call of every verb failing,
-# power cuts at every fsync, and the whole sweep.
+# power cuts at every fsync, a hundred kills on exFAT, a hundred thousand snapshots, a session under
+# valgrind, two gigabytes that rot, and the whole sweep.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 rc=0
@@ -16,5 +17,9 @@ python3 tests/fault/every_call.py || rc=1
 python3 tests/fault/power_cut.py --states 40 || rc=1
 python3 tests/fault/power_ext4.py --cuts 300
 case $? in 0 | 77) ;; *) rc=1 ;; esac
-SWEEP_STEP=1 sh tests/corrupt/sweep.sh build || rc=1
+KILLS=100 bats tests/media/exfat.bats || rc=1
+SNAPSHOTS=100000 bats --filter 'great many' tests/cli/hostile.bats || rc=1
+sh tests/cli/valgrind.sh || rc=1
+python3 tests/corrupt/rot.py build/vouch 2048 "${ROTS:-5}" || rc=1
+SWEEP_STEP=1 SWEEP_HEAL=4 sh tests/corrupt/sweep.sh build || rc=1
 exit $rc

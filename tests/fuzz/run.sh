@@ -7,7 +7,8 @@ src=$1 seconds=$2
 name=$(basename "$src" .c)
 out=build/fuzz
 mkdir -p "$out/$name.found"
-make -s CC=clang B=build/fuzz/obj SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g" build/fuzz/obj/libvouch.a
+# Several of these at once share the library.
+flock "$out/lock" make -s CC=clang B=build/fuzz/obj SAN=fuzzer-no-link,address,undefined CFLAGS="-O1 -g" build/fuzz/obj/libvouch.a
 with=$(sed -n 's/^ \* With: //p' "$src")	# what it needs of tests/lib
 # shellcheck disable=SC2086  # a list
 clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
