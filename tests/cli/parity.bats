@@ -186,3 +186,22 @@ whole()
 	[ "$(packs pack)" = "$n" ]
 	(cd "$VOUCH_REPO" && sha256sum -c --quiet SHA256SUMS)
 }
+
+@test "kill -9 at any moment of a backup: no pack is without its parity" {
+	vouch init -q --pack 64K --block 16K --chunk-avg 4K "$VOUCH_REPO"
+	for i in 1 2 3 4 5 6; do
+		head -c 6000000 /dev/urandom >"$W/src/f$i"
+		vouch backup -q -C "$W/src" . &
+		sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
+		kill -9 $! 2>/dev/null || :
+		wait $! || :
+		for p in $(find "$VOUCH_REPO/packs" -name '*.pack'); do
+			[ -s "${p%.pack}.par" ]
+		done
+	done
+	[ "$(packs pack)" -gt 20 ]
+	vouch backup -q -C "$W/src" .
+	vouch prune -q
+	[ "$(packs par)" = "$(packs pack)" ]
+	whole
+}
