@@ -9,6 +9,7 @@
 #include "store/format/forgetrec.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
+#include "store/signature_internal.h"
 
 #define DIR_FORGOTTEN	"forgotten/"
 #define SUFFIX		".json"
@@ -30,12 +31,12 @@ static void encode(const struct snapshot *snap, const char *reason, struct buf *
 	forgetrec_encode(&f, out);
 }
 
-/* The file, then its copy, which alone and with a record counts for nothing. */
+/* The file, then its copy, which alone and with a record counts for nothing; then its signature. */
 enum err_code snapshot_remove_files(struct store *s, const char *name, struct err *e)
 {
 	static const char *const folders[] = { "snapshots/", "copies/snapshots/" };
 	enum err_code rc = ERR_OK;
-	char path[PATH_LEN];
+	char path[PATH_LEN], stem[STEM_LEN + 1];
 
 	for (size_t i = 0; i < 2 && !rc; i++) {
 		(void)snprintf(path, sizeof(path), "%s%s" SUFFIX, folders[i], name);
@@ -45,7 +46,8 @@ enum err_code snapshot_remove_files(struct store *s, const char *name, struct er
 			rc = ERR_OK;
 		}
 	}
-	return rc;
+	stem_of_snapshot(name, stem);
+	return rc ? rc : signature_remove(s, stem, e);
 }
 
 /** History; what went is gone whether or not it can be written down. */
@@ -60,24 +62,29 @@ static void log_forgotten(struct store *s, const struct snapshot *snap)
 			    snap->name);
 }
 
-/** The record, what it is of, and, where there is room by then, the record's copy. */
-static enum err_code forget(struct store *s, const struct snapshot *snap, const char *reason,
-			    struct err *e)
+/** The record, what it is of, and, where there is room by then, the record's copy.  k may be NULL. */
+static enum err_code forget(struct store *s, const struct sign_key *k, const struct snapshot *snap,
+			    const char *reason, struct err *e)
 {
-	char path[PATH_LEN], copy[PATH_LEN], hex[ID_HEX_LEN + 1];
+	char path[PATH_LEN], copy[PATH_LEN], stem[STEM_LEN + 1];
 	struct buf b = BUF_INIT;
 	enum err_code rc;
 
-	(void)snprintf(path, sizeof(path), DIR_FORGOTTEN "%s" SUFFIX, id_hex(&snap->id, hex));
-	(void)snprintf(copy, sizeof(copy), "copies/" DIR_FORGOTTEN "%s" SUFFIX, hex);
+	stem_of_record(&snap->id, stem);
+	(void)snprintf(path, sizeof(path), "%s" SUFFIX, stem);
+	(void)snprintf(copy, sizeof(copy), "copies/%s" SUFFIX, stem);
 	encode(snap, reason, &b);
-	rc = b.bad ? err_set(e, ERR_NOMEM, "a record") : record_squeeze(s, path, b.p, b.len, e);
+	rc = b.bad ? err_set(e, ERR_NOMEM, "a record") : signature_put(s, k, stem, &b, true, e);
+	if (!rc)
+		rc = record_squeeze(s, path, b.p, b.len, e);
 	if (!rc)
 		rc = snapshot_remove_files(s, snap->name, e);
 	if (!rc && s->backend->ops->put(s->backend, copy, b.p, b.len, e)) {
 		store_event(s, EVENT_WARNING, copy, e, "the record has no second copy");
 		err_clear(e);
 	}
+	if (!rc && k)
+		signature_put_copy(s, stem);
 	buf_release(&b);
 	return rc;
 }
@@ -87,10 +94,11 @@ enum err_code snapshots_forget(struct store *s, const struct snapshot *const *v,
 {
 	enum err_code rc = ERR_OK;
 	struct err sums = ERR_INIT, mine = ERR_INIT;
+	struct sign_key *k = nr > 0 ? signing_key_or_none(s) : NULL;
 
 	*done = 0;
 	for (size_t i = 0; i < nr && !rc; i++) {
-		rc = forget(s, v[i], reason, &mine);
+		rc = forget(s, k, v[i], reason, &mine);
 		if (rc) {
 			err_prefix(&mine, "forget %s", v[i]->name);
 		} else {
@@ -98,6 +106,7 @@ enum err_code snapshots_forget(struct store *s, const struct snapshot *const *v,
 			log_forgotten(s, v[i]);
 		}
 	}
+	sign_key_free(k);
 	if (*done > 0 && records_refresh_sums(s, &sums))
 		store_event(s, EVENT_WARNING, "SHA256SUMS", &sums, "not made anew");
 	if (rc && e)

@@ -225,7 +225,7 @@ static enum err_code look_at(struct store *s, const char *name, const struct con
 	if (is_dead(&r, me) || store_vtime().sec - r.beat.sec > HEARTBEAT_SILENT_SEC)
 		(void)s->backend->ops->remove(s->backend, name, NULL);
 	else
-		*waits = !knows(&r, c);
+		*waits = !c || !knows(&r, c);
 	writer_rec_release(&r);
 	return ERR_OK;
 }

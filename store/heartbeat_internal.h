@@ -22,7 +22,7 @@ void heartbeat_beat(struct heartbeat *h);
 MUST_CHECK enum err_code heartbeat_check(const struct heartbeat *h, struct err *e);
 void heartbeat_end(struct heartbeat *h);	/* NULL is allowed */
 
-/** How many writers may be at work who do not know all of c; mine (may be NULL) is not counted.  What the dead left is removed. */
+/** How many writers may be at work who do not know all of c (NULL: any); mine (may be NULL) is not counted.  What the dead left is removed. */
 MUST_CHECK enum err_code heartbeats_unaware(struct store *s, const struct condemned *c,
 					    const struct heartbeat *mine, uint64_t *nr,
 					    struct err *e);

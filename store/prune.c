@@ -12,6 +12,7 @@
 #include "store/engine/pack.h"
 #include "store/engine/writer.h"
 #include "store/prune_internal.h"
+#include "store/signature_internal.h"
 
 #define ROOM_KEPT (64u << 20)	/* bytes that rewriting leaves free: the index grows, too */
 
@@ -392,6 +393,9 @@ static enum err_code prune_steps(struct prune *p, struct err *e)
 		rc = delete_condemned(p, e);
 	if (!rc && orphans_end(p->s, &p->orphans, &p->nr_orphans, &sums))
 		store_event(p->s, EVENT_WARNING, NULL, &sums, "parity files without a pack stay");
+	err_clear(&sums);
+	if (!rc && signatures_sweep(p->s, p->heart, &sums))
+		store_event(p->s, EVENT_WARNING, NULL, &sums, "signatures without a snapshot stay");
 	err_clear(&sums);
 	if (p->res->deleted_packs + p->res->written_bytes + p->nr_orphans > 0 &&
 	    records_refresh_sums(p->s, &sums))

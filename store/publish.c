@@ -1,77 +1,131 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A snapshot becomes part of the repository: all it refers to is sealed already (the caller's
- * part), so the put of snapshots/NAME.json is the commit point.
+ * part), so the put of snapshots/NAME.json is the commit point.  Where this host has a key, its
+ * signature is there before.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "store/base/buf.h"
-#include "store/forget.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
 #include "store/internal.h"
+#include "store/signature_internal.h"
 #include "store/snapshot.h"
 
-/** This writer's newest, listed or let go. */
-struct newest {
-	const uint8_t *writer;
-	bool found;
-	uint64_t seq;
-	struct object_id id;
+/** This writer's links, the newest first. */
+struct own {
+	const struct chain_node **v;
+	size_t nr;
 };
 
-static void consider(struct newest *n, const uint8_t writer[16], uint64_t seq,
-		     const struct object_id *id)
+static int newest_first(const void *a, const void *b)
 {
-	if (memcmp(writer, n->writer, 16) != 0 || (n->found && seq <= n->seq))
-		return;
-	n->found = true;
-	n->seq = seq;
-	n->id = *id;
+	const struct chain_node *x = *(const struct chain_node *const *)a;
+	const struct chain_node *y = *(const struct chain_node *const *)b;
+
+	return x->seq < y->seq ? 1 : x->seq > y->seq ? -1 : 0;
 }
 
-static enum err_code on_forgotten(void *ctx, const struct forgotten *f, struct err *e)
+static enum err_code own_links(const struct chain_nodes *n, const uint8_t writer[16],
+			       struct own *out, struct err *e)
 {
-	(void)e;
-	consider(ctx, f->writer, f->seq, &f->id);
+	out->v = calloc(n->nr ? n->nr : 1, sizeof(struct chain_node *));
+	if (!out->v)
+		return err_set(e, ERR_NOMEM, "%zu snapshots", n->nr);
+	for (size_t i = 0; i < n->nr; i++)
+		if (memcmp(n->all[i].writer, writer, 16) == 0)
+			out->v[out->nr++] = &n->all[i];
+	qsort(out->v, out->nr, sizeof(struct chain_node *), newest_first);
 	return ERR_OK;
 }
 
-/** Take the place after this writer's newest. */
-static enum err_code chain(struct store *s, struct snapshot *snap, struct err *e)
+/**
+ * The newest that is signed with k; without one (the key is new) the newest.  Who can write to the medium could
+ * otherwise have this host go on after a snapshot that it never made.
+ */
+static enum err_code choose(struct store *s, const struct sign_key *k, const struct own *own,
+			    const struct chain_node **out, struct err *e)
 {
-	struct newest newest = { .writer = snap->writer };
-	struct snapshot_list l = { 0 };
+	struct key_public key;
+	struct sign_public p;
+	struct buf b = BUF_INIT;
+	enum err_code rc = ERR_OK;
+	size_t i, which;
+
+	*out = own->nr > 0 ? own->v[0] : NULL;
+	if (!k)
+		return ERR_OK;
+	sign_key_public(k, &p);
+	memcpy(key.raw, p.b, sizeof(key.raw));
+	for (i = 0; i < own->nr; i++) {
+		enum signature_state state = SIGNATURE_NONE;
+		char stem[STEM_LEN + 1];
+
+		chain_node_stem(own->v[i], stem);
+		rc = chain_node_bytes(s, own->v[i], &b, e);
+		if (!rc)
+			rc = signature_check(s, stem, &b, &key, 1, &state, &which, e);
+		if (rc == ERR_NOMEM || rc == ERR_ABSENT || (!rc && state == SIGNATURE_GOOD))
+			break;
+		err_clear(e);
+		rc = ERR_OK;
+	}
+	buf_release(&b);
+	if (rc || i == own->nr)
+		return rc;
+	if (own->v[i]->seq < own->v[0]->seq)
+		store_event(s, EVENT_WARNING, NULL, NULL,
+			    "snapshot %s says that this host made it, and is not signed with its key; the "
+			    "new one follows %s: see 'vouch verify --chain'",
+			    own->v[0]->name, own->v[i]->name);
+	*out = own->v[i];
+	return ERR_OK;
+}
+
+/** Take the place after this writer's newest, listed or let go. */
+static enum err_code chain(struct store *s, const struct sign_key *k, struct snapshot *snap,
+			   struct err *e)
+{
+	const struct chain_node *newest = NULL;
+	struct chain_nodes n = { .nr = 0 };
+	struct own own = { NULL, 0 };
 	enum err_code rc;
 
-	rc = snapshot_list_read(s, &l, e);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < l.nr; i++)
-		consider(&newest, l.all[i].writer, l.all[i].seq, &l.all[i].id);
-	rc = forgotten_each(s, on_forgotten, &newest, e);
-	snap->has_previous = newest.found;
-	snap->seq = newest.found ? newest.seq + 1 : 1;
-	if (newest.found)
-		snap->previous = newest.id;
-	if (!rc && snap->seq == 0)
-		rc = err_set(e, ERR_LIMIT, "this writer's snapshots cannot be counted any more");
-	snapshot_list_release(&l);
+	rc = chain_nodes_read(s, &n, e);
+	if (!rc)
+		rc = own_links(&n, snap->writer, &own, e);
+	if (!rc)
+		rc = choose(s, k, &own, &newest, e);
+	if (!rc) {
+		snap->has_previous = newest != NULL;
+		snap->seq = newest ? newest->seq + 1 : 1;
+		if (newest)
+			snap->previous = newest->id;
+		if (snap->seq == 0)
+			rc = err_set(e, ERR_LIMIT,
+				     "this writer's snapshots cannot be counted any more");
+	}
+	free(own.v);
+	chain_nodes_release(&n);
 	return rc;
 }
 
-static enum err_code put_snapshot(struct store *s, const char *name, const struct buf *b,
-				  struct err *e)
+static enum err_code put_snapshot(struct store *s, const struct sign_key *k, const char *name,
+				  const struct buf *b, struct err *e)
 {
-	char path[64 + SNAPSHOT_NAME_LEN], copy[64 + SNAPSHOT_NAME_LEN];
+	char path[64 + SNAPSHOT_NAME_LEN], copy[64 + SNAPSHOT_NAME_LEN], stem[STEM_LEN + 1];
 	struct backend *be = s->backend;
 	enum err_code rc;
 
-	(void)snprintf(path, sizeof(path), "snapshots/%s.json", name);
-	(void)snprintf(copy, sizeof(copy), "copies/snapshots/%s.json", name);
-	rc = be->ops->put(be, path, b->p, b->len, e);
+	stem_of_snapshot(name, stem);
+	(void)snprintf(path, sizeof(path), "%s.json", stem);
+	(void)snprintf(copy, sizeof(copy), "copies/%s.json", stem);
+	rc = signature_put(s, k, stem, b, false, e);
+	if (!rc)
+		rc = be->ops->put(be, path, b->p, b->len, e);
 	if (rc)
 		return rc;
 	/*
@@ -82,12 +136,15 @@ static enum err_code put_snapshot(struct store *s, const char *name, const struc
 		store_event(s, EVENT_WARNING, copy, e, "the snapshot has no second copy");
 		err_clear(e);
 	}
+	if (k)
+		signature_put_copy(s, stem);
 	return ERR_OK;
 }
 
 enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e)
 {
 	struct snapshot back = { .name = NULL };
+	struct sign_key *k = NULL;
 	struct buf b = BUF_INIT;
 	int lock_fd = -1;
 	enum err_code rc;
@@ -95,7 +152,8 @@ enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct er
 	rc = writer_identity(s, snap->writer, &lock_fd, e);
 	if (rc)
 		return rc;
-	rc = chain(s, snap, e);
+	k = signing_key_or_none(s);
+	rc = chain(s, k, snap, e);
 	if (rc)
 		goto out;
 	snaprec_encode(snap, &b);
@@ -110,7 +168,7 @@ enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct er
 	else
 		rc = snaprec_decode(b.p, b.len, &back, e);
 	if (!rc)
-		rc = put_snapshot(s, back.name, &b, e);
+		rc = put_snapshot(s, k, back.name, &b, e);
 	if (rc)
 		goto out;
 	snap->id = back.id;
@@ -120,6 +178,7 @@ enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct er
 out:
 	if (lock_fd >= 0)
 		(void)close(lock_fd);
+	sign_key_free(k);
 	snapshot_release(&back);
 	buf_release(&b);
 	if (rc)

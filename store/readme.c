@@ -34,6 +34,8 @@ static const char readme[] =
 "    packs/3f/3f*.pack the data\n"
 "    copies/           second copies of vouch.json and of the snapshots\n"
 "    forgotten/        what snapshots were let go, and why\n"
+"    */NAME.sig        the Ed25519 signature of NAME.json; openssl pkeyutl -verify\n"
+"                      checks it with a key that you know (not the one in keys/)\n"
 "    log/              history, a line of JSON each\n"
 "    index.db          a cache; delete it if you like\n"
 "    tmp/              unfinished writing; worthless\n"

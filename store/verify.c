@@ -243,6 +243,8 @@ static enum err_code check_records(struct verify *v, struct err *e)
 		rc = check_folder(v, "snapshots/", SNAPSHOT_JSON_MAX, snapshot_ok, e);
 	if (!rc)
 		rc = check_folder(v, "forgotten/", RECORD_JSON_MAX, checked_json_ok, e);
+	if (!rc)
+		rc = verify_twins(v, e);
 	return rc;
 }
 

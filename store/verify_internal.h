@@ -163,4 +163,7 @@ bool verify_file_bad(struct verify *v, const struct entry *ent);
 /** Which content, with which digest. */
 uint64_t verify_file_key(const struct entry *ent);
 
+/** Signatures and public keys: files without a digest of their own, so that only their second copies say they are whole. */
+MUST_CHECK enum err_code verify_twins(struct verify *v, struct err *e);
+
 #endif
