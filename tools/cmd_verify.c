@@ -6,12 +6,14 @@
 
 #include "store/base/checked.h"
 #include "store/verify.h"
+#include "tools/chain_args.h"
 #include "tools/commands.h"
 #include "tools/jsonout.h"
 #include "tools/signals.h"
 #include "tools/text.h"
 
-enum { OPT_FILES = APP_OPT_FIRST, OPT_SAMPLE, OPT_SEED, OPT_FOR, OPT_QUICK, OPT_RESUME };
+enum { OPT_FILES = APP_OPT_FIRST, OPT_SAMPLE, OPT_SEED, OPT_FOR, OPT_QUICK, OPT_RESUME,
+       OPT_PUBKEY, OPT_ROOT, OPT_CHAIN };
 
 #define RESUME_SECONDS	86400u	/* --resume: what was found good so lately is not read again */
 
@@ -171,7 +173,7 @@ out:
 }
 
 /* False where the value is wrong, and that was said. */
-static bool take(struct app *a, int c, struct verify_options *o)
+static bool take(struct app *a, int c, struct verify_options *o, struct chain_args *chain)
 {
 	long seed;
 
@@ -185,6 +187,13 @@ static bool take(struct app *a, int c, struct verify_options *o)
 	case OPT_RESUME:
 		o->resume_seconds = RESUME_SECONDS;
 		return true;
+	case OPT_CHAIN:
+		chain->only = true;
+		return true;
+	case OPT_PUBKEY:
+		return chain_args_key(a, chain, optarg);
+	case OPT_ROOT:
+		return chain_args_root(a, chain, optarg);
 	case OPT_SAMPLE:
 		if (text_parse_permille(optarg, &o->sample) && o->sample > 0)
 			return true;
@@ -206,10 +215,15 @@ static bool take(struct app *a, int c, struct verify_options *o)
 }
 
 /* What contradicts itself; NULL where nothing does. */
-static const char *contradiction(const struct verify_options *o, bool one)
+static const char *contradiction(const struct verify_options *o, const struct chain_args *chain,
+				 bool one)
 {
 	bool part = o->sample || o->seconds || o->resume_seconds;
 
+	if (one && (chain->only || chain->nr_keys + chain->nr_roots > 0))
+		return "--pubkey, --root and --chain are about all snapshots: name none";
+	if (chain->only && (part || o->quick || o->files))
+		return "--chain reads no pack: not with --files, --sample, --for, --resume or --quick";
 	if ((o->sample != 0) + (o->seconds != 0) + (o->resume_seconds != 0) > 1)
 		return "--sample, --for and --resume: one of them";
 	if (o->seed && !o->sample)
@@ -219,6 +233,17 @@ static const char *contradiction(const struct verify_options *o, bool one)
 	if (o->files && (part || o->quick))
 		return "--files reads all there is: not with --sample, --for, --resume or --quick";
 	return NULL;
+}
+
+/* What was asked to be proved outranks damage: that can be mended. */
+static int verify_and_chains(struct app *a, struct store *s, struct verify_options *o,
+			     const struct chain_args *chain, const char *spec)
+{
+	int chains = spec ? STATUS_DONE : chain_args_run(a, chain, s);
+	int status = chain->only ? STATUS_DONE : verify(a, s, o, spec);
+
+	return chains != STATUS_DONE && (status == STATUS_DONE || status == STATUS_DAMAGE) ? chains
+											    : status;
 }
 
 static int run(struct app *a, int argc, char **argv)
@@ -231,31 +256,37 @@ static int run(struct app *a, int argc, char **argv)
 		{ "for", required_argument, NULL, OPT_FOR },
 		{ "quick", no_argument, NULL, OPT_QUICK },
 		{ "resume", no_argument, NULL, OPT_RESUME },
+		{ "pubkey", required_argument, NULL, OPT_PUBKEY },
+		{ "root", required_argument, NULL, OPT_ROOT },
+		{ "chain", no_argument, NULL, OPT_CHAIN },
 		APP_LONG_END
 	};
 	struct verify_options o = { .record = true, .cancel = signals_cancel() };
 	struct store *s = NULL;
+	struct chain_args chain = { .only = false };
 	const char *wrong;
-	int status, c;
+	int status = -1, c;
 
-	while ((c = app_getopt(a, argc, argv, ":hj:qr:", longs)) != -1) {
+	while (status < 0 && (c = app_getopt(a, argc, argv, ":hj:qr:", longs)) != -1) {
 		if (c < OPT_FILES)
-			return app_getopt_status(c);
-		if (!take(a, c, &o))
-			return STATUS_USAGE;
+			status = app_getopt_status(c);
+		else if (!take(a, c, &o, &chain))
+			status = STATUS_USAGE;
 	}
-	if (argc - optind > 1)
-		return app_usage(a, "one SNAPSHOT at most");
-	wrong = contradiction(&o, optind < argc);
+	if (status < 0 && argc - optind > 1)
+		status = app_usage(a, "one SNAPSHOT at most");
+	wrong = status < 0 ? contradiction(&o, &chain, optind < argc) : NULL;
 	if (wrong)
-		return app_usage(a, "%s", wrong);
+		status = app_usage(a, "%s", wrong);
 	o.jobs = a->jobs;
 	o.limit_rate = a->limit_rate;
-	status = app_open(a, STORE_READ, true, &s);
-	if (status)
-		return status;
-	status = verify(a, s, &o, optind < argc ? argv[optind] : NULL);
+	if (status < 0) {
+		status = app_open(a, STORE_READ, true, &s);
+		if (!status)
+			status = verify_and_chains(a, s, &o, &chain, optind < argc ? argv[optind] : NULL);
+	}
 	store_close(s);
+	chain_args_release(&chain);
 	return status;
 }
 
@@ -264,6 +295,7 @@ const struct command cmd_verify = {
 	.summary = "read everything back and check it",
 	.usage = "usage: vouch verify [--files] [--jobs N] [--json] [--quiet] [SNAPSHOT]\n"
 		 "       vouch verify [--sample SHARE | --for TIME | --resume] [--quick] [--json] [--quiet]\n"
+		 "       vouch verify [--pubkey FILE]... [--root HEX]... [--chain]\n"
 		 "Read every pack, block, chunk, node and snapshot from the medium and check it; with SNAPSHOT,\n"
 		 "only what that needs.  Each damaged thing, and each path it touches, is named.\n\n"
 		 "  --files            check the hash of each whole file as well\n"
@@ -272,6 +304,10 @@ const struct command cmd_verify = {
 		 "  --for TIME         stop after that (30m); packs found good longest ago come first\n"
 		 "  --resume           not again the packs found good in the last 24 hours\n"
 		 "  --quick            stored bytes by their checksums only: as fast as the disk, no SHA-256\n"
+		 "  --pubkey FILE      prove that whoever has one of these keys made every snapshot, and that none\n"
+		 "                     was removed without a record; see 'vouch help key'\n"
+		 "  --root HEX         prove that the snapshot whose root you wrote down is there\n"
+		 "  --chain            look at nothing but signatures and chains: a matter of seconds\n"
 		 APP_WORK_USAGE
 		 "  --host HOST, --tag TAG, --path SOURCE   which snapshots 'latest' and dates mean\n",
 	.run = run,

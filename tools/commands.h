@@ -19,5 +19,6 @@ extern const struct command cmd_prune;
 extern const struct command cmd_parity;
 extern const struct command cmd_sync;
 extern const struct command cmd_repair;
+extern const struct command cmd_key;
 
 #endif

@@ -33,6 +33,7 @@ static const struct command *const commands[] = {
 	&cmd_parity,
 	&cmd_sync,
 	&cmd_repair,
+	&cmd_key,
 };
 
 static void print_usage(FILE *to)
