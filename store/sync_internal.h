@@ -81,8 +81,10 @@ MUST_CHECK enum err_code sync_pack_ok(struct sync *y, struct backend *b, const s
 
 /* sync_records.c */
 
-/** keys/, forgotten/: what is not there yet. */
+/** keys/, forgotten/, signatures of snapshots: what is not there yet. */
 MUST_CHECK enum err_code sync_records(struct sync *y, struct err *e);
+/** One of those, from whichever of the two files is right, there or here; what is in none of them is no error. */
+MUST_CHECK enum err_code sync_record(struct sync *y, const char *name, struct err *e);
 MUST_CHECK enum err_code sync_logs(struct sync *y, struct err *e);
 /**
  * Have name hold these bytes there, read back and compared; *put, which may be NULL, becomes true where it was not so.

@@ -159,31 +159,6 @@ static enum err_code read_snapshot(struct sync *y, const struct snapshot *snap, 
 	return gone ? rc : err_set(e, ERR_CORRUPT, "%s is damaged", path);
 }
 
-/* Its signature, where it has one, goes before it. */
-static enum err_code put_signature(struct sync *y, const char *name, struct err *e)
-{
-	static const char *const folders[] = { "snapshots/", "copies/snapshots/" };
-	struct buf bytes = BUF_INIT;
-	enum err_code rc = ERR_OK;
-	char path[PATH_LEN];
-
-	for (size_t i = 0; i < 2 && !rc; i++) {
-		(void)snprintf(path, sizeof(path), "%s%s.sig", folders[i], name);
-		buf_reset(&bytes);
-		rc = record_get(y->s->backend, path, RECORD_JSON_MAX, &bytes, e);
-		if (!rc) {
-			rc = sync_put_record(y, path, &bytes, NULL, e);
-		} else if (!is_fatal(rc)) {
-			if (rc != ERR_NOT_FOUND)
-				store_event(y->s, EVENT_DAMAGE, path, e, "cannot be copied");
-			err_clear(e);
-			rc = ERR_OK;
-		}
-	}
-	buf_release(&bytes);
-	return rc;
-}
-
 /* I15: all that it needs was read back there. */
 static enum err_code publish(struct sync *y, const struct snapshot *snap, bool *put, struct err *e)
 {
@@ -201,8 +176,10 @@ static enum err_code publish(struct sync *y, const struct snapshot *snap, bool *
 		return ERR_OK;
 	}
 	rc = heartbeat_check(y->heart, e);
+	/* Its signature goes before it; it may have come since the others were copied. */
+	(void)snprintf(path, sizeof(path), "snapshots/%s.sig", snap->name);
 	if (!rc)
-		rc = put_signature(y, snap->name, e);
+		rc = sync_record(y, path, e);
 	(void)snprintf(path, sizeof(path), "snapshots/%s.json", snap->name);
 	if (!rc)
 		rc = sync_put_record(y, path, &bytes, put, e);

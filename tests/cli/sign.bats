@@ -346,3 +346,19 @@ record()
 	[ "$(find "$VOUCH_REPO/snapshots" -name '*.sig' | wc -l)" = 5 ]
 	run -0 proof
 }
+
+@test "a copy made by sync is proved like the first, also what was let go or signed since" {
+	signed
+	root=$(id 4)
+	vouch sync -q "$W/copy"
+	run -0 vouch --repo "$W/copy" verify -q --pubkey "$PUB" --root "$root"
+	[ -z "$output" ]
+	vouch forget -q "$(name 2)"
+	rm "$VOUCH_REPO"/{,copies/}snapshots/"$(name 3)".sig "$W"/copy/{,copies/}snapshots/"$(name 3)".sig
+	vouch key sign -q --all
+	head -c 63 /dev/zero >"$VOUCH_REPO/snapshots/$(name 1).sig"
+	vouch sync -q "$W/copy"
+	run -0 vouch --repo "$W/copy" verify -q --pubkey "$PUB" --root "$root"
+	[ -z "$output" ]
+	diff -r "$VOUCH_REPO/forgotten" "$W/copy/forgotten"
+}
