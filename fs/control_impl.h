@@ -14,6 +14,7 @@
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "store/status.h"
 
 #define KIND_SHIFT	35
 #define KIND_DATA_MASK	((UINT64_C(1) << KIND_SHIFT) - 1)
@@ -156,7 +157,13 @@ struct control {
 	struct refusals *refusals;
 	pthread_mutex_t mutex;
 	struct medium medium;	/* mutex */
+	bool has_checked;	/* mutex, as the next two */
+	struct status_checked checked;
+	int64_t checked_at;	/* monotonic seconds: when it was read */
 };
+
+/** What the log says was verified, read again once a minute; false where it never could be. */
+bool control_checked(const struct ctl *c, struct status_checked *out);
 
 struct medium control_medium_now(struct control *c);
 

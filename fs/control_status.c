@@ -14,7 +14,43 @@ struct facts_now {
 	bool has_newest;
 	char newest[SNAP_NAME_MAX];
 	struct vtime newest_time;
+	bool has_checked;
+	struct status_checked checked;
 };
+
+#define CHECKED_SEC	60	/* a log may have megabytes, and metrics are asked for often */
+
+static int64_t monotonic(void)
+{
+	struct timespec t = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec;
+}
+
+bool control_checked(const struct ctl *c, struct status_checked *out)
+{
+	struct control *k = c->fs->control;
+	struct status_checked fresh;
+	int64_t now = monotonic();
+	bool old, has;
+
+	ctl_must(pthread_mutex_lock(&k->mutex));
+	old = !k->has_checked || now - k->checked_at >= CHECKED_SEC;
+	ctl_must(pthread_mutex_unlock(&k->mutex));
+	if (old && status_checked(c->fs->store, &fresh, NULL))
+		old = false;	/* the drive is away: what was known */
+	ctl_must(pthread_mutex_lock(&k->mutex));
+	if (old) {
+		k->checked = fresh;
+		k->checked_at = now;
+		k->has_checked = true;
+	}
+	has = k->has_checked;
+	*out = k->checked;
+	ctl_must(pthread_mutex_unlock(&k->mutex));
+	return has;
+}
 
 static void look(const struct ctl *c, struct facts_now *f)
 {
@@ -27,6 +63,7 @@ static void look(const struct ctl *c, struct facts_now *f)
 	}
 	snaps_put(l);
 	store_stats(c->fs->store, &f->stats);
+	f->has_checked = control_checked(c, &f->checked);
 	f->medium = control_medium_now(c->fs->control);
 	if (clock_gettime(CLOCK_REALTIME, &f->now) < 0)
 		f->now.tv_sec = 0;
@@ -99,6 +136,33 @@ static void add_medium(struct buf *out, const struct medium *m)
 	add_line(out, m->why);
 }
 
+/* Percent, rounded down: 100 is all. */
+static unsigned share(uint64_t part, uint64_t all)
+{
+	return all == 0 ? 100 : (unsigned)((double)part * 100 / (double)all);
+}
+
+static void add_checked(struct buf *out, const struct facts_now *f)
+{
+	const struct status_checked *k = &f->checked;
+
+	buf_add_str(out, "last check  ");
+	if (k->has_last) {
+		add_age(out, (int64_t)f->now.tv_sec - k->last.sec);
+		buf_add_str(out, " (");
+		ctl_add_escaped(out, k->last_mode);
+		buf_add_str(out, k->last_damaged ? "): DAMAGE was found\n" : ")\n");
+	} else {
+		buf_add_str(out, "never\n");
+	}
+	for (size_t i = 0; i < STATUS_SPANS; i++) {
+		buf_printf(out, "%2u days     ", k->good[i].days);
+		add_bytes(out, k->good[i].bytes);
+		buf_printf(out, " (%u %%) read from the medium and found good\n",
+			   share(k->good[i].bytes, k->bytes));
+	}
+}
+
 void status_text(const struct ctl *c, struct buf *out)
 {
 	struct facts_now f;
@@ -127,6 +191,8 @@ void status_text(const struct ctl *c, struct buf *out)
 	buf_printf(out, " held; it had %" PRIu64 " of %" PRIu64 " pieces asked for, and %" PRIu64
 		   " blocks were read ahead\n", f.stats.cache_hits,
 		   f.stats.cache_hits + f.stats.cache_misses, f.stats.blocks_ahead);
+	if (f.has_checked)
+		add_checked(out, &f);
 	if (f.stats.damaged)
 		buf_printf(out, "damage      MET %" PRIu64 " TIMES, %" PRIu64 " of them healed: see "
 			   CONTROL_NAME "/damage\n", f.stats.damaged, f.stats.healed);
@@ -142,6 +208,25 @@ static void metric(struct buf *out, const char *name, const char *type, const ch
 {
 	buf_printf(out, "# HELP vouch_%s %s\n# TYPE vouch_%s %s\nvouch_%s %" PRIu64 "\n", name, help,
 		   name, type, name, value);
+}
+
+/* What verify has read of all there is. */
+static void checked_metrics(struct buf *out, const struct status_checked *k)
+{
+	metric(out, "repository_bytes", "gauge", "Bytes of all packs known to the index.", k->bytes);
+	if (k->has_last && k->last.sec >= 0)
+		metric(out, "last_verify_timestamp_seconds", "gauge",
+		       "When a verification last came to its end.", (uint64_t)k->last.sec);
+	buf_add_str(out, "# HELP vouch_verified_bytes Bytes of packs that a verification read from the "
+			 "medium and found good in so many days.\n# TYPE vouch_verified_bytes gauge\n");
+	for (size_t i = 0; i < STATUS_SPANS; i++)
+		buf_printf(out, "vouch_verified_bytes{days=\"%u\"} %" PRIu64 "\n", k->good[i].days,
+			   k->good[i].bytes);
+	buf_add_str(out, "# HELP vouch_verified_ratio The same as a share of all, 0 to 1.\n"
+			 "# TYPE vouch_verified_ratio gauge\n");
+	for (size_t i = 0; i < STATUS_SPANS; i++)
+		buf_printf(out, "vouch_verified_ratio{days=\"%u\"} %.4f\n", k->good[i].days,
+			   k->bytes ? (double)k->good[i].bytes / (double)k->bytes : 1.0);
 }
 
 static uint64_t age_of(const struct facts_now *f)
@@ -189,4 +274,6 @@ void metrics_text(const struct ctl *c, struct buf *out)
 	metric(out, "healed_total", "counter", "Of these, read right all the same.", f.stats.healed);
 	metric(out, "mended_total", "counter", "Packs and records made whole where they lie.",
 	       f.stats.mended);
+	if (f.has_checked)
+		checked_metrics(out, &f.checked);
 }

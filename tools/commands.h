@@ -13,6 +13,7 @@ extern const struct command cmd_cat;
 extern const struct command cmd_diff;
 extern const struct command cmd_mount;
 extern const struct command cmd_restore;
+extern const struct command cmd_status;
 extern const struct command cmd_verify;
 extern const struct command cmd_forget;
 extern const struct command cmd_prune;

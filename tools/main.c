@@ -30,7 +30,7 @@
 static const struct command *const commands[] = {
 	&cmd_init,  &cmd_backup, &cmd_snapshots, &cmd_ls,     &cmd_cat,
 	&cmd_diff,  &cmd_mount,	 &cmd_restore,	 &cmd_verify, &cmd_forget, &cmd_prune,
-	&cmd_parity,
+	&cmd_status, &cmd_parity,
 	&cmd_sync,
 	&cmd_repair,
 	&cmd_key,

@@ -111,6 +111,15 @@ typedef enum err_code chunks_pack_fn(void *ctx, const struct object_id *id, stru
 MUST_CHECK enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx,
 					  struct err *e);
 
+/**
+ * The same with their lengths, in any order: by the index, which is a hint, and only those that it has.  Where there is
+ * none now: nothing.
+ */
+typedef enum err_code chunks_size_fn(void *ctx, const struct object_id *id, uint64_t len,
+				     struct err *e);
+MUST_CHECK enum err_code chunks_sizes(struct chunks *c, chunks_size_fn *fn, void *ctx,
+				      struct err *e);
+
 struct chunks_stats {
 	uint64_t packs, chunks;			/* known to the index */
 	uint64_t blocks_read, bytes_read;	/* from the medium since open (stored bytes) */

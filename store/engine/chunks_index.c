@@ -155,3 +155,29 @@ enum err_code chunks_reconcile(struct chunks *c, struct err *e)
 	rc = make_private(c, e);
 	return rc ? rc : chunks_reconcile_once(c, &index_rc, e);
 }
+
+enum err_code chunks_sizes(struct chunks *c, chunks_size_fn *fn, void *ctx, struct err *e)
+{
+	struct catalog *cat = chunks_catalog_get(c);
+	struct catalog_pack *rows = NULL;
+	enum err_code rc;
+	size_t nr = 0;
+
+	if (!cat)
+		return ERR_OK;
+	rc = catalog_packs(cat, &rows, &nr, e);
+	chunks_catalog_put(c);
+	for (size_t i = 0; i < nr && !rc; i++) {
+		uint32_t ord;
+		bool here;
+
+		chunks_lock(c);
+		ord = packset_find(c->packs, &rows[i].id);
+		here = ord != PACK_ORD_NONE && pack_is_here(packset_at(c->packs, ord));
+		chunks_unlock(c);
+		if (here)
+			rc = fn(ctx, &rows[i].id, rows[i].len, e);
+	}
+	free(rows);
+	return rc;
+}

@@ -238,7 +238,7 @@ ssh/' ]
 @test "help, version, and the nearest command" {
 	run -0 vouch help
 	[[ $output == *"snapshots"* && $output == *"75"* ]]
-	for c in init backup snapshots ls cat diff mount restore verify; do
+	for c in init backup snapshots ls cat diff mount restore verify status; do
 		run -0 vouch help $c
 		[[ ${lines[0]} == "usage: vouch $c"* ]]
 		run -0 vouch $c --help
@@ -256,7 +256,7 @@ ssh/' ]
 }
 
 @test "every option of a page is an option of the command, and the other way round" {
-	for c in init backup snapshots ls cat diff mount restore verify; do
+	for c in init backup snapshots ls cat diff mount restore verify status; do
 		for o in $(grep -oE '^\.It Fl .*' "$TOP/man/vouch-$c.1" | grep -oE 'Fl -[a-z][a-z0-9-]+' | cut -c5-); do
 			run "$V" $c "--$o" </dev/null
 			[[ $output != *"unknown"* ]] || { echo "vouch $c -$o: $output"; false; }

@@ -192,6 +192,73 @@ keys()
 	[ "$(chosen)" = 0 ]
 }
 
+# ago DAYS: so long ago, as a line of the log has it.
+ago()
+{
+	date -u -d "-$1 days" +%Y-%m-%dT%H:%M:%S.000000000Z
+}
+
+@test "status and the mount tell what was found good in 7, 30 and 90 days" {
+	many 5
+	for i in 1 2 3 4 5; do eval "k$i=$(keys | sed -n ${i}p)"; done
+	log=$VOUCH_REPO/log/00000000-2026-01.ndjson
+	rm "$VOUCH_REPO"/log/*
+	of() { (cd "$VOUCH_REPO/packs" && cat $(printf ' */%s*.pack' "$@") | wc -c); }
+	told() { vouch status --json | jq -c "[.verified[].$1]"; }
+
+	[ "$(told packs)" = '[0,0,0]' ]
+	{ line "$(ago 3)" checked "\"good\":[\"$k1\",\"$k2\"]"
+	line "$(ago 20)" checked "\"good\":[\"$k2\",\"$k3\"]"
+	line "$(ago 60)" checked "\"good\":[\"$k1\",\"$k4\"]"
+	line "$(ago 100)" checked "\"good\":[\"$k5\"]"
+	line "$(ago 1)" checked "\"good\":[\"$k5\"]" | sed 's/check":"./check":"y/'; } >"$log"
+	[ "$(told packs)" = '[2,3,4]' ]
+	[ "$(told bytes)" = "[$(of $k1 $k2),$(of $k1 $k2 $k3),$(of $k1 $k2 $k3 $k4)]" ]
+	rm "$VOUCH_REPO/index.db"
+	[ "$(told packs)" = '[2,3,4]' ]
+	# Found damaged since, and whole again after that.
+	line "$(ago 2)" checked "\"bad\":[\"$k1\",\"$k3\"]" >>"$log"
+	[ "$(told packs)" = '[1,1,2]' ]
+	line "$(ago 1)" checked "\"good\":[\"$k3\"]" >"$VOUCH_REPO/log/11111111-2026-01.ndjson"
+	[ "$(told packs)" = '[2,2,3]' ]
+	run -0 --separate-stderr vouch status "$VOUCH_REPO"
+	[[ $output == *"30 days"*"read from the medium and found good"* && $output == *"last verify  never"* ]]
+	if [ -w /dev/fuse ]; then
+		mkdir "$W/m"
+		vouch mount "$W/m" 3>&-
+		metrics=$(cat "$W/m/.vouch/metrics") text=$(cat "$W/m/.vouch/status")
+		fusermount3 -u "$W/m"
+		for d in "7 $k2 $k3" "30 $k2 $k3" "90 $k2 $k3 $k4"; do
+			set -- $d
+			grep -Fqx "vouch_verified_bytes{days=\"$1\"} $(shift; of "$@")" <<<"$metrics"
+		done
+		[[ $text == *"30 days "*"%) read from the medium and found good"* && $text == *"last check  never"* ]]
+	fi
+}
+
+@test "status tells of backups, of the last verify, and of damage that is known" {
+	many 2
+	verify >/dev/null
+	run -0 --separate-stderr vouch status --json
+	[ "$(jq -c '[.type, .snapshots, .packs, .last_verify_mode, .last_verify_damaged, .known_damage,
+		(.hosts | length), .hosts[0].errors, .verified[0].percent]' <<<"$output")" = \
+		"[\"status\",1,$(keys | wc -l),\"all\",false,0,1,0,100]" ]
+	[ "$(jq .bytes <<<"$output")" = "$(cat "$VOUCH_REPO"/packs/*/*.pack | wc -c)" ]
+	pack=$(find "$VOUCH_REPO/packs" -name '*.pack' -size +900k | head -n 1)
+	flip "$pack" 300000
+	run -4 --separate-stderr vouch verify
+	run -4 --separate-stderr vouch status --json
+	[ "$(jq -c '[.last_verify_damaged, .known_damage > 0, .known_damaged_packs, .verified[0].percent < 100]' <<<"$output")" = \
+		'[true,true,1,true]' ]
+	run -4 --separate-stderr vouch status
+	[[ $output == *"DAMAGE       known and not mended"* ]]
+	flip "$pack" 300000
+	verify >/dev/null
+	run -0 --separate-stderr vouch status
+	run -75 vouch status "$W/nowhere"
+	run -2 vouch status "$VOUCH_REPO" "$VOUCH_REPO"
+}
+
 @test "options that contradict one another are refused" {
 	made
 	for o in "--sample 5% --for 1m" "--for 1m --resume" "--seed 3" "--sample 0" "--sample 101%" "--for 0s" \
