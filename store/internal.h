@@ -123,6 +123,9 @@ typedef enum err_code runlog_fn(void *ctx, const struct runlog_line *l, struct e
  */
 MUST_CHECK enum err_code runlog_each(struct store *s, const char *event, runlog_fn *fn, void *ctx,
 				     struct err *e);
+/** The same of the files of since ("2026-08") and later months, by their names, and of those that have none in it. */
+MUST_CHECK enum err_code runlog_each_since(struct store *s, const char *since, const char *event,
+					   runlog_fn *fn, void *ctx, struct err *e);
 
 /**
  * This host's writer id for the repository (made and kept in $XDG_STATE_HOME/vouch or /var/lib/vouch).  With

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "store/base/hex.h"
 #include "store/format/jsonrec.h"
@@ -143,14 +144,26 @@ static enum err_code take_line(void *ctx, const struct runlog_line *line, struct
 	return ERR_OK;
 }
 
-enum err_code lastgood_read(struct store *s, struct lastgood *l, struct err *e)
+/* Logs grow by a megabyte for each time that a terabyte is verified: years of them take seconds. */
+static const char *month_before(const struct vtime *now, unsigned days, char out[16])
+{
+	time_t t = (time_t)(now->sec - (int64_t)days * 86400);
+	struct tm tm;
+
+	if (!days || !gmtime_r(&t, &tm) || strftime(out, 16, "%Y-%m", &tm) != 7)
+		return NULL;
+	return out;
+}
+
+enum err_code lastgood_read(struct store *s, struct lastgood *l, unsigned days, struct err *e)
 {
 	struct vtime now = store_vtime();
+	char month[16];
 	struct reading r = { .l = l, .latest_ms = now.sec * 1000 + FUTURE_MS };
 
 	if (l->nr > 0)
 		qsort(l->packs, l->nr, sizeof(l->packs[0]), cmp_key);
-	return runlog_each(s, NULL, take_line, &r, e);
+	return runlog_each_since(s, month_before(&now, days, month), NULL, take_line, &r, e);
 }
 
 /* Writing. */

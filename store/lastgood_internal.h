@@ -28,8 +28,9 @@ struct lastgood {
 /** The packs that are of interest, first. */
 MUST_CHECK enum err_code lastgood_add(struct lastgood *l, const struct object_id *id,
 				      uint64_t size, struct err *e);
-/** What the log says of these. */
-MUST_CHECK enum err_code lastgood_read(struct store *s, struct lastgood *l, struct err *e);
+/** What the log says of these; of the last so many days at least, and not of all before them: 0 for all. */
+MUST_CHECK enum err_code lastgood_read(struct store *s, struct lastgood *l, unsigned days,
+				       struct err *e);
 /** Seconds since 1970; 0: never, or found damaged since. */
 int64_t lastgood_when(const struct lastgood_pack *p);
 /** The same of a pack by its id; 0 too where it was not added. */

@@ -81,6 +81,9 @@ const char *runlog_item(const struct runlog_line *l, const char *key, size_t i)
 	return json_string_value(json_array_get(json_object_get(l->members, key), i));
 }
 
+#define LOG_SUFFIX	".ndjson"
+#define MONTH_LEN	7u	/* "2026-11" */
+
 struct reading {
 	const char *event;
 	runlog_fn *fn;
@@ -209,38 +212,65 @@ static enum err_code read_log(struct store *s, const char *name, struct reading 
 	return rc;
 }
 
+struct logs {
+	struct buf names;		/* NUL after each */
+	const char *since;		/* NULL: all */
+};
+
+/* "…-2026-07.ndjson" where since is later. */
+static bool is_older(const char *name, size_t len, const char *since)
+{
+	const char *month;
+
+	if (!since || len < sizeof(LOG_SUFFIX) + MONTH_LEN)
+		return false;
+	month = name + len - (sizeof(LOG_SUFFIX) - 1) - MONTH_LEN;
+	if (month[-1] != '-' || month[4] != '-' || strspn(month, "0123456789-") != MONTH_LEN)
+		return false;
+	return strncmp(month, since, MONTH_LEN) < 0;
+}
+
 static bool add_log(void *ctx, const char *name, uint64_t size)
 {
-	struct buf *names = ctx;
+	const size_t end = sizeof(LOG_SUFFIX) - 1;
 	size_t len = strlen(name);
+	struct logs *l = ctx;
 
 	(void)size;
-	if (len > 7 && strcmp(name + len - 7, ".ndjson") == 0)
-		buf_add(names, name, len + 1);
-	return !names->bad;
+	if (len > end && strcmp(name + len - end, LOG_SUFFIX) == 0 &&
+	    !is_older(name, len, l->since))
+		buf_add(&l->names, name, len + 1);
+	return !l->names.bad;
 }
 
 enum err_code runlog_each(struct store *s, const char *event, runlog_fn *fn, void *ctx,
 			  struct err *e)
 {
+	return runlog_each_since(s, NULL, event, fn, ctx, e);
+}
+
+enum err_code runlog_each_since(struct store *s, const char *since, const char *event,
+				runlog_fn *fn, void *ctx, struct err *e)
+{
 	struct reading r = { event, fn, ctx, false };
-	struct buf names = BUF_INIT;
+	struct logs logs = { BUF_INIT, since };
+	struct buf *names = &logs.names;
 	enum err_code rc;
 
-	rc = s->backend->ops->list(s->backend, "log/", false, add_log, &names, e);
-	if (!rc && names.bad)
+	rc = s->backend->ops->list(s->backend, "log/", false, add_log, &logs, e);
+	if (!rc && names->bad)
 		rc = err_set(e, ERR_NOMEM, "the names of the logs");
-	for (size_t at = 0; !rc && at < names.len; at += strlen((char *)names.p + at) + 1) {
-		rc = read_log(s, (char *)names.p + at, &r, e);
+	for (size_t at = 0; !rc && at < names->len; at += strlen((char *)names->p + at) + 1) {
+		rc = read_log(s, (char *)names->p + at, &r, e);
 		/* What the medium does not give of one file is no reason to miss the others. */
 		if ((rc == ERR_IO || rc == ERR_NOT_FOUND) && !r.ended) {
-			store_event(s, EVENT_WARNING, (char *)names.p + at, e,
+			store_event(s, EVENT_WARNING, (char *)names->p + at, e,
 				    "not read to its end");
 			err_clear(e);
 			rc = ERR_OK;
 		}
 	}
-	buf_release(&names);
+	buf_release(names);
 	if (rc)
 		err_prefix(e, "log");
 	return rc;

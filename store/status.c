@@ -25,7 +25,7 @@ enum err_code status_checked(struct store *s, struct status_checked *out, struct
 
 	rc = chunks_sizes(s->chunks, add_pack, &l, e);
 	if (!rc)
-		rc = lastgood_read(s, &l, e);
+		rc = lastgood_read(s, &l, spans[STATUS_SPANS - 1] + 1, e);
 	if (rc)
 		goto out;
 	c.packs = l.nr;

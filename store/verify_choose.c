@@ -8,6 +8,7 @@
 #include "store/verify_packs_internal.h"
 
 #define SAMPLE_ALL	1000u
+#define DAY_SEC		86400u
 
 /* Those found good longest ago first; of these the largest, so that all threads end together. */
 static int cmp_when(const void *a, const void *b)
@@ -32,13 +33,15 @@ static int cmp_order(const void *a, const void *b)
 
 static enum err_code learn_when(struct verify *v, struct listed *l, size_t nr, struct err *e)
 {
+	/* Which was verified longest ago takes all of the log. */
+	unsigned days = v->o->seconds ? 0 : v->o->resume_seconds / DAY_SEC + 1;
 	struct lastgood last = { 0 };
 	enum err_code rc = ERR_OK;
 
 	for (size_t i = 0; i < nr && !rc; i++)
 		rc = lastgood_add(&last, &l[i].id, l[i].size, e);
 	if (!rc)
-		rc = lastgood_read(v->s, &last, e);
+		rc = lastgood_read(v->s, &last, days, e);
 	for (size_t i = 0; i < nr && !rc; i++)
 		l[i].when = lastgood_of(&last, &l[i].id);
 	lastgood_release(&last);

@@ -170,7 +170,7 @@ keys()
 	many 3
 	now=$(date -u +%Y-%m-%dT%H:%M:%S.000000000Z)
 	list=$(keys | sed 's/.*/"&"/' | paste -sd,)
-	log=$VOUCH_REPO/log/00000000-2026-01.ndjson
+	log=$VOUCH_REPO/log/00000000-$(date -u +%Y-%m).ndjson
 	all=$(keys | wc -l)
 	chosen() { verify --resume | jq .chosen_packs; }
 
@@ -201,7 +201,7 @@ ago()
 @test "status and the mount tell what was found good in 7, 30 and 90 days" {
 	many 5
 	for i in 1 2 3 4 5; do eval "k$i=$(keys | sed -n ${i}p)"; done
-	log=$VOUCH_REPO/log/00000000-2026-01.ndjson
+	log=$VOUCH_REPO/log/00000000-$(date -u +%Y-%m).ndjson
 	rm "$VOUCH_REPO"/log/*
 	of() { (cd "$VOUCH_REPO/packs" && cat $(printf ' */%s*.pack' "$@") | wc -c); }
 	told() { vouch status --json | jq -c "[.verified[].$1]"; }
@@ -219,8 +219,14 @@ ago()
 	# Found damaged since, and whole again after that.
 	line "$(ago 2)" checked "\"bad\":[\"$k1\",\"$k3\"]" >>"$log"
 	[ "$(told packs)" = '[1,1,2]' ]
-	line "$(ago 1)" checked "\"good\":[\"$k3\"]" >"$VOUCH_REPO/log/11111111-2026-01.ndjson"
+	line "$(ago 1)" checked "\"good\":[\"$k3\"]" >"$VOUCH_REPO/log/11111111-$(date -u +%Y-%m).ndjson"
 	[ "$(told packs)" = '[2,2,3]' ]
+	# Logs of months long ago are not read for this; one of no month is.
+	line "$(ago 1)" checked "\"good\":[\"$k1\"]" >"$VOUCH_REPO/log/11111111-2020-01.ndjson"
+	[ "$(told packs)" = '[2,2,3]' ]
+	mv "$VOUCH_REPO/log/11111111-2020-01.ndjson" "$VOUCH_REPO/log/other.ndjson"
+	[ "$(told packs)" = '[3,3,4]' ]
+	rm "$VOUCH_REPO/log/other.ndjson"
 	run -0 --separate-stderr vouch status "$VOUCH_REPO"
 	[[ $output == *"30 days"*"read from the medium and found good"* && $output == *"last verify  never"* ]]
 	if [ -w /dev/fuse ]; then
