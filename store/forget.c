@@ -185,6 +185,8 @@ static enum err_code read_either(struct store *s, const char *hex, struct forgot
 		return rc;
 	rc2 = read_record(s, "copies/" DIR_FORGOTTEN, hex, out, &copy);
 	*there = !rc2;
+	if (!rc2)
+		healing_records(s, true);
 	if (rc2 == ERR_ABSENT || rc2 == ERR_NOMEM) {
 		*e = copy;
 		return rc2;

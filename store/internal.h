@@ -33,6 +33,13 @@ struct store {
 	atomic_bool tells_missing_itself;	/* whoever reads: no event for a chunk that is in no pack */
 	atomic_bool heal;
 	atomic_uint_fast64_t records_mended;
+	struct {
+		pthread_t thread;		/* mutex, as all here */
+		bool joinable, running;
+		unsigned runs;
+		int64_t last;			/* monotonic seconds */
+		atomic_bool cancel, wanting;	/* wanting: one of them was seen damaged or missing */
+	} records;
 };
 
 /* This moment; also as "2026-11-21T02:00:00.123456789Z". */
@@ -93,6 +100,12 @@ MUST_CHECK enum err_code records_refresh_sums(struct store *s, struct err *e);
 
 /* healing.c: what the engine asks for, and tells of, while it heals. */
 void healing_config(struct store *s, struct chunks_config *cfg);
+/**
+ * The records that exist twice are to be looked at, by a thread of its own, where that may write.  seen: one of a pair was
+ * found damaged or missing; else once is enough, and store_close() may stop it.  No lock is held.
+ */
+void healing_records(struct store *s, bool seen);
+void healing_end(struct store *s);
 
 /* publish.c: chain and publish a snapshot under this host's local lock; fills id, name, writer, seq, previous. */
 MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap, struct err *e);

@@ -387,6 +387,7 @@ static enum err_code read_either(struct store *s, const struct found *f, struct 
 		}
 		if (!rc) {
 			/* cached from now on: said once */
+			healing_records(s, true);
 			store_event(s, EVENT_DAMAGE, NULL, &main,
 				    "snapshot %s: its second copy is used", f->name);
 			return ERR_OK;
@@ -481,6 +482,7 @@ enum err_code snapshot_list_read(struct store *s, struct snapshot_list *out, str
 	}
 	if (rc)
 		goto out;
+	healing_records(s, false);
 	qsort(got.all, got.nr, sizeof(got.all[0]), time_cmp);
 	*out = got;
 	got = (struct snapshot_list){ 0 };

@@ -235,6 +235,8 @@ static void check_copy(struct store *s, const struct buf *text)
 	bool older;
 
 	rc = read_super(s->backend, SUPER_COPY, &copy, &super, &e);
+	if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT || rc == ERR_IO)
+		healing_records(s, true);
 	older = !rc && memcmp(super.id, s->super.id, sizeof(super.id)) == 0 &&
 		(copy.len != text->len || memcmp(copy.p, text->p, copy.len) != 0);
 	if (rc == ERR_NOT_FOUND || older) {
@@ -264,6 +266,7 @@ static enum err_code load_super(struct store *s, struct err *e)
 		goto out;
 	rc = read_super(s->backend, SUPER_COPY, &copy, &s->super, &second);
 	if (!rc) {
+		healing_records(s, true);
 		store_event(s, EVENT_DAMAGE, SUPER_NAME, &main,
 			    "vouch.json is damaged or missing; its second copy is used");
 		err_clear(&main);
@@ -431,6 +434,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	healing_end(s);
 	node_cache_close(s->nodes);
 	snapshot_cache_close(s->snapshots);
 	if (s->chunks) {
