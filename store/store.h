@@ -57,7 +57,7 @@ struct store_events {
 enum store_mode {
 	/*
 	 * Nothing on the medium is written but index.db (in a cache folder where the medium is read-only), and to log/
-	 * what is found damaged, or good (verify.h); and, with store_set_heal(), the right bytes over what is damaged.
+	 * what is found damaged, or good (verify.h), or synced; and, with store_set_heal(), the right bytes over what is damaged.
 	 */
 	STORE_READ,
 	STORE_WRITE

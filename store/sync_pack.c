@@ -296,6 +296,12 @@ static enum err_code copy_parity_file(struct sync *y, const char *name, struct e
 	return rc;
 }
 
+static enum err_code step_read(void *ctx, size_t len, struct err *e)
+{
+	(void)len;
+	return sync_step(ctx, 0, e);
+}
+
 static enum err_code copy_parity(struct sync *y, const struct sync_task *t, struct err *e)
 {
 	struct parity_report report = { .permille = 0 };
@@ -312,7 +318,7 @@ static enum err_code copy_parity(struct sync *y, const struct sync_task *t, stru
 		return rc;
 	permille = report.permille ? report.permille : y->far->super.params.parity;
 	if (!ok && permille > 0)
-		rc = parity_write(y->far->backend, &t->here.id, permille, NULL, NULL, e);
+		rc = parity_write(y->far->backend, &t->here.id, permille, step_read, y, e);
 	if (!rc)
 		count(y, &y->res->copied_bytes, t->here.par_len);
 	return rc;

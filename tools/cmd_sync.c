@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "store/store.h"
 #include "store/sync.h"
 #include "tools/commands.h"
 #include "tools/jsonout.h"
@@ -132,6 +133,8 @@ static int run(struct app *a, int argc, char **argv)
 	status = app_open(a, STORE_READ, true, &s);
 	if (status)
 		return status;
+	if (!o.dry_run)
+		store_set_heal(s, true);
 	status = sync_dir(a, s, &o, argv[optind]);
 	store_close(s);
 	return status;

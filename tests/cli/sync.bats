@@ -340,7 +340,7 @@ zero() { chmod u+w "$1"; dd if=/dev/zero of="$1" bs=4096 seek="$2" count="$3" co
 
 @test "a prune there takes nothing that a sync under way has copied" {
 	several
-	vouch sync -q --limit-rate 1M "$C" & sync=$!
+	vouch sync -q --limit-rate 2M "$C" & sync=$!
 	for _ in $(seq 100); do [ -n "$(ls "$C"/packs/*/*.pack 2>/dev/null)" ] && break; sleep 0.05; done
 	run -0 --separate-stderr vouch --repo "$C" prune --json
 	[ "$(number deleted_packs)" = 0 ]
