@@ -88,10 +88,10 @@ MUST_CHECK enum err_code sync_record(struct sync *y, const char *name, struct er
 MUST_CHECK enum err_code sync_logs(struct sync *y, struct err *e);
 /**
  * Have name hold these bytes there, read back and compared; *put, which may be NULL, becomes true where it was not so.
- * What is there in that length is looked at only with --check.
+ * What is there in that length is looked at only where look says so, or --check.
  */
 MUST_CHECK enum err_code sync_put_record(struct sync *y, const char *name, const struct buf *bytes,
-					 bool *put, struct err *e);
+					 bool look, bool *put, struct err *e);
 
 /* sync_snaps.c */
 

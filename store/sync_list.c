@@ -6,6 +6,7 @@
 
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
+#include "store/format/limits.h"
 #include "store/sync_internal.h"
 
 static bool on_name(void *ctx, const char *name, uint64_t size)
@@ -113,10 +114,12 @@ static void plan_one(struct sync *y, const struct sync_pack *here, const struct 
 	t.there = there ? *there : (struct sync_pack){ here->id, PACK_ABSENT, PACK_ABSENT };
 	n = work(y, &t);
 	y->res->packs++;
-	y->res->bytes += here->len;
+	y->res->bytes += here->len <= PACK_LEN_MAX ? here->len : 0;
 	if (n == 0)
 		return;
 	y->packs_total++;
+	if (n > 2 * (uint64_t)PACK_LEN_MAX)	/* no pack is that long: it will be found damaged */
+		n = 0;
 	y->bytes_total += n;
 	y->room += t.here.len != t.there.len ? n : 0;
 	out[(*nr)++] = t;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One pack: read here, its SHA-256 taken on the way, written there under a temporary name, synced, renamed, and read
- * back.  Several are under way at once, so that reading, hashing, syncing and reading back go on side by side.
+ * One pack: read here, its SHA-256 taken on the way, written there under a temporary name, synced, read back past the
+ * cache, and only then given its name: so what has its name there can be counted on by the next sync.  Several are under way at once, so that reading, hashing, syncing and reading back go on side by side.
  */
 #include <stdlib.h>
 
 #include "store/base/digest.h"
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
+#include "store/format/limits.h"
 #include "store/sync_internal.h"
 
 #define PIECE_LEN ((size_t)1 << 20)
@@ -63,6 +64,31 @@ static enum err_code copying_commit(struct copying *c, const char *name, struct 
 	return rc;
 }
 
+/* Whether the medium gives what was put, before it gets its name. */
+static enum err_code read_back(struct copying *c, const struct object_id *id, struct err *e)
+{
+	struct backend *b = c->y->far->backend;
+	uint8_t *piece = malloc(PIECE_LEN);
+	enum err_code rc = piece ? ERR_OK : err_set(e, ERR_NOMEM, "a pack");
+	size_t n = PIECE_LEN;
+	struct object_id is;
+
+	for (uint64_t off = 0; !rc && n == PIECE_LEN; off += n) {
+		rc = b->ops->put_get(c->put, off, piece, PIECE_LEN, &n, e);
+		if (!rc)
+			digest_add(c->digest, piece, n);
+		if (!rc)
+			rc = sync_step(c->y, 0, e);
+	}
+	free(piece);
+	digest_finish(c->digest, &is);
+	if (!rc && !id_eq(&is, id))
+		rc = err_set(e, ERR_IO, "%s: what was written does not read back as it was: replace the drive",
+			     c->y->far->path);
+	c->ended = c->ended || rc;
+	return rc;
+}
+
 typedef enum err_code piece_fn(void *ctx, const uint8_t *buf, size_t len, struct err *e);
 
 static enum err_code read_pieces(struct sync *y, struct backend *b, const char *name, piece_fn *fn,
@@ -74,6 +100,8 @@ static enum err_code read_pieces(struct sync *y, struct backend *b, const char *
 
 	for (uint64_t off = 0; !rc && n == want; off += n) {
 		rc = b->ops->get(b, name, off, piece, want, &n, e);
+		if (!rc && off + n > PACK_LEN_MAX)
+			rc = err_set(e, ERR_CORRUPT, "%s is longer than any pack", name);
 		if (!rc && n > 0)
 			rc = fn(ctx, piece, n, e);
 	}
@@ -136,22 +164,6 @@ enum err_code sync_pack_ok(struct sync *y, struct backend *b, const struct objec
 	return pack_ok(y, b, id, false, ok, e);
 }
 
-/* Bytes that are not what was written must not keep a pack's name. */
-static enum err_code read_back(struct sync *y, const struct object_id *id, struct err *e)
-{
-	struct backend *b = y->far->backend;
-	char name[PACK_NAME_LEN + 1];
-	bool ok = false;
-	enum err_code rc = sync_pack_ok(y, b, id, &ok, e);
-
-	if (rc || ok)
-		return rc;
-	pack_name(id, name);
-	(void)b->ops->remove(b, name, NULL);
-	return err_set(e, ERR_IO, "%s/%s: what was written does not read back as it was: replace the drive",
-		       y->far->path, name);
-}
-
 /* As it lies here.  ERR_CORRUPT, c->ended not set: its bytes are not those it is named after. */
 static enum err_code copy_plain(struct copying *c, const struct object_id *id, const char *name,
 				struct err *e)
@@ -164,7 +176,8 @@ static enum err_code copy_plain(struct copying *c, const struct object_id *id, c
 	digest_finish(c->digest, &is);
 	if (!id_eq(&is, id))
 		return err_set(e, ERR_CORRUPT, "%s: its SHA-256 is not its name", name);
-	return copying_commit(c, name, e);
+	rc = read_back(c, id, e);
+	return rc ? rc : copying_commit(c, name, e);
 }
 
 /* As it was once written. */
@@ -172,8 +185,13 @@ static enum err_code copy_rebuilt(struct copying *c, const struct object_id *id,
 				  struct err *e)
 {
 	struct parity_report report = { .lost = 0 };
+	struct object_id is;
 	enum err_code rc = parity_rebuild(c->y->s->backend, id, add_piece, c, &report, e);
 
+	if (!rc) {
+		digest_finish(c->digest, &is);
+		rc = read_back(c, id, e);
+	}
 	return rc ? rc : copying_commit(c, name, e);
 }
 
@@ -249,9 +267,6 @@ static enum err_code copy_pack(struct sync *y, const struct sync_task *t, bool *
 	}
 	if (rc)
 		return cannot_copy(y, t, name, &why, e);
-	rc = read_back(y, &t->here.id, e);
-	if (rc)
-		return rc;
 	if (healed) {
 		count(y, &y->res->healed_packs, 1);
 		store_event(y->s, EVENT_DAMAGE, name, &why,

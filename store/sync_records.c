@@ -11,7 +11,7 @@
 #include "store/format/limits.h"
 #include "store/sync_internal.h"
 
-#define LOG_MAX ((size_t)256 << 20)	/* bytes of a month's log of one writer; no more is taken along */
+#define LOG_MAX ((size_t)64 << 20)	/* bytes of a month's log of one writer; no more is taken along */
 
 /* Not of this file alone. */
 static bool is_fatal(enum err_code rc)
@@ -39,12 +39,12 @@ static enum err_code same_there(struct sync *y, const char *name, const struct b
 	return ERR_OK;
 }
 
-enum err_code sync_put_record(struct sync *y, const char *name, const struct buf *bytes, bool *put,
-			      struct err *e)
+enum err_code sync_put_record(struct sync *y, const char *name, const struct buf *bytes, bool look,
+			      bool *put, struct err *e)
 {
 	struct backend *b = y->far->backend;
 	bool same = false;
-	enum err_code rc = same_there(y, name, bytes, y->o->check, &same, e);
+	enum err_code rc = same_there(y, name, bytes, look || y->o->check, &same, e);
 
 	if (rc || same)
 		return rc;
@@ -179,9 +179,9 @@ enum err_code sync_record(struct sync *y, const char *name, struct err *e)
 	(void)snprintf(copy, sizeof(copy), "copies/%s", name);
 	rc = record_bytes(y, name, &bytes, &have, e);
 	if (!rc && have)
-		rc = sync_put_record(y, name, &bytes, &put, e);
+		rc = sync_put_record(y, name, &bytes, true, &put, e);
 	if (!rc && have)
-		rc = sync_put_record(y, copy, &bytes, &put, e);
+		rc = sync_put_record(y, copy, &bytes, true, &put, e);
 	y->res->records += put;
 	buf_release(&bytes);
 	return rc;
@@ -223,8 +223,7 @@ enum err_code sync_records(struct sync *y, struct err *e)
 
 static bool travels(const char *line, size_t len)
 {
-	static const char *const stay[] = { "damage\"", "mended\"", "verify\"", "verified\"",
-					    "repair\"", "given-up\"" };
+	static const char *const stay[] = { "damage\"", "mended\"", "verify\"", "checked\"" };
 	const size_t head = sizeof(LINE_OPEN) - 1 + TIME_TEXT_LEN, at = head + sizeof(EVENT_OPEN) - 1;
 
 	if (len <= at || memcmp(line, LINE_OPEN, sizeof(LINE_OPEN) - 1) != 0 ||

@@ -159,8 +159,9 @@ static enum err_code read_snapshot(struct sync *y, const struct snapshot *snap, 
 	return gone ? rc : err_set(e, ERR_CORRUPT, "%s is damaged", path);
 }
 
-/* I15: all that it needs was read back there. */
-static enum err_code publish(struct sync *y, const struct snapshot *snap, bool *put, struct err *e)
+/* I15: all that it needs was read back there.  look: files of its names may be there, damaged. */
+static enum err_code publish(struct sync *y, const struct snapshot *snap, bool look, bool *put,
+			     struct err *e)
 {
 	struct buf bytes = BUF_INIT;
 	char path[PATH_LEN];
@@ -182,22 +183,39 @@ static enum err_code publish(struct sync *y, const struct snapshot *snap, bool *
 		rc = sync_record(y, path, e);
 	(void)snprintf(path, sizeof(path), "snapshots/%s.json", snap->name);
 	if (!rc)
-		rc = sync_put_record(y, path, &bytes, put, e);
+		rc = sync_put_record(y, path, &bytes, look, put, e);
 	(void)snprintf(path, sizeof(path), "copies/snapshots/%s.json", snap->name);
 	if (!rc)
-		rc = sync_put_record(y, path, &bytes, put, e);
+		rc = sync_put_record(y, path, &bytes, look, put, e);
 	buf_release(&bytes);
 	return rc;
 }
 
 /* Which. */
 
-static bool listed(const struct snapshot_list *l, const struct object_id *id)
+static int cmp_id(const void *a, const void *b)
 {
-	for (size_t i = 0; i < l->nr; i++)
-		if (id_eq(&l->all[i].id, id))
-			return true;
-	return false;
+	return id_cmp(a, b);
+}
+
+/* Of all that are listed there, sorted; malloc'ed. */
+static enum err_code listed_there(struct sync *y, struct object_id **out, size_t *nr, struct err *e)
+{
+	struct snapshot_list l = { 0 };
+	enum err_code rc = snapshot_list_read(y->far, &l, e);
+
+	if (rc)
+		return rc;
+	*out = calloc(l.nr + 1, sizeof(**out));
+	*nr = l.nr;
+	if (!*out)
+		rc = err_set(e, ERR_NOMEM, "%zu snapshots", l.nr);
+	for (size_t i = 0; i < l.nr && !rc; i++)
+		(*out)[i] = l.all[i].id;
+	if (!rc)
+		qsort(*out, l.nr, sizeof(**out), cmp_id);
+	snapshot_list_release(&l);
+	return rc;
 }
 
 static bool has_record(struct backend *b, const struct object_id *id)
@@ -234,7 +252,7 @@ static enum err_code copy_one(struct walk *w, const struct snapshot *snap, struc
 	if (!rc)
 		rc = writer_seal(w, e);
 	if (!rc)
-		rc = publish(y, snap, &put, e);
+		rc = publish(y, snap, true, &put, e);
 	y->res->copied_snapshots += put;
 	return rc;
 }
@@ -242,8 +260,9 @@ static enum err_code copy_one(struct walk *w, const struct snapshot *snap, struc
 enum err_code sync_snapshots(struct sync *y, struct err *e)
 {
 	struct walk w = { .y = y };
-	struct snapshot_list there = { 0 };
+	struct object_id *there = NULL;
 	bool put = false;
+	size_t nr = 0;
 	enum err_code rc = look_there(y, e);
 
 	w.live.on_chunk = on_chunk;
@@ -251,19 +270,19 @@ enum err_code sync_snapshots(struct sync *y, struct err *e)
 	if (!rc)
 		rc = digest_random(&w.live.seed, sizeof(w.live.seed), e);
 	if (!rc)
-		rc = snapshot_list_read(y->far, &there, e);
+		rc = listed_there(y, &there, &nr, e);
 	for (size_t i = 0; i < y->here.nr && !rc; i++) {
 		const struct snapshot *snap = &y->here.all[i];
 
-		if (listed(&there, &snap->id))	/* either of its two files may be lacking */
-			rc = publish(y, snap, &put, e);
+		if (bsearch(&snap->id, there, nr, sizeof(*there), cmp_id))	/* either of its two files may be lacking */
+			rc = publish(y, snap, false, &put, e);
 		else if (!has_record(y->far->backend, &snap->id))
 			rc = copy_one(&w, snap, e);
 	}
 	y->res->records += put;
 	writer_end(&w);
 	live_release(&w.live);
-	snapshot_list_release(&there);
+	free(there);
 	return rc;
 }
 

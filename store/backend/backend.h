@@ -46,7 +46,7 @@ struct backend_ops {
 	enum err_code (*put_commit_two)(struct backend_put *first, const char *first_name,
 					struct backend_put *second, const char *second_name,
 					struct err *e);
-	/** What was put so far, read back; as get. */
+	/** What was put so far, read back; as get: where fresh, it is on the medium first. */
 	enum err_code (*put_get)(struct backend_put *p, uint64_t off, void *buf, size_t len,
 				 size_t *n, struct err *e);
 	void (*put_abort)(struct backend_put *p);		/* NULL is allowed */

@@ -11,7 +11,9 @@
 struct backend_put {
 	struct file_backend *b;
 	int dirfd, fd;		/* tmp/, and the file in it */
+	int back;		/* the file once more, to be read past the cache; -1 */
 	uint64_t len, started;	/* bytes put; of these, that were on their way to the medium */
+	uint64_t arrived;	/* of these, that are known to have got there */
 	char name[FILE_TEMP_NAME_LEN + 1];
 };
 
@@ -24,7 +26,7 @@ enum err_code file_put_begin(struct backend *base, struct backend_put **out, str
 
 	if (!p)
 		return err_set(e, ERR_NOMEM, "no memory to write a file");
-	*p = (struct backend_put){ .b = b, .dirfd = -1, .fd = -1 };
+	*p = (struct backend_put){ .b = b, .dirfd = -1, .fd = -1, .back = -1 };
 	rc = file_root_dir(b->root, "tmp/x", true, &p->dirfd, &last, e);
 	if (!rc) {
 		rc = file_temp_create(b->io, p->dirfd, p->name, &p->fd, e);
@@ -62,11 +64,29 @@ enum err_code file_put_add(struct backend_put *p, const void *buf, size_t len, s
 	return file_root_lost(p->b->root, rc, e);
 }
 
+/* What was put is on the medium, and p->back can read it there. */
+static enum err_code reach_medium(struct backend_put *p, struct err *e)
+{
+	if (p->arrived < p->len) {
+		if (p->b->io->fsync(p->fd) < 0)
+			return err_sys(e, "fsync");
+		p->arrived = p->len;
+	}
+	if (p->back >= 0)
+		return ERR_OK;
+	p->back = p->b->io->openat(p->dirfd, p->name, O_RDONLY | O_NOFOLLOW, 0);
+	return p->back < 0 ? err_sys(e, "open") : ERR_OK;
+}
+
 enum err_code file_put_get(struct backend_put *p, uint64_t off, void *buf, size_t len, size_t *n,
 			   struct err *e)
 {
-	enum err_code rc = io_pread_all(p->b->io, p->fd, buf, len, off, n, e);
+	bool fresh = p->b->base.fresh;
+	enum err_code rc = fresh ? reach_medium(p, e) : ERR_OK;
 
+	if (!rc)
+		rc = fresh ? file_medium_read(p->b, p->back, off, buf, len, n, e)
+			   : io_pread_all(p->b->io, p->fd, buf, len, off, n, e);
 	return rc == ERR_IO ? file_root_err(p->b->root, errno, "read back", p->name, e) : rc;
 }
 
@@ -76,6 +96,8 @@ void file_put_abort(struct backend_put *p)
 		return;
 	/* A temporary that cannot be deleted now is swept by the next writer. */
 	(void)p->b->io->unlinkat(p->dirfd, p->name, 0);
+	if (p->back >= 0)
+		(void)p->b->io->close(p->back);
 	(void)p->b->io->close(p->fd);
 	(void)p->b->io->close(p->dirfd);
 	free(p);
@@ -118,6 +140,8 @@ static enum err_code give_name(struct landing *l, struct err *e)
 	if (p->b->io->renameat(p->dirfd, p->name, l->dirfd, l->last) < 0)
 		return err_sys(e, "rename to %s", l->name);
 	l->p = NULL;
+	if (p->back >= 0)
+		(void)p->b->io->close(p->back);
 	if (p->b->io->close(p->fd) < 0)
 		rc = err_sys(e, "close");
 	(void)p->b->io->close(p->dirfd);

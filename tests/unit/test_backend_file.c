@@ -167,6 +167,40 @@ static void test_pieces(void **state)
 	run(f, "test -z \"$(ls repo/tmp)\" && test ! -e x.pack");
 }
 
+/* What is read back is on the medium first, and more can be put after it. */
+static void test_read_back(void **state)
+{
+	struct fixture *f = *state;
+	const struct backend_ops *o = f->b->ops;
+	struct backend_put *p = NULL;
+	struct err e = ERR_INIT;
+	char buf[8];
+	size_t n = 0;
+
+	for (int fresh = 0; fresh < 2; fresh++) {
+		f->b->fresh = fresh;
+		assert_int_equal(o->put_begin(f->b, &p, &e), ERR_OK);
+		assert_int_equal(o->put_get(p, 0, buf, sizeof(buf), &n, &e), ERR_OK);
+		assert_int_equal(n, 0);
+		assert_int_equal(o->put_add(p, "ab", 2, &e), ERR_OK);
+		assert_int_equal(o->put_get(p, 0, buf, sizeof(buf), &n, &e), ERR_OK);
+		assert_int_equal(n, 2);
+		assert_memory_equal(buf, "ab", 2);
+		assert_int_equal(o->put_add(p, "cd", 2, &e), ERR_OK);
+		assert_int_equal(o->put_get(p, 1, buf, sizeof(buf), &n, &e), ERR_OK);
+		assert_int_equal(n, 3);
+		assert_memory_equal(buf, "bcd", 3);
+		assert_int_equal(o->put_commit(p, "packs/aa/x.pack", &e), ERR_OK);
+		assert_holds(f, "packs/aa/x.pack", "abcd");
+		assert_int_equal(o->put_begin(f->b, &p, &e), ERR_OK);
+		assert_int_equal(o->put_add(p, "ab", 2, &e), ERR_OK);
+		assert_int_equal(o->put_get(p, 0, buf, sizeof(buf), &n, &e), ERR_OK);
+		o->put_abort(p);
+	}
+	f->b->fresh = false;
+	run(f, "test -z \"$(ls repo/tmp)\"");
+}
+
 static const char *const bad_names[] = {
 	"", "/", "/etc/passwd", "..", "../x", "packs/../../x", "packs/./x", "packs//x", "packs/",
 	".hidden", "packs/.x.pack.Ab12Cd", "a b", "a\nb", "caf\xc3\xa9", "a:b", "a\\b",
@@ -542,6 +576,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_put_get), TEST(test_pieces),	 TEST(test_names),  TEST(test_links),
+		TEST(test_read_back),
 		TEST(test_list),    TEST(test_append),	 TEST(test_absent), TEST(test_replaced),
 		TEST(test_sweep),   TEST(test_many_files), TEST(test_threads), TEST(test_open),
 		TEST(test_read_only),
