@@ -29,7 +29,7 @@ newest_is_src()
 	diff -r "$W/src" "$W/out"
 }
 
-# The largest pack that only the first snapshot of "several" needs: nothing else is in it.
+# A large pack, by age: data, which in "several" the first snapshot needs, too.
 pack_of_own()
 {
 	local own
@@ -143,10 +143,11 @@ zero() { chmod u+w "$1"; dd if=/dev/zero of="$1" bs=4096 seek="$2" count="$3" co
 	several
 	vouch sync -q "$C"
 	short=$(pack_of_own "$C")
-	truncate -s 100000 "$short"
 	other=$(pack_of_own "$C" 4)
+	third=$(pack_of_own "$C" 6)
+	truncate -s 100000 "$short"
 	rm "$other" "${other%.pack}.par"
-	rm "$(pack_of_own "$C" 6 | sed s/pack$/par/)"
+	rm "${third%.pack}.par"
 	run -0 --separate-stderr vouch sync --json "$C"
 	[ "$(number copied_packs)" = 2 ]
 	[ "$(number copied_parity)" = 1 ]
@@ -219,8 +220,8 @@ zero() { chmod u+w "$1"; dd if=/dev/zero of="$1" bs=4096 seek="$2" count="$3" co
 	several
 	vouch sync -q "$C"
 	pack=$(pack_of_own "$C")
+	par=$(pack_of_own "$C" 4 | sed s/pack$/par/)
 	zero "$pack" 40 3
-	par=$(pack_of_own "$C" 5 | sed s/pack$/par/)
 	zero "$par" 1 1
 	snap=$(ls "$C"/snapshots/*.json | head -n 1)
 	chmod u+w "$snap"
