@@ -571,6 +571,46 @@ static void test_read_only(void **state)
 	run(f, "chmod 755 repo");
 }
 
+/* Past the cache: what comes is what was asked for, wherever it begins and ends. */
+static void test_fresh(void **state)
+{
+	enum { LEN = 3 * 4096 + 1234 };
+	static const struct {
+		uint64_t off;
+		size_t len, want;
+	} rows[] = {
+		{ 0, LEN, LEN },	 { 0, 1, 1 },		   { 1, LEN, LEN - 1 },
+		{ 4095, 2, 2 },		 { 4096, 4096, 4096 },	   { 100, 5000, 5000 },
+		{ LEN - 1, 10, 1 },	 { LEN, 10, 0 },	   { LEN + 9000, 10, 0 },
+		{ 3 * 4096, 9000, 1234 }, { 8192, 4097, 4097 },    { 5, 0, 0 },
+	};
+	struct fixture *f = *state;
+	char all[LEN], buf[2 * LEN];
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < LEN; i++)
+		all[i] = (char)(i * 7 + i / 251);
+	assert_int_equal(f->b->ops->put(f->b, "log/x", all, LEN, &e), ERR_OK);
+	f->b->fresh = true;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n = 99999;
+
+		memset(buf, 'x', sizeof(buf));
+		assert_int_equal(f->b->ops->get(f->b, "log/x", rows[i].off, buf, rows[i].len, &n,
+						&e), ERR_OK);
+		assert_int_equal(n, rows[i].want);
+		if (n > 0)
+			assert_memory_equal(buf, all + rows[i].off, n);
+		assert_int_equal(buf[n], 'x');
+	}
+	/* The same descriptor, no longer so. */
+	f->b->fresh = false;
+	assert_int_equal(get(f, "log/x", buf, sizeof(buf), &(size_t){ 0 }), ERR_OK);
+	/* Either there is nothing between, or it is said what. */
+	assert_true(f->b->kind != NULL);
+	assert_true(f->b->behind == NULL || f->b->behind == f->b->kind);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -579,7 +619,7 @@ int main(void)
 		TEST(test_read_back),
 		TEST(test_list),    TEST(test_append),	 TEST(test_absent), TEST(test_replaced),
 		TEST(test_sweep),   TEST(test_many_files), TEST(test_threads), TEST(test_open),
-		TEST(test_read_only),
+		TEST(test_read_only), TEST(test_fresh),
 	};
 
 	return cmocka_run_group_tests_name("backend_file", tests, NULL, NULL);

@@ -120,6 +120,27 @@ static void test_parse_size(void **state)
 	}
 }
 
+static void test_duration(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned want;	/* 0: none */
+	} rows[] = {
+		{ "90s", 90 }, { "30m", 1800 }, { "2h", 7200 }, { "1d", 86400 },
+		{ "3650d", 3650u * 86400 }, { "3651d", 0 }, { "5", 0 }, { "", 0 }, { "m", 0 },
+		{ "-1m", 0 }, { "+1m", 0 }, { " 1m", 0 }, { "1m ", 0 }, { "1.5h", 0 }, { "1M", 0 },
+		{ "99999999999999999999s", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		unsigned v = 0;
+
+		assert_int_equal(text_parse_duration(rows[i].text, &v), rows[i].want > 0);
+		assert_int_equal(v, rows[i].want);
+	}
+}
+
 static void test_parse_long(void **state)
 {
 	long v = 7;
@@ -173,7 +194,7 @@ static void test_distance(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_escape),	   cmocka_unit_test(test_clean_keeps_backslash),
+		cmocka_unit_test(test_escape), cmocka_unit_test(test_duration),	   cmocka_unit_test(test_clean_keeps_backslash),
 		cmocka_unit_test(test_size),	   cmocka_unit_test(test_count_duration_time),
 		cmocka_unit_test(test_parse_size), cmocka_unit_test(test_parse_long),
 		cmocka_unit_test(test_squeeze),	   cmocka_unit_test(test_distance),

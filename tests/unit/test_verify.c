@@ -294,6 +294,24 @@ static void test_row(void **state)
 	assert_some("damaged_paths", fx.res.damaged_paths, t->paths);
 	if (found() > 0)
 		assert_true(fx.log.nr[EVENT_DAMAGE] > 0);
+	/* Quickly the same, but for what only a SHA-256 tells. */
+	reopen(STORE_READ);
+	verify_with((struct verify_options){ .quick = true });
+	assert_some("quick: damaged_packs", fx.res.damaged_packs, t->packs && t->what != RENAMED);
+	assert_some("quick: incomplete_packs", fx.res.incomplete_packs, t->incomplete);
+	assert_some("quick: missing_chunks", fx.res.missing_chunks, t->missing);
+	assert_some("quick: damaged_nodes", fx.res.damaged_nodes, t->nodes);
+	assert_some("quick: damaged_snapshots", fx.res.damaged_snapshots, t->snapshots);
+	assert_some("quick: damaged_records", fx.res.damaged_records, t->records);
+	assert_some("quick: damaged_paths", fx.res.damaged_paths, t->paths);
+	assert_int_equal(fx.res.good_packs, 0);
+	/* What is not there is missed by a sample that reads another pack. */
+	reopen(STORE_READ);
+	verify_with((struct verify_options){ .sample = 1, .seed = 1 });
+	assert_some("sample: missing_chunks", fx.res.missing_chunks, t->missing);
+	assert_some("sample: incomplete_packs", fx.res.incomplete_packs, t->incomplete);
+	assert_some("sample: damaged_records", fx.res.damaged_records, t->records);
+	reopen(STORE_READ);
 	/* Of a snapshot, the same is found, and nothing of the packs. */
 	if (!t->snapshots) {
 		verify_with((struct verify_options){ .only = &fx.snap });
