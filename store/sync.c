@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/base/pool.h"
+#include "store/damage_internal.h"
 #include "store/replicas_internal.h"
 
 #define ROUNDS_MAX	8u		/* of listing packs again, while prunes here take some away */
@@ -242,11 +243,25 @@ static enum err_code compare_only(struct sync *y, const char *dir, struct err *e
 	return rc;
 }
 
+static enum err_code add_doubted(void *ctx, const struct damage *d, struct err *e)
+{
+	struct buf *v = ctx;
+
+	/* They come ordered by pack. */
+	if (id_is_zero(&d->pack) ||
+	    (v->len > 0 && memcmp(v->p + v->len - sizeof(d->pack), &d->pack, sizeof(d->pack)) == 0))
+		return ERR_OK;
+	buf_add(v, &d->pack, sizeof(d->pack));
+	return v->bad ? err_set(e, ERR_NOMEM, "a list of packs") : ERR_OK;
+}
+
 static enum err_code copy_all(struct sync *y, struct err *e)
 {
 	/* What is there is looked at only once no prune takes it away. */
 	enum err_code rc = heartbeat_begin(y->far, &y->heart, &y->condemned, e);
 
+	if (!rc)
+		rc = damage_each(y->far, add_doubted, &y->doubted, e);
 	if (!rc)
 		rc = copy_packs(y, e);
 	if (!rc)
@@ -257,8 +272,10 @@ static enum err_code copy_all(struct sync *y, struct err *e)
 		rc = sync_forget(y, e);
 	if (!rc)
 		rc = sync_logs(y, e);
-	if (!rc)
+	if (!rc) {
+		damage_settle(y->far);
 		refresh_sums(y);
+	}
 	heartbeat_end(y->heart);
 	y->heart = NULL;
 	return rc;
@@ -301,6 +318,7 @@ enum err_code sync_run(struct store *s, const char *dir, const struct sync_optio
 	condemned_release(&y.condemned);
 	snapshot_list_release(&y.here);
 	buf_release(&y.bad_there);
+	buf_release(&y.doubted);
 	store_close(y.far);
 	rate_release(&y.rate);
 	must(pthread_mutex_destroy(&y.beat_mutex));

@@ -35,6 +35,7 @@ struct sync {
 	struct store_events far_events;
 	struct heartbeat *heart;
 	struct condemned condemned;	/* there, when we began: not to be counted on */
+	struct buf doubted;		/* struct object_id, sorted: packs that the ledger there calls damaged */
 	struct rate rate;
 	struct snapshot_list here;	/* that there were before the packs were listed */
 	uint64_t packs_total, bytes_total, room;	/* of what is planned; bytes that it takes there */
@@ -70,6 +71,9 @@ const struct sync_pack *sync_packs_find(const struct sync_packs *p, const struct
 /** What is to be done; tasks is malloc'ed.  The totals of y, and what is counted of packs here, are set. */
 MUST_CHECK enum err_code sync_plan(struct sync *y, struct backend *far, struct sync_task **tasks,
 				   size_t *nr, struct err *e);
+
+/** The ledger there calls the pack damaged: its length is not enough. */
+bool sync_doubts(const struct sync *y, const struct object_id *pack);
 
 /* sync_pack.c */
 

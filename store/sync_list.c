@@ -91,13 +91,25 @@ const struct sync_pack *sync_packs_find(const struct sync_packs *p, const struct
 	return p->nr > 0 ? bsearch(&key, p->all, p->nr, sizeof(key), cmp_pack) : NULL;
 }
 
+static int cmp_id(const void *a, const void *b)
+{
+	return id_cmp(a, b);
+}
+
+bool sync_doubts(const struct sync *y, const struct object_id *pack)
+{
+	return y->doubted.len > 0 && bsearch(pack, y->doubted.p, y->doubted.len / sizeof(*pack),
+					     sizeof(*pack), cmp_id);
+}
+
 /* What there is to read here, or there. */
 static uint64_t work(const struct sync *y, const struct sync_task *t)
 {
 	const struct sync_pack *here = &t->here, *there = &t->there;
+	bool look = y->o->check || sync_doubts(y, &here->id);
 	uint64_t n = 0;
 
-	if (here->len != there->len || y->o->check)
+	if (here->len != there->len || look)
 		n += here->len;
 	if (here->par_len != PACK_ABSENT &&
 	    (here->par_len != there->par_len || here->len != there->len))

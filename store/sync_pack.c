@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "store/base/digest.h"
+#include "store/damage_internal.h"
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
 #include "store/format/limits.h"
@@ -372,10 +373,11 @@ static enum err_code check_there(struct sync *y, const struct sync_task *t, bool
 enum err_code sync_task_do(struct sync *y, const struct sync_task *t, struct err *e)
 {
 	bool same = t->here.len == t->there.len, ok = same, copied = false, lacks = false;
+	bool doubted = sync_doubts(y, &t->here.id), look = y->o->check || doubted;
 	char name[PACK_NAME_LEN + 1];
 	enum err_code rc = ERR_OK;
 
-	if (same && y->o->check)
+	if (same && look)
 		rc = check_there(y, t, &ok, e);
 	if (!rc && !ok)
 		rc = copy_pack(y, t, &copied, e);
@@ -384,8 +386,10 @@ enum err_code sync_task_do(struct sync *y, const struct sync_task *t, struct err
 		count(y, &y->res->mended_packs, 1);
 		store_event(y->far, EVENT_WARNING, name, NULL, "was damaged; it is copied again");
 	}
+	if (!rc && doubted && (ok || copied))
+		mended_note_pack(y->far, &t->here.id);
 	if (!rc && (ok || copied))
-		rc = lacks_parity(y, t, copied || y->o->check, &lacks, e);
+		rc = lacks_parity(y, t, copied || look, &lacks, e);
 	if (!rc && lacks) {
 		count(y, &y->res->copied_parity, copied ? 0 : 1);
 		rc = copy_parity(y, t, e);

@@ -10,6 +10,7 @@
 
 #include "store/base/digest.h"
 #include "store/base/pool.h"
+#include "store/damage_internal.h"
 #include "store/engine/writer.h"
 #include "store/forget.h"
 #include "store/format/limits.h"
@@ -120,6 +121,10 @@ static enum err_code look_there(struct sync *y, struct err *e)
 
 	if (!rc)
 		rc = chunks_condemn(c, y->condemned.packs, y->condemned.nr, e);
+	if (!rc) {
+		damage_flush(y->far);		/* what was mended is trusted again */
+		rc = damage_doubt(y->far, e);
+	}
 	if (!rc && y->bad_there.len > 0)
 		rc = chunks_condemn(c, (const struct object_id *)(const void *)y->bad_there.p,
 				    y->bad_there.len / sizeof(struct object_id), e);

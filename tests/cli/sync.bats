@@ -240,6 +240,22 @@ zero() { chmod u+w "$1"; dd if=/dev/zero of="$1" bs=4096 seek="$2" count="$3" co
 	cmp "$snap" "$VOUCH_REPO/snapshots/${snap##*/}"
 }
 
+@test "what a verify there found damaged is mended by the next sync, unasked" {
+	several
+	vouch sync -q "$C"
+	pack=$(pack_of_own "$C")
+	rm "${pack%.pack}.par"
+	zero "$pack" 40 3
+	run -4 vouch verify -q --repo "$C"
+	run -0 --separate-stderr vouch sync --json "$C"
+	[ "$(number mended_packs)" = 1 ]
+	[ "$(number checked_packs)" = 1 ]
+	sound "$C"
+	run -0 --separate-stderr vouch sync --json "$C"
+	[ "$(number checked_packs)" = 0 ]
+	[ "$(number copied_packs)" = 0 ]
+}
+
 @test "damaged at both ends: the copy's whole bytes are not replaced" {
 	several
 	vouch sync -q "$C"
