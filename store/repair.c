@@ -193,6 +193,28 @@ static void log_run(struct repair *r, enum err_code why)
 		store_event(r->s, EVENT_WARNING, NULL, &e, "the repair is not in the log");
 }
 
+static enum err_code settle_one(void *ctx, const struct damage *d, struct err *e)
+{
+	(void)e;
+	if (id_is_zero(&d->chunk))
+		mended_note_pack(ctx, &d->pack);
+	else
+		mended_note_chunk(ctx, &d->chunk);
+	return ERR_OK;
+}
+
+/* All is whole: whatever the ledger says is so no more, or of no concern. */
+static void settle(struct repair *r)
+{
+	struct err e = ERR_INIT;
+
+	if (r->o->dry_run || !r->res->whole || r->res->waiting_packs > 0)
+		return;
+	if (damage_each(r->s, settle_one, r->s, &e))
+		store_event(r->s, EVENT_WARNING, NULL, &e, "the ledger of damage is as it was");
+	damage_flush(r->s);
+}
+
 static enum err_code steps(struct repair *r, struct err *e)
 {
 	struct err sums = ERR_INIT;
@@ -249,6 +271,8 @@ enum err_code repair_run(struct store *s, const struct repair_options *o,
 	if (o->dry_run)
 		damage_mute(s);
 	rc = steps(&r, &mine);
+	if (!rc)
+		settle(&r);
 	if (!o->dry_run && (rc || out->damage))
 		log_run(&r, rc);
 	s->events = r.events;

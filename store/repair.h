@@ -46,6 +46,7 @@ struct repair_result {
 	uint64_t packs;			/* that were looked at */
 	uint64_t damaged_packs;		/* damaged, incomplete, or missing with parity left */
 	uint64_t mended_parity, mended_other;	/* of these: their bytes again, from parity; with other repositories' help */
+	uint64_t mended_anew;		/* what was put into new packs is the same pack again */
 	uint64_t replaced_packs;	/* deleted, their content being in new packs */
 	uint64_t waiting_packs;		/* the same, once the backups that are under way have ended */
 	uint64_t kept_packs;		/* still damaged, and kept: they may hold what is lost */

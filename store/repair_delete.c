@@ -51,8 +51,8 @@ static enum err_code look_again(struct repair *r, struct bad_pack *p, struct err
 		return rc;
 	}
 	if (!rc) {
-		p->end = PACK_BY_OTHER;
-		r->res->mended_other++;
+		p->end = PACK_ANEW;
+		r->res->mended_anew++;
 		mended_note_pack(r->s, &p->id);
 	}
 	return ERR_OK;

@@ -17,6 +17,7 @@ enum pack_end {
 	PACK_UNMENDED,		/* damaged still */
 	PACK_BY_PARITY,
 	PACK_BY_OTHER,
+	PACK_ANEW,		/* what was written is the same pack */
 	PACK_REPLACED		/* deleted, or to be */
 };
 
@@ -82,6 +83,9 @@ MUST_CHECK enum err_code repair_reload(struct repair *r, struct err *e);
 MUST_CHECK enum err_code repair_find_lost(struct repair *r, struct err *e);
 
 /* repair_records.c */
+
+/** Such a file can be mended here. */
+bool repair_is_record(const char *name);
 MUST_CHECK enum err_code repair_records(struct repair *r, struct err *e);
 
 /* repair_packs.c */

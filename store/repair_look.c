@@ -26,7 +26,7 @@ static void found(struct repair *r, const char *name)
 		buf_add(&r->packs, &p, sizeof(p));
 	else if (parity_name_parse(name, &id))
 		buf_add(&r->parities, &id, sizeof(id));
-	else
+	else if (repair_is_record(name))
 		buf_add(&r->records, name, strlen(name) + 1);
 }
 

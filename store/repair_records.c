@@ -25,13 +25,24 @@ static const char *plain_name(const char *name)
 	return begins(name, COPIES) ? name + strlen(COPIES) : name;
 }
 
-/* Which of what verify named this can mend. */
+static bool is_derived(const char *name)
+{
+	return strcmp(name, "README.txt") == 0 || strcmp(name, "SHA256SUMS") == 0;
+}
+
 static bool has_copies(const char *name)
 {
 	const char *plain = plain_name(name);
+	size_t len = strlen(name);
 
-	return strlen(name) < NAME_LEN && (strcmp(plain, "vouch.json") == 0 ||
-	       begins(plain, "snapshots/") || begins(plain, "forgotten/"));
+	return len < NAME_LEN && len > 5 && strcmp(name + len - 5, ".json") == 0 &&
+	       (strcmp(plain, "vouch.json") == 0 || begins(plain, "snapshots/") ||
+		begins(plain, "forgotten/"));
+}
+
+bool repair_is_record(const char *name)
+{
+	return has_copies(name) || is_derived(name);
 }
 
 /* The bytes are what a file of this name must hold; and a snapshot that was forgotten meanwhile does not come back. */
@@ -182,7 +193,7 @@ enum err_code repair_records(struct repair *r, struct err *e)
 			/* told of twice */
 		} else if (has_copies(name)) {
 			rc = mend(r, name, e);
-		} else if (strcmp(name, "README.txt") == 0 || strcmp(name, "SHA256SUMS") == 0) {
+		} else {
 			rc = derived(r, name, e);
 			readme = true;
 		}

@@ -68,6 +68,7 @@ static void print_json(struct app *a, const struct repair_options *o, const stru
 	jsonout_u64(&j, "damaged_packs", r->damaged_packs);
 	jsonout_u64(&j, "mended_parity", r->mended_parity);
 	jsonout_u64(&j, "mended_other", r->mended_other);
+	jsonout_u64(&j, "mended_anew", r->mended_anew);
 	jsonout_u64(&j, "replaced_packs", r->replaced_packs);
 	jsonout_u64(&j, "waiting_packs", r->waiting_packs);
 	jsonout_u64(&j, "kept_packs", r->kept_packs);
@@ -103,6 +104,7 @@ static void print_counts(const struct repair_options *o, const struct repair_res
 	line(r->mended_parity, dry ? "can be mended by their parity" : "mended by their parity");
 	line(r->mended_other, dry ? "can be mended with another repository's help"
 				  : "mended with another repository's help");
+	line(r->mended_anew, "made anew, byte for byte");
 	line(r->replaced_packs, dry ? "can be replaced by new packs" : "replaced by new packs");
 	line(r->waiting_packs, "replaced, and deleted by the next repair, when the backups under way have ended");
 	line(r->kept_packs, "still damaged, and kept as they are");

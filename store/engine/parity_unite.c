@@ -49,34 +49,68 @@ static bool fits(const struct unite *u, bool par, uint64_t off, const uint8_t *s
 	return !p->known[number] || par_check(&p->pack, number, sector) == p->checks[number];
 }
 
-/* One sector: the first copy that fits, else the first that could be read. */
-static enum err_code get_sector(const struct unite *u, const char *name, bool par, uint64_t off,
-				size_t len, uint8_t *out, bool *any, struct err *e)
+/* Of a window of the object: its place, and which sectors were read, and fit. */
+struct window {
+	const char *name;
+	bool par;
+	uint64_t off;
+	size_t len;
+	uint8_t *out;
+	bool read[WINDOW_SECTORS], good[WINDOW_SECTORS];
+};
+
+static size_t nr_sectors(const struct window *w)
 {
-	uint8_t sector[PAR_SECTOR];
+	return (w->len + PAR_SECTOR - 1) / PAR_SECTOR;
+}
 
-	*any = false;
-	for (size_t i = 0; i < u->nr; i++) {
-		struct err why = ERR_INIT;
-		size_t n = 0;
-		enum err_code rc;
+/* Sectors first ... first + nr - 1 as one copy has them: those that fit are taken, others where there is none yet. */
+static void take(const struct unite *u, struct window *w, size_t first, size_t nr, const uint8_t *buf,
+		 size_t n)
+{
+	for (size_t i = 0; i < nr; i++) {
+		size_t at = i * PAR_SECTOR, from = (first + i) * PAR_SECTOR;
+		size_t len = w->len - from < PAR_SECTOR ? w->len - from : PAR_SECTOR;
+		uint8_t sector[PAR_SECTOR] = { 0 };
 
-		memset(sector, 0, sizeof(sector));
-		rc = u->copies[i]->ops->get(u->copies[i], name, off, sector, len, &n, &why);
-		if (is_fatal(rc)) {
-			if (e)
-				*e = why;
-			return rc;
-		}
-		if (rc || n < len)
+		if (w->good[first + i] || n < at + len)
 			continue;
-		if (!*any || fits(u, par, off, sector))
-			memcpy(out, sector, len);
-		*any = true;
-		if (fits(u, par, off, sector))
-			break;
+		memcpy(sector, buf + at, len);
+		w->good[first + i] = fits(u, w->par, w->off + from, sector);
+		if (w->good[first + i] || !w->read[first + i])
+			memcpy(w->out + from, sector, len);
+		w->read[first + i] = true;
 	}
-	return ERR_OK;
+}
+
+/* What one copy has of the window; where it cannot be read in one piece, sector by sector. */
+static enum err_code ask_copy(const struct unite *u, struct backend *b, struct window *w, uint8_t *buf,
+			      struct err *e)
+{
+	struct err why = ERR_INIT;
+	size_t n = 0;
+	enum err_code rc = b->ops->get(b, w->name, w->off, buf, w->len, &n, &why);
+
+	if (!rc)
+		take(u, w, 0, nr_sectors(w), buf, n);
+	for (size_t i = 0; rc == ERR_IO && i < nr_sectors(w); i++) {
+		size_t from = i * PAR_SECTOR;
+		size_t len = w->len - from < PAR_SECTOR ? w->len - from : PAR_SECTOR;
+
+		if (!b->ops->get(b, w->name, w->off + from, buf, len, &n, &why))
+			take(u, w, i, 1, buf, n);
+	}
+	if (is_fatal(rc) && e)
+		*e = why;
+	return is_fatal(rc) ? rc : ERR_OK;
+}
+
+static bool is_settled(const struct window *w)
+{
+	for (size_t i = 0; i < nr_sectors(w); i++)
+		if (!w->good[i])
+			return false;
+	return true;
 }
 
 static uint64_t right_len(const struct unite *u, bool par)
@@ -90,26 +124,29 @@ static enum err_code unite_get(struct backend *b, const char *name, uint64_t off
 	struct unite *u = unite_of(b);
 	bool par = strcmp(name, u->sums->par_file) == 0;
 	uint64_t end = right_len(u, par);
-	uint8_t *out = buf;
+	enum err_code rc = ERR_OK;
+	uint8_t *copy;
 
 	if (off % PAR_SECTOR)
 		return err_set(e, ERR_USAGE, "sectors only");
 	*n = 0;
-	while (*n < len && off + *n < end) {
-		size_t part = len - *n < PAR_SECTOR ? len - *n : PAR_SECTOR;
-		enum err_code rc;
-		bool any;
+	len = off >= end ? 0 : len < end - off ? len : (size_t)(end - off);
+	copy = malloc((size_t)WINDOW_SECTORS * PAR_SECTOR);
+	if (!copy)
+		return err_set(e, ERR_NOMEM, "no memory for copies of a pack");
+	memset(buf, 0, len);	/* where no copy can be read: no checksum fits that */
+	while (!rc && *n < len) {
+		struct window w = { .name = name, .par = par, .off = off + *n, .len = len - *n,
+				    .out = (uint8_t *)buf + *n };
 
-		if (part > end - off - *n)
-			part = (size_t)(end - off - *n);
-		rc = get_sector(u, name, par, off + *n, part, out + *n, &any, e);
-		if (rc)
-			return rc;
-		if (!any)	/* zeros that no checksum fits */
-			memset(out + *n, 0, part);
-		*n += part;
+		if (w.len > (size_t)WINDOW_SECTORS * PAR_SECTOR)
+			w.len = (size_t)WINDOW_SECTORS * PAR_SECTOR;
+		for (size_t i = 0; i < u->nr && !rc && !is_settled(&w); i++)
+			rc = ask_copy(u, u->copies[i], &w, copy, e);
+		*n += w.len;
 	}
-	return ERR_OK;
+	free(copy);
+	return rc;
 }
 
 static enum err_code unite_size(struct backend *b, const char *name, uint64_t *size, struct err *e)

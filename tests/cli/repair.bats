@@ -214,15 +214,55 @@ whole()
 	[ -n "$(find "$VOUCH_REPO/packs" -name '*.par')" ]
 }
 
+@test "a pack that a backup under way may count on stays until that has ended" {
+	head -c 300000 /dev/urandom >"$W/src/a"
+	head -c 300000 /dev/urandom >"$W/src/b"
+	vouch init "$VOUCH_REPO" >/dev/null
+	vouch backup -q -C "$W/src" .
+	zero "$(largest "$VOUCH_REPO")" 100 550000
+	mkfifo "$W/pipe"
+	vouch backup -q --stdin-name slow <"$W/pipe" 7>&- &
+	pid=$!
+	exec 7>"$W/pipe"
+	echo some >&7
+	for ((i = 0; i < 100; i++)); do
+		[ -z "$(ls "$VOUCH_REPO/writers" 2>/dev/null)" ] || break
+		sleep 0.1
+	done
+	pack=$(largest "$VOUCH_REPO")
+	# In another order than it was stored, so that the new pack is another.
+	run -0 vouch repair --source "$W/src/b" --source "$W/src/a"
+	[[ $output == *"deleted by the next repair"* ]]
+	[ -e "$pack" ]
+	exec 7>&-
+	wait $pid
+	run -0 vouch repair
+	[ ! -e "$pack" ]
+	[ -z "$(ls -A "$VOUCH_REPO/condemned")" ]
+	run -0 vouch verify
+}
+
+@test "the ledger is empty when all is whole" {
+	made
+	cp -a "$VOUCH_REPO" "$W/copy"
+	find "$VOUCH_REPO/packs" -type f -delete
+	run -4 vouch verify
+	run -0 vouch repair --from "$W/copy"
+	n=$(events mended)
+	[ "$n" -ge 1 ]
+	run -0 vouch repair
+	[ "$(events mended)" = "$n" ]
+}
+
 @test "killed at ten moments, it goes on; nothing is worse" {
 	made
 	cp -a "$VOUCH_REPO" "$W/copy"
 	spoil "$VOUCH_REPO"
 	spoil "$W/copy"
-	for i in 1 2 3 4 5 6 7 8 9 10; do
+	for ((i = 0; i < ${REPAIR_KILLS:-10}; i++)); do
 		vouch repair --source "$W/src" >/dev/null 2>&1 &
 		pid=$!
-		sleep "0.0$((RANDOM % 10))"
+		sleep "0.$(printf %03d $((RANDOM % 150)))"
 		kill -9 $pid 2>/dev/null || true
 		wait $pid || true
 	done
