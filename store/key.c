@@ -19,6 +19,7 @@
 #define DIR_KEYS	"keys/"
 #define PUB_PREFIX	"sign-"
 #define PUB_SUFFIX	".pub"
+#define NAMED_DIGITS	16u	/* of a public key's fingerprint, in its name */
 #define LISTED_MAX	4096u	/* public keys in a repository that are looked at */
 
 /* Of the kinds of keys. */
@@ -149,6 +150,22 @@ static bool is_public_name(const char *name)
 	       len > suffix && strcmp(name + len - suffix, PUB_SUFFIX) == 0;
 }
 
+enum err_code key_public_named(const char *name, const struct buf *b, struct key_public *out,
+			       struct err *e)
+{
+	size_t suffix = strlen(PUB_SUFFIX), len = strlen(name);
+	char hex[ID_HEX_LEN + 1];
+	enum err_code rc;
+
+	if (!is_public_name(name) || len < strlen(DIR_KEYS PUB_PREFIX) + NAMED_DIGITS + suffix)
+		return err_set(e, ERR_CORRUPT, "%s: no public key's name", name);
+	rc = key_public_read(b->p, b->len, out, e);
+	if (!rc && memcmp(name + len - suffix - NAMED_DIGITS, id_hex(&out->fingerprint, hex),
+			  NAMED_DIGITS) != 0)
+		rc = err_set(e, ERR_CORRUPT, "%s: it is another key than its name says", name);
+	return rc;
+}
+
 struct names {
 	struct buf text;	/* NUL after each */
 	size_t nr;
@@ -263,7 +280,7 @@ enum err_code key_list_read(struct store *s, struct key_list *out, struct err *e
 		buf_reset(&pem);
 		rc = record_get(s->backend, name, SIGN_PEM_MAX, &pem, e);
 		if (!rc)
-			rc = key_public_read(pem.p, pem.len, &k, e);
+			rc = key_public_named(name, &pem, &k, e);
 		if (!rc) {
 			rc = list_add(&l, &k, false, strdup(name), e);
 		} else if (rc != ERR_ABSENT && rc != ERR_NOMEM) {

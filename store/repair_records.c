@@ -9,6 +9,7 @@
 #include "store/format/checkline.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
+#include "store/signature_internal.h"
 #include "store/snapshot.h"
 
 #define COPIES "copies/"
@@ -17,6 +18,13 @@
 static bool begins(const char *name, const char *with)
 {
 	return strncmp(name, with, strlen(with)) == 0;
+}
+
+static bool ends(const char *name, const char *with)
+{
+	size_t len = strlen(name), n = strlen(with);
+
+	return len > n && strcmp(name + len - n, with) == 0;
 }
 
 /* Without "copies/". */
@@ -33,11 +41,14 @@ static bool is_derived(const char *name)
 static bool has_copies(const char *name)
 {
 	const char *plain = plain_name(name);
-	size_t len = strlen(name);
 
-	return len < NAME_LEN && len > 5 && strcmp(name + len - 5, ".json") == 0 &&
-	       (strcmp(plain, "vouch.json") == 0 || begins(plain, "snapshots/") ||
-		begins(plain, "forgotten/"));
+	if (strlen(name) >= NAME_LEN)
+		return false;
+	if (begins(plain, "keys/"))
+		return ends(name, ".pub");
+	if (begins(plain, "snapshots/") || begins(plain, "forgotten/"))
+		return ends(name, ".json") || ends(name, ".sig");
+	return strcmp(plain, "vouch.json") == 0;
 }
 
 bool repair_is_record(const char *name)
@@ -58,6 +69,13 @@ static enum err_code check(struct repair *r, const char *name, const struct buf 
 		if (!rc && memcmp(super.id, r->s->super.id, sizeof(super.id)) != 0)
 			rc = err_set(e, ERR_CORRUPT, "it is another repository's");
 		return rc;
+	}
+	if (ends(name, ".sig"))
+		return signature_plausible(r->s, plain_name(name), b, e);
+	if (begins(plain_name(name), "keys/")) {
+		struct key_public key;
+
+		return key_public_named(plain_name(name), b, &key, e);
 	}
 	if (begins(plain_name(name), "forgotten/"))
 		return checkline_ok(b->p, b->len)

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/format/snaprec.h"
+#include "store/format/limits.h"
 #include "store/signature_internal.h"
 
 #define PATH_LEN (sizeof("copies/") + STEM_LEN + sizeof(".json"))
@@ -145,4 +145,45 @@ enum err_code signature_check(struct store *s, const char *stem, const struct bu
 	}
 	err_clear(e);
 	return ERR_OK;
+}
+
+/** By any of l, of the file whose signature name is, or of its copy. */
+static bool made_by_any(struct store *s, const char *name, const struct key_list *l,
+			const uint8_t *sig)
+{
+	char path[PATH_LEN];
+	struct buf json = BUF_INIT;
+	bool made = false;
+
+	for (int copy = 0; copy < 2 && !made; copy++) {
+		(void)snprintf(path, sizeof(path), "%s%.*s.json", copy ? "copies/" : "",
+			       (int)(strlen(name) - strlen(".sig")), name);
+		buf_reset(&json);
+		if (record_get(s->backend, path, SNAPSHOT_JSON_MAX, &json, NULL))
+			continue;
+		for (size_t i = 0; i < l->nr && !made; i++) {
+			struct sign_public p;
+
+			memcpy(p.b, l->all[i].key.raw, sizeof(p.b));
+			made = sign_ok(&p, json.p, json.len, sig);
+		}
+	}
+	buf_release(&json);
+	return made;
+}
+
+enum err_code signature_plausible(struct store *s, const char *name, const struct buf *b,
+				  struct err *e)
+{
+	struct key_list l = { .nr = 0 };
+	enum err_code rc;
+
+	if (b->len != SIGN_LEN || strlen(name) > STEM_LEN + strlen(".sig") ||
+	    strlen(name) <= strlen(".sig"))
+		return err_set(e, ERR_CORRUPT, "%s: %zu bytes are no signature", name, b->len);
+	rc = key_list_read(s, &l, e);
+	if (!rc && l.nr > 0 && !made_by_any(s, name, &l, b->p))
+		rc = err_set(e, ERR_CORRUPT, "%s: no key in keys/ made it", name);
+	key_list_release(&l);
+	return rc;
 }

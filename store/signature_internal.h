@@ -17,6 +17,10 @@
 void stem_of_snapshot(const char *name, char out[STEM_LEN + 1]);
 void stem_of_record(const struct object_id *id, char out[STEM_LEN + 1]);
 
+/** The public key in a file of that name in keys/; ERR_CORRUPT: it is none, or not the one that its name says. */
+MUST_CHECK enum err_code key_public_named(const char *name, const struct buf *b,
+					  struct key_public *out, struct err *e);
+
 /** This host's secret key; ERR_NOT_FOUND where there is none. */
 MUST_CHECK enum err_code signing_key_load(struct store *s, struct sign_key **out, struct err *e);
 
@@ -34,6 +38,13 @@ MUST_CHECK enum err_code signature_remove(struct store *s, const char *stem, str
 /** Whether 64 bytes stand in either place, whatever they say. */
 MUST_CHECK enum err_code signature_exists(struct store *s, const char *stem, bool *there,
 					  struct err *e);
+
+/**
+ * For who mends: whether b may be what name ("snapshots/NAME.sig", "forgotten/ID.sig") held: some key that can be found
+ * made it of the file beside it; where none can, 64 bytes will do.  Proves nothing.  ERR_CORRUPT: it is not.
+ */
+MUST_CHECK enum err_code signature_plausible(struct store *s, const char *name,
+					     const struct buf *b, struct err *e);
 
 enum signature_state {
 	SIGNATURE_NONE,

@@ -32,7 +32,7 @@ signed()
 
 # The Nth snapshot's name (1 is the oldest), by its place in the chain.
 name() { jq -r --argjson n "$1" 'select(.seq == $n) | input_filename' "$VOUCH_REPO"/snapshots/*.json | xargs -n 1 basename -s .json; }
-id() { sha256sum <"$VOUCH_REPO/snapshots/$(name "$1").json" | cut -c1-64; }
+root_of() { sha256sum <"$VOUCH_REPO/snapshots/$(name "$1").json" | cut -c1-64; }
 proof() { vouch verify --chain --pubkey "$PUB" "$@"; }
 
 # Take NAME away, as if it had never been.
@@ -113,7 +113,7 @@ record()
 @test "nothing was touched: proved, also after a forget, a prune, and a chain that goes on" {
 	signed
 	root=$(vouch key root | cut -c1-64)
-	[ "$root" = "$(id 4)" ]
+	[ "$root" = "$(root_of 4)" ]
 	run -0 vouch verify --pubkey "$PUB" --root "$root"
 	[[ $output == *"4  good signatures"* ]]
 	vouch forget -q "$(name 1)" "$(name 3)" "$(name 4)"
@@ -147,7 +147,7 @@ record()
 
 @test "added: by another host, with another key, without one, with this host's writer id" {
 	signed
-	root=$(id 4)
+	root=$(root_of 4)
 	XDG_STATE_HOME=$W/other vouch backup -q -C "$W/src" . 2>"$W/said"
 	grep -q 'not signed' "$W/said"
 	run -1 proof
@@ -172,7 +172,7 @@ record()
 
 @test "removed: the oldest, one in the middle, the newest; the newest shows by its root alone" {
 	signed
-	root=$(id 4)
+	root=$(root_of 4)
 	for n in 1 2 3; do
 		rm -rf "$VOUCH_REPO"
 		signed
@@ -199,7 +199,7 @@ record()
 
 @test "a forged record of a snapshot that was taken away explains nothing" {
 	signed
-	root=$(id 4)
+	root=$(root_of 4)
 	for n in 2 4; do
 		record "$VOUCH_REPO/snapshots/$(name $n).json"
 		wipe "$(name $n)"
@@ -349,7 +349,7 @@ record()
 
 @test "a copy made by sync is proved like the first, also what was let go or signed since" {
 	signed
-	root=$(id 4)
+	root=$(root_of 4)
 	vouch sync -q "$W/copy"
 	run -0 vouch --repo "$W/copy" verify -q --pubkey "$PUB" --root "$root"
 	[ -z "$output" ]
@@ -361,4 +361,41 @@ record()
 	run -0 vouch --repo "$W/copy" verify -q --pubkey "$PUB" --root "$root"
 	[ -z "$output" ]
 	diff -r "$VOUCH_REPO/forgotten" "$W/copy/forgotten"
+}
+
+@test "repair takes the right one of two signatures, and a public key, from the second copy" {
+	signed
+	for f in "$VOUCH_REPO/snapshots/$(name 1).sig" "$VOUCH_REPO/copies/snapshots/$(name 2).sig" \
+		"$VOUCH_REPO"/keys/*.pub; do
+		cp "$f" "$W/was"
+		printf X | dd of="$f" bs=1 seek=40 conv=notrunc status=none
+		run -4 vouch verify -q
+		vouch repair -q
+		cmp "$W/was" "$f"
+	done
+	head -c 10 /dev/zero >"$VOUCH_REPO/snapshots/$(name 3).sig"
+	vouch repair -q
+	run -0 vouch verify -q --pubkey "$PUB"
+	[ -z "$output" ]
+}
+
+@test "a full medium: a snapshot goes with a signed record, without a byte of room" {
+	root_only
+	truncate -s 24M "$W/img"
+	mkfs.ext4 -q -m 0 "$W/img"
+	mkdir "$W/mnt"
+	mount -o loop "$W/img" "$W/mnt" || skip "no loop device"
+	export VOUCH_REPO=$W/mnt/repo
+	made
+	vouch key sign -q --out "$W/pub.pem" >/dev/null
+	echo x >"$W/src/day"
+	vouch backup -q -C "$W/src" .
+	dd if=/dev/zero of="$W/mnt/fill" bs=64k 2>/dev/null || true
+	dd if=/dev/zero of="$W/mnt/fill2" bs=512 2>/dev/null || true
+	run vouch forget -q latest~1
+	echo "$output"
+	[ "$status" = 0 ]
+	rm "$W/mnt/fill"
+	run -0 vouch verify --chain --pubkey "$W/pub.pem"
+	umount "$W/mnt"
 }
