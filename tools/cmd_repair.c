@@ -20,6 +20,11 @@ struct telling {
 	uint64_t nr[2];		/* whole, lost */
 };
 
+static const char *state(const struct telling *t, bool lost)
+{
+	return lost ? "lost for good" : t->dry_run ? "can be whole" : "whole again";
+}
+
 static void on_path(void *ctx, const char *snapshot, const char *path, bool folder, bool lost)
 {
 	struct telling *t = ctx;
@@ -39,8 +44,7 @@ static void on_path(void *ctx, const char *snapshot, const char *path, bool fold
 	if ((t->a->quiet && !lost) || (n >= NAMED_USUAL && !t->verbose))
 		return;
 	progress_clear(t->a->progress);
-	printf("%-15s %s:", lost ? "lost for good" : t->dry_run ? "can be whole" : "whole again",
-	       snapshot);
+	printf("%-15s %s:", state(t, lost), snapshot);
 	text_escape(&text, path, strlen(path));
 	if (!text.bad)
 		(void)fwrite(text.p, 1, text.len, stdout);
@@ -53,8 +57,8 @@ static void unnamed(const struct telling *t, uint64_t nr, bool lost)
 	uint64_t named = t->nr[lost] < NAMED_USUAL || t->verbose ? t->nr[lost] : NAMED_USUAL;
 
 	if (nr > named && (lost || !t->a->quiet))
-		printf("%-15s and %" PRIu64 " more paths%s\n", lost ? "lost for good" : "whole again",
-		       nr - named, t->verbose ? "" : "; -v names them");
+		printf("%-15s and %" PRIu64 " more paths%s\n", state(t, lost), nr - named,
+		       t->verbose ? "" : "; -v names them");
 }
 
 static void print_json(struct app *a, const struct repair_options *o, const struct repair_result *r)

@@ -101,7 +101,7 @@ static void print_table(struct app *a, const struct verify_options *o,
 	       text_size(r->bytes_checked, plain), text_duration(seconds, time),
 	       text_size(seconds > 0 ? (uint64_t)((double)r->bytes_read / seconds) : 0, rate));
 	print_extent(o, r);
-	puts(is_damaged(counts) ? "DAMAGE was found; each thing is named above"
+	puts(is_damaged(counts) ? "DAMAGE was found; each thing is named above. 'vouch repair' mends what can be mended"
 				: "everything that was read is as it was written");
 }
 
