@@ -69,8 +69,7 @@ static enum err_code add_other(struct repair *r, const char *path, struct err *e
 		store_close(other);
 		return err_set(e, ERR_NOMEM, "a repository");
 	}
-	if (r->o->dry_run)
-		damage_mute(other);
+	damage_mute(other);	/* it is only read */
 	r->others = more;
 	more[r->nr_others++] = other;
 	return ERR_OK;

@@ -16,8 +16,6 @@ struct round {
 	struct writer *w;		/* NULL: a dry run */
 	bool *found;			/* of r->lost */
 	size_t nr_found;
-	enum err_code (*put)(struct round *d, size_t i, const uint8_t *data, uint32_t len,
-			     struct err *e);
 };
 
 static enum err_code got(struct round *d, size_t i, const uint8_t *data, uint32_t len,
@@ -232,6 +230,9 @@ static enum err_code write_round(struct round *d, bool first, struct err *e)
 	writer_close(d->w);
 	pool_close(pool);
 	d->w = NULL;
+	if (rc == ERR_IO)
+		err_prefix(e, "what takes the place of damaged packs cannot be written, and nothing "
+			      "was deleted; make room, or replace the drive");
 	return rc;
 }
 
@@ -261,17 +262,15 @@ static enum err_code check_room(struct repair *r, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code note_regained(struct round *d, struct err *e)
+static void note_regained(struct round *d)
 {
 	const struct lost *l;
 	size_t nr;
 
-	(void)e;
 	l = lost_chunks(d->r, &nr);
 	for (size_t i = 0; i < nr; i++)
 		if (d->found[i])
 			mended_note_chunk(d->r->s, &l[i].id);
-	return ERR_OK;
 }
 
 static enum err_code one_round(struct repair *r, bool first, bool *more, struct err *e)
@@ -292,7 +291,7 @@ static enum err_code one_round(struct repair *r, bool first, bool *more, struct 
 	if (!rc)
 		rc = read_back(r, &before, e);
 	if (!rc)
-		rc = note_regained(&d, e);
+		note_regained(&d);
 	*more = d.nr_found > 0;
 	if (!rc)
 		rc = repair_find_lost(r, e);

@@ -19,6 +19,7 @@ python3 tests/fault/power_ext4.py --cuts 300
 case $? in 0 | 77) ;; *) rc=1 ;; esac
 KILLS=100 bats tests/media/exfat.bats || rc=1
 KILLS=200 bats tests/cli/sync.bats || rc=1
+REPAIR_KILLS=300 bats --filter killed tests/cli/repair.bats || rc=1
 SNAPSHOTS=100000 bats --filter 'great many' tests/cli/hostile.bats || rc=1
 sh tests/cli/valgrind.sh || rc=1
 python3 tests/corrupt/rot.py build/vouch 2048 "${ROTS:-5}" || rc=1

@@ -259,14 +259,30 @@ whole()
 	cp -a "$VOUCH_REPO" "$W/copy"
 	spoil "$VOUCH_REPO"
 	spoil "$W/copy"
+	read=$(vouch cat latest:/share/doc/numbers.txt 2>/dev/null | cmp -s - "$W/src/share/doc/numbers.txt" && echo yes || true)
 	for ((i = 0; i < ${REPAIR_KILLS:-10}; i++)); do
-		vouch repair --source "$W/src" >/dev/null 2>&1 &
+		"$V" repair --source "$W/src" >/dev/null 2>&1 &	# not the function: that is a shell's child
 		pid=$!
 		sleep "0.$(printf %03d $((RANDOM % 150)))"
 		kill -9 $pid 2>/dev/null || true
 		wait $pid || true
+		[ -z "$read" ] || vouch cat latest:/share/doc/numbers.txt 2>/dev/null | cmp - "$W/src/share/doc/numbers.txt"
 	done
 	run -0 vouch repair --source "$W/src"
 	whole
 	[ -z "$(ls -A "$VOUCH_REPO/tmp")" ]
+}
+
+@test "two repairs at once, and a backup" {
+	made
+	spoil "$VOUCH_REPO"
+	"$V" repair --source "$W/src" >/dev/null 2>&1 7>&- &
+	one=$!
+	"$V" repair --source "$W/src" >/dev/null 2>&1 7>&- &
+	two=$!
+	vouch backup -q -C "$W/src" . || [ $? = 4 ]
+	wait $one || true
+	wait $two || true
+	run -0 vouch repair --source "$W/src"
+	whole
 }
