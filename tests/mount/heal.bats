@@ -32,7 +32,7 @@ setup()
 teardown()
 {
 	drop
-	! mountpoint -q "$W/disk" || umount -l "$W/disk"
+	for m in disk back; do ! mountpoint -q "$W/$m" || umount -l "$W/$m"; done
 }
 
 # The pack with the content in it, and one with the folders.
@@ -218,4 +218,54 @@ END
 		within 10 cmp "$W/repo/$hurt" "$W/hurt/$hurt"
 		ended
 	done
+}
+
+# what is under its name in $W/back is whole, old or new
+only_whole_files()
+{
+	[ ! -e "$W/back" ] && return
+	for f in large random-a random-b text deep/hello; do
+		[ ! -e "$W/back/$f" ] || cmp "$W/src/$f" "$W/back/$f" || cmp "$W/old/$f" "$W/back/$f"
+	done
+}
+
+@test "restore leaves no partial file under its name: killed, out of room, damaged beyond healing" {
+	mkdir -p "$W/old"
+	head -c 20000000 /dev/urandom > "$W/old/large"
+	head -c 300000 /dev/urandom > "$W/old/random-a"
+	for i in 1 2 3 4 5 6; do
+		rm -rf "$W/back"
+		[ $((i % 2)) -eq 0 ] || cp -a "$W/old" "$W/back"
+		"$VOUCH" restore -q latest "$W/back" & pid=$!
+		read -rt "0.$((RANDOM % 3))$((RANDOM % 10))" <> <(:) || :
+		kill -9 $pid || :
+		wait $pid 2>/dev/null || :
+		only_whole_files
+	done
+	# in a folder without room for it, over what is there
+	rm -rf "$W/back"
+	mkdir "$W/back"
+	mount -t tmpfs -o size=24m none "$W/back"
+	cp "$W/old/random-a" "$W/back"
+	run "$VOUCH" restore -q latest "$W/back"
+	[ "$status" -eq 1 ]
+	only_whole_files
+	umount "$W/back"
+	# the old one stays where the new one cannot be had
+	p=$(data_pack)
+	at=$(python3 -c 'print(open("'"$p"'","rb").read().find(open("'"$W/src/large"'","rb").read()[20000000:20000064]))')
+	spoil "$p" "$at" 64
+	rm "${p%.pack}.par"
+	cp "$W/old/large" "$W/back"
+	run "$VOUCH" restore -q latest "$W/back"
+	[ "$status" -eq 4 ]
+	cmp "$W/old/large" "$W/back/large"
+	cmp "$W/src/random-a" "$W/back/random-a"
+	[ "$(find "$W/back" -type f | wc -l)" -eq 5 ]
+	rm "$W/back/large"
+	run "$VOUCH" restore -q latest "$W/back"
+	[ "$status" -eq 4 ]
+	[ ! -e "$W/back/large" ]
+	[ "$(find "$W/back" -type f | wc -l)" -eq 4 ]
+	rm -rf "$W/back"
 }
