@@ -61,6 +61,12 @@ static void test_values(void **state)
 	assert_true(o.local_time && o.verify_always);
 	assert_int_equal(options_parse("verify=always,verify=cached", false, &o, &e), ERR_OK);
 	assert_false(o.local_time || o.verify_always);
+	assert_false(o.no_heal);	/* healed unless somebody says not */
+	assert_int_equal(options_parse("heal=off", false, &o, &e), ERR_OK);
+	assert_true(o.no_heal);
+	assert_int_equal(options_parse("heal=off,heal=on", false, &o, &e), ERR_OK);
+	assert_false(o.no_heal);
+	assert_int_equal(options_parse("heal=maybe", false, &o, &e), ERR_USAGE);
 }
 
 /* What mount(8) and mount.fuse3 were seen to pass. */
