@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -194,3 +195,19 @@ class Tally:
         for kind, row in self.counts.items():
             print(f"{kind:12}", ", ".join(f"{key} {n}" for key, n in row.items()))
         print(f"{time.monotonic() - self.began:.0f} s")
+
+
+def attack(kind, argv):
+    """main(): PROGRAM VOUCH NR [SEED]; kind(vouch, seed).rounds(NR), and what came of it.  What failed is left to be looked at."""
+    seed = int(argv[3]) if len(argv) > 3 else time.time_ns() % 10**9
+    print(f"seed {seed}")
+    what = kind(argv[1], seed)
+    try:
+        what.rounds(int(argv[2]))
+    except Failed as e:
+        print(f"{e}\nthe repository is left in {what.e.top}")
+        return 1
+    finally:
+        what.tally.table()
+    what.e.close()
+    return 0

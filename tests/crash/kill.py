@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from estate import Estate, Failed, Source, Tally
+from estate import Estate, Failed, Source, Tally, attack
 
 RESTORED = 20  # rounds between two comparisons of all bytes
 
@@ -148,19 +148,5 @@ class Attack:
                 raise Failed(f"round {i}, {kind}: {e}") from None
 
 
-def main(vouch, rounds, seed):
-    print(f"seed {seed}")
-    attack = Attack(vouch, seed)
-    try:
-        attack.rounds(rounds)
-    except Failed as e:
-        print(f"{e}\nthe repository is left in {attack.e.top}")
-        return 1
-    finally:
-        attack.tally.table()
-    attack.e.close()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else time.time_ns() % 10**9))
+    sys.exit(attack(Attack, sys.argv))

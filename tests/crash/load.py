@@ -10,25 +10,25 @@ import sys
 import threading
 import time
 
-from estate import HANG, Estate, Failed, Source, Tally
+from estate import HANG, Estate, Failed, Source, Tally, attack
 
 READERS = 8
 GROWTH_MIB = 24  # of the mount, from the middle third of the run to the last
 
 
 class Attack:
-    def __init__(self, vouch, seconds, seed):
+    def __init__(self, vouch, seed):
         self.e = Estate(vouch, seed)
         self.point = self.e.top + "/mnt"
         self.stop = threading.Event()
         self.failed = []
         self.lock = threading.Lock()
         self.tally = Tally()
-        self.seconds = seconds
         self.alive = {}  # thread's name -> when it last did something
         self.stays = Source(self.e.top + "/stays", self.e.rng, files=300)
         self.kept = self.e.backup(self.stays, "--host", "kept")
         self.truth = self.e.known[self.kept]
+        time.sleep(1.1)  # of two snapshots of one second neither is named by its date alone
         os.mkdir(self.point)
         self.server = subprocess.Popen(self.e.argv("mount", "-f", self.point), env=self.e.env,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
@@ -91,9 +91,9 @@ class Attack:
         with open(f"/proc/{self.server.pid}/status") as f:
             return [int(line.split()[1]) / 1024 for line in f if line.startswith("VmRSS")][0]
 
-    def watch(self):
+    def watch(self, seconds):
         """Until the time is over; returns the resident sizes on the way."""
-        sizes, end = [], time.monotonic() + self.seconds
+        sizes, end = [], time.monotonic() + seconds
         while time.monotonic() < end and not self.stop.is_set():
             time.sleep(0.25)
             if self.server.poll() is not None:
@@ -105,7 +105,13 @@ class Attack:
                 raise Failed(f"stands still: {stuck}")
         return sizes
 
-    def run(self):
+    def rounds(self, seconds):
+        try:
+            self.load(seconds)
+        finally:
+            self.unmount()
+
+    def load(self, seconds):
         rng = self.e.rng
         writers = [Source(f"{self.e.top}/w{i}", rng, files=40) for i in range(2)]
         threads = [threading.Thread(name=f"read-{i}", target=self.guard, args=(self.read, rng)) for i in range(READERS)]
@@ -118,7 +124,7 @@ class Attack:
         for t in threads:
             t.daemon = True
             t.start()
-        sizes = self.watch()
+        sizes = self.watch(seconds)
         self.stop.set()
         for t in threads:
             t.join(HANG)
@@ -144,23 +150,8 @@ class Attack:
             subprocess.run(["umount", "-l", self.point], check=False)
 
 
-def main(vouch, seconds, seed):
+if __name__ == "__main__":
     if not os.path.exists("/dev/fuse"):
         print("no /dev/fuse")
-        return 77
-    print(f"seed {seed}")
-    attack = Attack(vouch, seconds, seed)
-    try:
-        attack.run()
-    except Failed as e:
-        print(f"{e}\nthe repository is left in {attack.e.top}")
-        return 1
-    finally:
-        attack.unmount()
-        attack.tally.table()
-    attack.e.close()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else time.time_ns() % 10**9))
+        sys.exit(77)
+    sys.exit(attack(Attack, sys.argv))

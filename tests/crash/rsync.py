@@ -10,9 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
-from estate import HANG, Estate, Failed, Source, Tally, digests
+from estate import HANG, Estate, Failed, Source, Tally, attack, digests
 
 INCOMPLETE = 4  # exit status of verify and restore where something is damaged or incomplete
 
@@ -114,6 +113,13 @@ class Attack:
             shutil.copy(other.repo + "/index.db", path)
             other.close()
 
+    def rounds(self, nr):
+        for i in range(nr):
+            try:
+                self.round(i)
+            except Failed as e:
+                raise Failed(f"round {i}: {e}") from None
+
     def round(self, i):
         rng = self.e.rng
         if i % 3 == 0:
@@ -146,21 +152,5 @@ class Attack:
             self.e.known = {k: t for k, t in self.e.known.items() if k in listed}
 
 
-def main(vouch, rounds, seed):
-    print(f"seed {seed}")
-    attack = Attack(vouch, seed)
-    i = 0
-    try:
-        for i in range(rounds):
-            attack.round(i)
-    except Failed as e:
-        print(f"round {i}: {e}\nthe repository is left in {attack.e.top}")
-        return 1
-    finally:
-        attack.tally.table()
-    attack.e.close()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else time.time_ns() % 10**9))
+    sys.exit(attack(Attack, sys.argv))
