@@ -145,7 +145,7 @@ snapshots() { ls "$W/mnt" | grep "^20"; }
 		[[ "$(metric $name)" =~ ^[0-9]+$ ]]
 		[ "$(grep -cE "^# (HELP|TYPE) vouch_$name " "$m")" -eq 2 ]
 	done
-	run grep -vE '^(# (HELP|TYPE) vouch_[a-z_]+ .+|vouch_[a-z_]+ [0-9]+)$' "$m"
+	run grep -vE '^(# (HELP|TYPE) vouch_[a-z_]+ .+|vouch_[a-z_]+(\{days="[0-9]+"\})? [0-9]+(\.[0-9]+)?)$' "$m"
 	[ "$status" -eq 1 ]
 	[ "$(metric repository_available)" -eq 1 ]
 	[ "$(metric healed_total)" -eq 0 ]
