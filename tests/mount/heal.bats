@@ -10,11 +10,11 @@ setup_file()
 	begin
 	head -c 300000 /dev/urandom > "$W/src/random-a"
 	head -c 300000 /dev/urandom > "$W/src/random-b"
-	head -c 28000000 /dev/urandom > "$W/src/large"
+	head -c 14000000 /dev/urandom > "$W/src/large"
 	seq 1 50000 > "$W/src/text"
 	mkdir "$W/src/deep"
 	echo hello > "$W/src/deep/hello"
-	"$VOUCH" init --parity 8%
+	"$VOUCH" init --parity 12%
 	"$VOUCH" backup -C "$W/src" . 2>/dev/null
 	(cd "$W/src" && find . -type f -exec sha256sum {} +) > "$W/sums"
 }
@@ -168,7 +168,7 @@ END
 }
 
 @test "a medium that is read-only: all reads right, nothing is written" {
-	truncate -s 64M "$W/drive"
+	truncate -s 48M "$W/drive"
 	mkfs.ext4 -q -F "$W/drive"
 	mkdir -p "$W/disk"
 	mount -o loop "$W/drive" "$W/disk" || skip "no loop devices"
@@ -187,7 +187,7 @@ END
 }
 
 @test "no room for twice the pack: all reads right, the pack is left to repair" {
-	truncate -s 64M "$W/drive"
+	truncate -s 48M "$W/drive"
 	mkfs.ext4 -q -F "$W/drive"
 	mkdir -p "$W/disk"
 	mount -o loop "$W/drive" "$W/disk" || skip "no loop devices"
@@ -231,7 +231,7 @@ only_whole_files()
 
 @test "restore leaves no partial file under its name: killed, out of room, damaged beyond healing" {
 	mkdir -p "$W/old"
-	head -c 20000000 /dev/urandom > "$W/old/large"
+	head -c 10000000 /dev/urandom > "$W/old/large"
 	head -c 300000 /dev/urandom > "$W/old/random-a"
 	for i in 1 2 3 4 5 6; do
 		rm -rf "$W/back"
@@ -245,7 +245,7 @@ only_whole_files()
 	# in a folder without room for it, over what is there
 	rm -rf "$W/back"
 	mkdir "$W/back"
-	mount -t tmpfs -o size=24m none "$W/back"
+	mount -t tmpfs -o size=12m none "$W/back"
 	cp "$W/old/random-a" "$W/back"
 	run "$VOUCH" restore -q latest "$W/back"
 	[ "$status" -eq 1 ]
@@ -253,7 +253,7 @@ only_whole_files()
 	umount "$W/back"
 	# the old one stays where the new one cannot be had
 	p=$(data_pack)
-	at=$(python3 -c 'print(open("'"$p"'","rb").read().find(open("'"$W/src/large"'","rb").read()[20000000:20000064]))')
+	at=$(python3 -c 'print(open("'"$p"'","rb").read().find(open("'"$W/src/large"'","rb").read()[12000000:12000064]))')
 	spoil "$p" "$at" 64
 	rm "${p%.pack}.par"
 	cp "$W/old/large" "$W/back"

@@ -19,6 +19,7 @@
 #include "store/base/digest.h"
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
+#include "store/format/block.h"
 #include "tests/lib/chunkbox.h"
 #include "tests/lib/faulty_backend.h"
 
@@ -489,6 +490,70 @@ static void test_in_vain(void **state)
 	box_open(&box);
 }
 
+/* Block 0 of the copy's pack with other bytes, and checksums to fit: only the chunks' SHA-256 can tell. */
+static void forge_copy(void)
+{
+	static uint8_t raw[4 << 20];
+	struct packtable t = {0};
+	struct block_header h;
+	struct chunk_desc *chunks;
+	struct buf head = BUF_INIT;
+	struct err e = ERR_INIT;
+	size_t head_len, len;
+	char path[192];
+	int fd;
+
+	assert_int_equal(pack_read_table(box.backend, &pack, &t, &e), ERR_OK);
+	head_len = block_header_len(t.blocks[0].nr_chunks);
+	len = head_len + t.blocks[0].stored_len;
+	assert_true(len <= sizeof(raw));
+	chunks = calloc(t.blocks[0].nr_chunks, sizeof(*chunks));
+	assert_non_null(chunks);
+	path_in(far, &pack, false, path);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, raw, len, t.blocks[0].off), len);
+	assert_int_equal(block_header_decode(raw, head_len, &h, chunks, &e), ERR_OK);
+	raw[head_len + 5000] ^= 1;
+	h.xxh3 = digest_xxh3(raw + head_len, h.stored_len);
+	block_header_encode(&h, chunks, &head);
+	assert_int_equal(head.len, head_len);
+	memcpy(raw, head.p, head_len);
+	assert_int_equal(pwrite(fd, raw, len, t.blocks[0].off), len);
+	assert_int_equal(close(fd), 0);
+	buf_release(&head);
+	free(chunks);
+	packtable_release(&t);
+}
+
+/* What a hostile copy says is not believed, and does not come into the pack. */
+static void test_hostile_copy(void **state)
+{
+	char path[192];
+
+	(void)state;
+	with_copy();
+	forge_copy();
+	for (int i = 0; i < 2; i++) {
+		path_in(i ? far : box.dir, &pack, true, path);
+		assert_int_equal(unlink(path), 0);
+	}
+	spoil(box.dir, &pack, false, 200000, 1);	/* in block 0 */
+	reopen(true, true);
+	assert_int_equal(count_failed(), 1);
+	assert_int_equal(stats().healed, 0);
+	spoil(box.dir, &pack, false, pack_len() - 20000, 1);	/* and in the last, where the copy is right */
+	reopen(true, true);
+	assert_int_equal(count_failed(), 1);
+	assert_int_equal(stats().healed, 1);
+	box_close(&box);
+	assert_int_equal(box.nr_news, 1);
+	assert_int_equal(box.news[0].kind, HEAL_NOT_MENDED);
+	assert_false(is_whole(&pack));
+	assert_int_equal(box_count_tmp(&box), 0);
+	box_open(&box);
+}
+
 /* The next best: the same chunk in another pack. */
 static void test_another_pack(void **state)
 {
@@ -575,7 +640,7 @@ int main(void)
 	    T(test_one_bit), T(test_run), T(test_damaged_copy), T(test_table), T(test_cut_short),
 	    T(test_missing), T(test_missing_tiny), T(test_off), T(test_read_only),
 	    T(test_no_room), T(test_eight), T(test_write_error), T(test_in_vain),
-	    T(test_another_pack), T(test_fresh), T(test_readers),
+	    T(test_another_pack), T(test_hostile_copy), T(test_fresh), T(test_readers),
 	};
 
 	return cmocka_run_group_tests_name("heal", tests, NULL, NULL);
