@@ -258,6 +258,7 @@ def run_all(a, rnd, base):
                 n = 1
                 while one(key, n):      # the last of them meets no failure
                     n += 1
+    began = time.monotonic()
     if a.seconds:
         # Every K-th of all, from a random one on; then others between them, while there is time.
         step = max(1, len(todo) // 200)
