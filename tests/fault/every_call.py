@@ -18,7 +18,7 @@ import sys
 import time
 
 import scene
-from scene import Broken, Scene, copy_tree, digest_tree, say
+from scene import Broken, Run, Scene, copy_tree, digest_tree, say
 
 KINDS = ("eio", "gone", "enospc", "full", "eintr", "part", "late")      # in failing.c's order
 STATUS = (0, 1, 3, 4, 75)       # 2 is for those who typed something wrong
@@ -27,10 +27,13 @@ STATUS = (0, 1, 3, 4, 75)       # 2 is for those who typed something wrong
 class Verb:
     """What is run, in which state, on which folders the calls fail; and what must hold after it."""
 
-    def __init__(self, name, state, args, watch=("repo", "state", "cache"), new=0, gone=0, again=None):
+    def __init__(self, name, state, args, watch=("repo", "state", "cache"), new=0, gone=0):
         self.name, self.state, self.args, self.watch = name, state, args, watch
-        self.new, self.gone, self.again = new, gone, again or args
+        self.new, self.gone = new, gone
 
+
+BOTH = ("repo", "copy", "state", "cache")
+FOLDERS = ("repo", "copy", "state", "cache", "out")
 
 # Snapshots that a run may add (new) or take away (gone). States are made by prepare().
 VERBS = [
@@ -41,11 +44,16 @@ VERBS = [
     Verb("verify", "two", ["verify", "-q", "--files", "-j", "1"]),
     Verb("forget", "three", ["forget", "--keep-last", "2"], gone=1),
     Verb("prune", "forgotten", ["prune", "-q"]),
+    Verb("sync", "three", ["sync", "-q", "-j", "1", "copy"], BOTH),
+    Verb("sync again", "synced", ["sync", "-q", "-j", "1", "--delete", "copy"], BOTH),
+    Verb("repair", "rotten", ["repair", "-q", "-j", "1"]),
+    Verb("repair --from", "lost", ["repair", "-q", "-j", "1", "--from", "copy"], BOTH),
+    Verb("parity", "three", ["parity", "add", "-q", "-j", "1", "--share", "8%"]),
 ]
 
 
 def prepare(base):
-    """One folder a state: empty, two snapshots, three, and three of which one was let go."""
+    """One folder a state: empty, two snapshots, three, and three of which one was let go; damage; a copy."""
     s = Scene(base + "/make")
     os.makedirs(s.top)
     os.makedirs(s.src)
@@ -67,6 +75,22 @@ def prepare(base):
         f.write(scene.noise("third", 70000))
     s.must("backup", "-q", "-C", "src", ".")
     save("three")
+    # As much as a sector of 4 KiB, or two where it lies across: in reach of 5 %.
+    scene.rot(scene.packs(s.repo)[0], 50000, 700)
+    save("rotten")
+    scene.rot(scene.packs(s.repo)[0], 50000, 700)
+    copy_tree(s.repo, s.top + "/copy")
+    scene.rot(scene.packs(s.repo)[0], 30000, 200000)
+    scene.rot(scene.packs(s.repo)[1], 0, 5000)
+    save("lost")
+    scene.rot(scene.packs(s.repo)[1], 0, 5000)
+    scene.rot(scene.packs(s.repo)[0], 30000, 200000)
+    s.must("forget", "--keep-last", "2")
+    with open(s.src + "/a/two", "wb") as f:
+        f.write(scene.noise("fourth", 70000))
+    s.must("backup", "-q", "src")
+    save("synced")
+    shutil.rmtree(s.top + "/copy")
     s.must("forget", "--keep-last", "1")
     save("forgotten")
     shutil.rmtree(s.top)
@@ -84,7 +108,7 @@ class Trial:
     def fresh(self):
         # The source keeps its inodes and times, or a backup would have other things to do each time.
         os.makedirs(self.s.top, exist_ok=True)
-        for name in ("repo", "state", "cache", "out"):
+        for name in FOLDERS:
             shutil.rmtree(self.s.top + "/" + name, ignore_errors=True)
             if os.path.isdir(self.state.top + "/" + name):
                 copy_tree(self.state.top + "/" + name, self.s.top + "/" + name)
@@ -164,17 +188,34 @@ class Trial:
             raise Broken("reported success, lost %s, got %s" % (lost, list(new)))
         if run.code in (0, 1, 75) and any(r != self.expected for r in new.values()):
             raise Broken("a snapshot of other things than the source, and no word of it")
-        s.whole()
+        if v.state not in ("rotten", "lost") or run.code == 0:
+            s.whole()
         if v.name == "restore":
             self.judge_restored(run)
+        if v.name.startswith("sync"):
+            self.judge_copy(run, after)
         if run.code == 0 and v.name in ("verify", "restore") and kind == "gone" and \
                 re.match(r"(open|openat|pread|read) /(packs/.|snapshots/.)", what):
             raise Broken("success with a drive that was gone")
-        s.must(*v.again)
+        s.must(*v.args)
         s.whole()
         self.judge_litter()
+        if v.name.startswith("sync"):
+            self.judge_copy(Run(v.args, 0, "", ""), after)
         if deep and v.new:
             s.restored("latest", self.tree)
+
+    def judge_copy(self, run, source):
+        """What the copy lists is whole; all of it is there after a success."""
+        c = Scene(self.s.top, "copy")
+        if os.path.exists(c.repo + "/vouch.json"):
+            if any(source.get(n, r) != r for n, r in c.snapshots().items()):
+                raise Broken("the copy's snapshots are others")
+            c.whole()
+        if run.code == 0 and c.snapshots() != source:
+            raise Broken("reported success, and the copy lists %s" % list(c.snapshots()))
+        if run.code == 0 and c.litter():
+            raise Broken("left behind in the copy: %s" % c.litter())
 
     def judge_restored(self, run):
         """Every file under its own name is whole, whatever failed; all are there after a success."""
@@ -242,6 +283,9 @@ def run_all(a, rnd, base):
 
     for verb in VERBS:
         if a.verb and verb.name not in a.verb:
+            continue
+        if not states["empty"].knows(verb.args[0]):
+            say("this vouch has no %s" % verb.args[0])
             continue
         t = Trial(base + "/trial " + verb.name, verb, states[verb.state], lib)
         calls = t.count()

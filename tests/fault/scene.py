@@ -89,11 +89,11 @@ class Run:
 
 
 class Scene:
-    """A folder with repo/, src/, out/ and vouch's own state; and vouch run in it."""
+    """A folder with repo/, src/, out/, perhaps copy/, and vouch's own state; and vouch run in it."""
 
-    def __init__(self, top):
+    def __init__(self, top, repo="repo"):
         self.top = top
-        self.repo, self.src, self.out = top + "/repo", top + "/src", top + "/out"
+        self.repo, self.src, self.out = top + "/" + repo, top + "/src", top + "/out"
         self.env = dict(os.environ, XDG_STATE_HOME=top + "/state", XDG_CACHE_HOME=top + "/cache",
                         VOUCH_REPO=self.repo, LC_ALL="C.UTF-8")
         self.env.pop("LD_PRELOAD", None)
@@ -121,6 +121,10 @@ class Scene:
                 out[one["name"]] = one["root"]
         return out
 
+    def knows(self, verb):
+        """Whether this vouch has the command."""
+        return ("\n  %s " % verb) in self.must("help").out
+
     def whole(self):
         """All that is listed can be read; nothing of the repository is damaged."""
         self.must("verify", "-q", "--files")
@@ -138,6 +142,21 @@ class Scene:
     def litter(self, folder="tmp"):
         where = self.repo + "/" + folder
         return [folder + "/" + n for n in os.listdir(where)] if os.path.isdir(where) else []
+
+
+def packs(repo):
+    """Paths of packs, the longest first."""
+    out = [os.path.join(d, n) for d, _, names in os.walk(repo + "/packs") for n in names if n.endswith(".pack")]
+    return sorted(out, key=lambda p: (-os.path.getsize(p), p))
+
+
+def rot(path, at, n):
+    """n bytes become others."""
+    with open(path, "r+b") as f:
+        f.seek(at)
+        was = f.read(n)
+        f.seek(at)
+        f.write(bytes(b ^ 0x55 for b in was))
 
 
 def copy_tree(src, dst):
