@@ -302,6 +302,14 @@ static enum err_code delete_all(struct prune *p, const struct condemned *c, stru
 
 	if (!rc)
 		rc = damage_learn(p->s, e);
+	/*
+	 * What stands for what goes must survive a power cut, and a snapshot that a killed forget
+	 * took away must not come back with it.
+	 */
+	if (!rc)
+		rc = chunks_settle(p->s->chunks, e);
+	if (!rc && p->s->backend->ops->settle)
+		rc = p->s->backend->ops->settle(p->s->backend, "snapshots/", e);
 	if (!rc)
 		rc = survey_packs(p->s, &p->live, c->packs, c->nr, 100, &now, e);
 	for (size_t i = 0; i < now.nr && !rc; i++) {

@@ -118,12 +118,16 @@ static enum err_code put_snapshot(struct store *s, const struct sign_key *k, con
 {
 	char path[64 + SNAPSHOT_NAME_LEN], copy[64 + SNAPSHOT_NAME_LEN], stem[STEM_LEN + 1];
 	struct backend *be = s->backend;
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
 
 	stem_of_snapshot(name, stem);
 	(void)snprintf(path, sizeof(path), "%s.json", stem);
 	(void)snprintf(copy, sizeof(copy), "copies/%s.json", stem);
-	rc = signature_put(s, k, stem, b, false, e);
+	/* The one before it in the chain, whose writer may have been killed, must not be lost alone. */
+	if (be->ops->settle)
+		rc = be->ops->settle(be, "snapshots/", e);
+	if (!rc)
+		rc = signature_put(s, k, stem, b, false, e);
 	if (!rc)
 		rc = be->ops->put(be, path, b->p, b->len, e);
 	if (rc)

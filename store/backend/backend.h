@@ -50,6 +50,13 @@ struct backend_ops {
 	enum err_code (*put_get)(struct backend_put *p, uint64_t off, void *buf, size_t len,
 				 size_t *n, struct err *e);
 	void (*put_abort)(struct backend_put *p);		/* NULL is allowed */
+	/**
+	 * What names there are in the folder prefix ("snapshots/", "packs/3f/") by now, whoever made
+	 * or removed them, is durable when it returns ERR_OK: somebody may have been killed between
+	 * the two.  For who counts on a name, or on its absence, that he did not make.  A folder
+	 * that is not there is ERR_OK.
+	 */
+	enum err_code (*settle)(struct backend *b, const char *prefix, struct err *e);
 	/** Append a line's worth of bytes (log/), in one write, and sync. */
 	enum err_code (*append)(struct backend *b, const char *name, const void *buf, size_t len,
 				struct err *e);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -110,30 +111,62 @@ static enum err_code file_size(struct backend *base, const char *name, uint64_t 
 	return rc;
 }
 
-static enum err_code file_list_op(struct backend *base, const char *prefix, bool with_size,
-				  backend_list_fn *fn, void *ctx, struct err *e)
+/* The folder that a file "x" below the prefix would lie in; ERR_NOT_FOUND: there is none. */
+static enum err_code open_prefix(struct file_backend *b, const char *prefix, int *fd, struct err *e)
+{
+	char inside[FILE_NAME_MAX + 3];
+	size_t n = strlen(prefix);
+	const char *last = NULL;
+
+	if (n == 0)
+		return file_root_get(b->root, fd, e);
+	if (n > FILE_NAME_MAX || prefix[n - 1] != '/')
+		return err_set(e, ERR_USAGE, "\"%s\" is not a prefix", prefix);
+	memcpy(inside, prefix, n);
+	memcpy(inside + n, "x", 2);
+	return file_root_dir(b->root, inside, false, fd, &last, e);
+}
+
+static enum err_code file_settle(struct backend *base, const char *prefix, struct err *e)
 {
 	struct file_backend *b = file_of(base);
 	char inside[FILE_NAME_MAX + 3];
-	size_t n = strlen(prefix);
 	const char *last = NULL;
 	enum err_code rc;
 	int fd = -1;
 
+	rc = open_prefix(b, prefix, &fd, e);
+	if (rc == ERR_NOT_FOUND) {
+		err_clear(e);
+		return ERR_OK;
+	}
+	if (rc)
+		return rc;
+	if (*prefix) {		/* again, as who writes there does: the folders on the way, too */
+		(void)b->io->close(fd);
+		(void)snprintf(inside, sizeof(inside), "%sx", prefix);
+		rc = file_root_dir(b->root, inside, true, &fd, &last, e);
+		if (rc)
+			return rc;
+	}
+	if (io_fsync_dir(b->io, fd) < 0)
+		rc = file_root_err(b->root, errno, "fsync", prefix, e);
+	(void)b->io->close(fd);
+	return rc;
+}
+
+static enum err_code file_list_op(struct backend *base, const char *prefix, bool with_size,
+				  backend_list_fn *fn, void *ctx, struct err *e)
+{
+	struct file_backend *b = file_of(base);
+	enum err_code rc;
+	int fd = -1;
+
 	file_fds_tidy(b->fds);
-	if (n == 0) {
-		rc = file_root_get(b->root, &fd, e);
-	} else {
-		if (n > FILE_NAME_MAX || prefix[n - 1] != '/')
-			return err_set(e, ERR_USAGE, "\"%s\" is not a prefix", prefix);
-		/* The folder that a file "x" below the prefix would lie in. */
-		memcpy(inside, prefix, n);
-		memcpy(inside + n, "x", 2);
-		rc = file_root_dir(b->root, inside, false, &fd, &last, e);
-		if (rc == ERR_NOT_FOUND) {
-			err_clear(e);
-			return ERR_OK;
-		}
+	rc = open_prefix(b, prefix, &fd, e);
+	if (rc == ERR_NOT_FOUND && *prefix) {
+		err_clear(e);
+		return ERR_OK;
 	}
 	if (rc)
 		return rc;
@@ -189,7 +222,6 @@ static enum err_code file_append(struct backend *base, const char *name, const v
 	struct file_backend *b = file_of(base);
 	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
 	const char *last = NULL;
-	bool made = false;
 	enum err_code rc;
 	int dirfd = -1, fd = -1;
 
@@ -197,17 +229,16 @@ static enum err_code file_append(struct backend *base, const char *name, const v
 	if (rc)
 		return rc;
 	fd = b->io->openat(dirfd, last, flags, 0);
-	if (fd < 0 && errno == ENOENT) {
-		made = true;
+	if (fd < 0 && errno == ENOENT)
 		fd = b->io->openat(dirfd, last, flags | O_CREAT, 0600);
-	}
 	if (fd < 0)
 		rc = file_root_err(b->root, errno, "open", name, e);
 	else
 		rc = append_fd(b, fd, buf, len, e);
 	if (fd >= 0 && b->io->close(fd) < 0 && !rc)
 		rc = err_sys(e, "close");
-	if (!rc && made && io_fsync_dir(b->io, dirfd) < 0)
+	/* Always: who made it may have been killed before this. */
+	if (!rc && io_fsync_dir(b->io, dirfd) < 0)
 		rc = err_sys(e, "fsync the folder");
 	(void)b->io->close(dirfd);
 	if (rc && rc != ERR_ABSENT)
@@ -294,6 +325,7 @@ const struct backend_ops file_ops = {
 	.put_commit_two = file_put_commit_two,
 	.put_get = file_put_get,
 	.put_abort = file_put_abort,
+	.settle = file_settle,
 	.append = file_append,
 	.remove = file_remove,
 	.space = file_space,

@@ -24,15 +24,16 @@ static enum err_code make_folder(const struct io *io, const char *path, struct e
 {
 	struct buf parent = BUF_INIT;
 	enum err_code rc;
+	bool was = false;
 	int fd = -1;
 
 	if (io->mkdirat(AT_FDCWD, path, 0700) < 0) {
-		if (errno == EEXIST)
-			return ERR_OK;
+		was = errno == EEXIST;
 		if (errno == ENOENT)
 			return err_set(e, ERR_NOT_FOUND,
 				       "the folder that %s is to lie in is not there", path);
-		return err_sys(e, "make %s", path);
+		if (!was)
+			return err_sys(e, "make %s", path);
 	}
 	buf_printf(&parent, "%s/..", path);
 	buf_add_u8(&parent, 0);
@@ -45,6 +46,11 @@ static enum err_code make_folder(const struct io *io, const char *path, struct e
 	if (fd >= 0)
 		(void)io->close(fd);
 	buf_release(&parent);
+	/* It was there: perhaps since an init that was killed; perhaps in a folder we may not read. */
+	if (rc && was) {
+		err_clear(e);
+		rc = ERR_OK;
+	}
 	return rc;
 }
 

@@ -13,6 +13,8 @@
 #define ID_KEY	   "\"id\": \""	/* in vouch.json, as this program writes it ... */
 #define ID_TEXT_LEN 32		/* ... and so many digits follow */
 
+#define FOLDER_MAX 24u		/* bytes of a folder's name: "copies/snapshots" is the longest */
+
 static const char *const markers[2] = { "vouch.json", "copies/vouch.json" };
 
 /* What a folder is known by: cheap to look at, and what decides where that has changed. */
@@ -36,6 +38,8 @@ struct file_root {
 	pthread_mutex_t mutex;
 	struct look look;	/* mutex */
 	struct sums sums;	/* mutex */
+	char (*durable)[FOLDER_MAX];	/* mutex; folders whose own names survive a power cut */
+	size_t nr_durable, cap_durable;	/* mutex */
 };
 
 static void must(int rc)
@@ -159,6 +163,7 @@ static enum err_code recognise(struct file_root *r, int fd, struct err *e)
 	if (ok) {
 		r->look = now;
 		r->sums = sums;
+		r->nr_durable = 0;	/* it may be a copy on another drive */
 	}
 	must(pthread_mutex_unlock(&r->mutex));
 	if (ok)
@@ -240,6 +245,7 @@ void file_root_close(struct file_root *r)
 	if (!r)
 		return;
 	must(pthread_mutex_destroy(&r->mutex));
+	free(r->durable);
 	free(r->path);
 	free(r);
 }
@@ -331,27 +337,73 @@ enum err_code file_root_lost(struct file_root *r, enum err_code rc, struct err *
 	return rc;
 }
 
-/* One folder down; closes dir. */
-static int descend(const struct io *io, int dir, const char *component, bool create, int *sys)
+static bool is_durable(struct file_root *r, const char *path, size_t len)
 {
-	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-	int fd = io->openat(dir, component, flags, 0);
+	bool found = false;
 
-	if (fd < 0 && errno == ENOENT && create) {
-		if (io->mkdirat(dir, component, 0700) == 0 || errno == EEXIST) {
-			if (io_fsync_dir(io, dir) == 0)
-				fd = io->openat(dir, component, flags, 0);
+	must(pthread_mutex_lock(&r->mutex));
+	for (size_t i = 0; i < r->nr_durable && !found; i++)
+		found = strncmp(r->durable[i], path, len) == 0 && r->durable[i][len] == '\0';
+	must(pthread_mutex_unlock(&r->mutex));
+	return found;
+}
+
+/* What there is no memory for is made durable again the next time. */
+static void note_durable(struct file_root *r, const char *path, size_t len)
+{
+	must(pthread_mutex_lock(&r->mutex));
+	if (r->nr_durable == r->cap_durable) {
+		size_t cap = r->cap_durable ? 2 * r->cap_durable : 16;
+		void *more = reallocarray(r->durable, cap, sizeof(*r->durable));
+
+		if (more) {
+			r->durable = more;
+			r->cap_durable = cap;
 		}
 	}
+	if (r->nr_durable < r->cap_durable) {
+		memcpy(r->durable[r->nr_durable], path, len);
+		r->durable[r->nr_durable++][len] = '\0';
+	}
+	must(pthread_mutex_unlock(&r->mutex));
+}
+
+/*
+ * One folder down, to path's first len bytes; closes dir.  Who means to write there must know that
+ * the folder's name is durable: one who was killed after the mkdir leaves it in doubt.
+ */
+static int descend(struct file_root *r, int dir, const char *path, size_t len, bool create, int *sys)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+	char whole[FILE_NAME_MAX + 1];
+	const char *slash, *component;
+	int fd;
+
+	memcpy(whole, path, len);
+	whole[len] = '\0';
+	slash = strrchr(whole, '/');
+	component = slash ? slash + 1 : whole;
+	fd = r->io->openat(dir, component, flags, 0);
+	if (fd < 0 && errno == ENOENT && create &&
+	    (r->io->mkdirat(dir, component, 0700) == 0 || errno == EEXIST))
+		fd = r->io->openat(dir, component, flags, 0);
 	*sys = errno;
-	(void)io->close(dir);
+	if (fd >= 0 && create && !(len < FOLDER_MAX && is_durable(r, path, len))) {
+		if (io_fsync_dir(r->io, dir) < 0) {
+			*sys = errno;
+			(void)r->io->close(fd);
+			fd = -1;
+		} else if (len < FOLDER_MAX) {
+			note_durable(r, path, len);
+		}
+	}
+	(void)r->io->close(dir);
 	return fd;
 }
 
 enum err_code file_root_dir(struct file_root *r, const char *name, bool create, int *dirfd,
 			    const char **last, struct err *e)
 {
-	char component[FILE_NAME_MAX + 1];
 	const char *at = name, *slash;
 	enum err_code rc;
 	int fd = -1, sys = 0;
@@ -362,9 +414,7 @@ enum err_code file_root_dir(struct file_root *r, const char *name, bool create, 
 	if (rc)
 		return rc;
 	while ((slash = strchr(at, '/'))) {
-		memcpy(component, at, (size_t)(slash - at));
-		component[slash - at] = '\0';
-		fd = descend(r->io, fd, component, create, &sys);
+		fd = descend(r, fd, name, (size_t)(slash - name), create, &sys);
 		if (fd < 0)
 			return file_root_err(r, sys, "open the folder of", name, e);
 		at = slash + 1;

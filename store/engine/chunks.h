@@ -64,6 +64,13 @@ void chunks_set_whole(struct chunks *c);
 /** From now on blocks are loaded and checked ahead of readers who go forward, by nr_threads threads.  Once, before there are readers. */
 MUST_CHECK enum err_code chunks_prefetch(struct chunks *c, unsigned nr_threads, struct err *e);
 
+/**
+ * The names of all packs that are counted on are durable when this returns ERR_OK, also of those that
+ * somebody left who was killed.  Before a snapshot that needs them is named, or a pack is deleted
+ * that they replace.
+ */
+MUST_CHECK enum err_code chunks_settle(struct chunks *c, struct err *e);
+
 /** List the packs again; new ones are indexed, vanished ones forgotten. */
 MUST_CHECK enum err_code chunks_refresh(struct chunks *c, struct err *e);
 

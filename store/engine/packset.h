@@ -25,6 +25,7 @@ struct pack_info {
 	struct object_id id;
 	uint32_t no; /* in the catalog; 0: not in it */
 	enum pack_state state;
+	bool settled;	    /* its name survives a power cut, as that of one in the catalog does */
 	bool condemned;	    /* may go: what it has is not counted on */
 	bool keys_known;    /* its table's keys are in the filter of all tables' keys */
 	bool scanned;	    /* its end is damaged: its table is of what blocks were found */

@@ -3,6 +3,7 @@
  */
 #include "store/engine/chunks_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "store/engine/pack.h"
@@ -142,6 +143,7 @@ static enum err_code register_packs(struct chunks *c, const struct listing *l, b
 			packset_at(c->packs, ord)->state = PACK_HERE;
 			packset_at(c->packs, ord)->hopeless = false;
 			packset_at(c->packs, ord)->scanned = false;
+			packset_at(c->packs, ord)->settled = false;
 			*changed = true;
 		}
 	}
@@ -275,6 +277,55 @@ out:
 	return rc;
 }
 
+/*
+ * A pack that is in no catalog was perhaps left by somebody who was killed after the rename and
+ * before the fsync of its folder.  Nobody may count on it before that was done for him: a snapshot
+ * that needs it would outlive it in a power cut.
+ */
+static bool in_doubt(struct chunks *c, uint32_t ord, struct object_id *id)
+{
+	const struct pack_info *p;
+	bool doubt;
+
+	chunks_lock(c);
+	p = packset_at(c->packs, ord);
+	*id = p->id;
+	doubt = pack_is_here(p) && p->no == 0 && !p->settled;
+	chunks_unlock(c);
+	return doubt;
+}
+
+enum err_code chunks_settle(struct chunks *c, struct err *e)
+{
+	enum err_code (*settle)(struct backend *, const char *, struct err *) = c->backend->ops->settle;
+	bool done[256] = {false};
+	enum err_code rc = ERR_OK;
+	uint32_t *ords = NULL;
+	size_t nr = 0;
+
+	if (c->backend->read_only || !settle)
+		return ERR_OK;
+	rc = chunks_list_ords(c, PACKS_ODD, &ords, &nr, e);
+	for (size_t i = 0; i < nr && !rc; i++) {
+		char prefix[sizeof("packs/00/")];
+		struct object_id id;
+
+		if (!in_doubt(c, ords[i], &id))
+			continue;
+		(void)snprintf(prefix, sizeof(prefix), "packs/%02x/", id.b[0]);
+		if (!done[id.b[0]])
+			rc = settle(c->backend, prefix, e);
+		if (rc)
+			break;
+		done[id.b[0]] = true;
+		chunks_lock(c);
+		packset_at(c->packs, ords[i])->settled = true;
+		chunks_unlock(c);
+	}
+	free(ords);
+	return rc;
+}
+
 static void tell_progress(struct chunks *c, size_t done, size_t all)
 {
 	if (c->cfg.events.rebuild && all >= PROGRESS_PACKS &&
@@ -328,7 +379,8 @@ enum err_code chunks_reconcile_once(struct chunks *c, enum err_code *index_rc, s
 	count_odd(c);
 	if (!rc && !*index_rc)
 		(void)drop_vanished(c, &l, rows, nr_rows, &b, index_rc);
-	if (!rc && !*index_rc)
+	/* What cannot be made durable is read by its tables; who counts on it asks again. */
+	if (!rc && !*index_rc && !chunks_settle(c, NULL))
 		rc = index_missing(c, &b, index_rc, e);
 	if (b.open && !*index_rc)
 		*index_rc = batch_step(c, &b, true, NULL);

@@ -234,7 +234,8 @@ enum err_code writer_finish(struct writer *w, struct err *e)
 		writer_wait_locked(w, &w->room);
 	rc = writer_failure_locked(w, e);
 	writer_unlock(w);
-	return rc;
+	/* Of what was known, and so not stored, some may be in a pack that a killed run left. */
+	return rc ? rc : chunks_settle(w->cfg.chunks, e);
 }
 
 void writer_close(struct writer *w)

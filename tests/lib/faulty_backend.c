@@ -144,6 +144,15 @@ static void put_abort(struct backend_put *p)
 	free(p);
 }
 
+static enum err_code settle(struct backend *b, const char *prefix, struct err *e)
+{
+	enum err_code rc = fails(of(b), FAULTY_WRITES, "settle", e);
+
+	if (rc || !of(b)->inner->ops->settle)
+		return rc;
+	return of(b)->inner->ops->settle(of(b)->inner, prefix, e);
+}
+
 static enum err_code append(struct backend *b, const char *name, const void *buf, size_t len,
 			    struct err *e)
 {
@@ -193,7 +202,8 @@ struct backend *faulty_open(struct backend *inner)
 	    .put_commit_two = put_commit_two,
 	    .put_get = put_get,
 	    .put_abort = put_abort,
-	    .append = append,
+	    .settle = settle,
+    .append = append,
 	    .remove = rem,
 	    .space = space,
 	    .sweep = sweep,
