@@ -6,7 +6,7 @@
 vouch runs with tests/fault/recording.c before libc, which writes down what it does to the repository and to vouch's own
 state. For cuts before every fsync and at random points this makes folders as the cut may have left them, and demands
 of each: every snapshot that was listed when an earlier run ended is listed and whole; a snapshot that is listed is
-whole, and is what its source was; what a successful run did is done; the repository opens without a repair, the next
+whole, and is what its source was (of runs that were killed, too: the next one counts on what they left); what a successful run did is done; the repository opens without a repair, the next
 backup and the next prune work, and nothing is left in tmp/.
 
 What a cut may leave. It is harsher than ext4, XFS, exFAT or vfat each alone:
@@ -33,7 +33,7 @@ import sys
 import time
 
 import scene
-from scene import Broken, Scene, digest_tree, say
+from scene import Broken, Scene, copy_tree, digest_tree, say
 
 CREATE, WRITE, TRUNCATE, RENAME, UNLINK, MKDIR, SYNC, SYNC_ALL, UNKNOWN = range(1, 10)
 NAMES = "create write truncate rename unlink mkdir sync sync_all unknown".split()
@@ -102,10 +102,10 @@ class Model:
         if what == CREATE:
             self.inos[ino] = it = File()
             self.of(path).append(it)
-        elif what == WRITE:
-            self.inos[ino].todo.append((off, data))
-        elif what == TRUNCATE:
-            self.inos[ino].todo.append((off, None))
+        elif what in (WRITE, TRUNCATE):
+            if ino not in self.inos:
+                raise Broken("the run wrote to %s, which nobody was seen to make" % path)
+            self.inos[ino].todo.append((off, data if what == WRITE else None))
         elif what == RENAME:
             it = self.of(path)[-1]
             self.of(path).append(None)
@@ -209,7 +209,6 @@ def change(n):
                 f.write(scene.noise(name + str(n), size))
         if n == 2:
             os.unlink(s.src + "/big")       # so that a prune finds half a pack unneeded
-        scene.settle()
     return go
 
 
@@ -227,26 +226,64 @@ RUNS = [
 ]
 
 
-class Story:
-    """All that the runs did, one after another, and what was listed after each."""
+FORGET, PRUNE = ["forget", "--keep-last", "1"], ["prune", "-q", "--max-unused", "5%"]
 
-    def __init__(self, base, lib):
+# After so many of RUNS: a run that is killed, and one that is not.
+PAIRS = [
+    (1, (change(5), BACKUP), (None, BACKUP)),
+    (4, (None, PRUNE), (None, PRUNE)),
+    (2, (None, FORGET), (None, PRUNE)),
+    (4, (None, PRUNE), (change(5), BACKUP)),
+    (2, (change(5), BACKUP), (None, PRUNE)),
+    (0, (change(5), BACKUP), (change(6), BACKUP)),
+]
+PAIR_ROUNDS = 60
+
+
+class Story:
+    """All that some runs did, one after another, and what was listed after each."""
+
+    def __init__(self, base, lib, start=None):
         self.live = s = Scene(base + "/live")
-        os.makedirs(s.src)
-        scene.fill(s.src, "power")
+        if start:
+            copy_tree(start, s.top)
+        else:
+            shutil.rmtree(s.top, ignore_errors=True)
+            os.makedirs(s.src)
+            scene.fill(s.src, "power")
+        self.listed = [s.snapshots() if start else {}]
         self.model = Model(s.top)
-        self.ops, self.listed, self.ends = [], [{}], []
-        for first, args in RUNS:
-            if first:
-                first(s)
-            trace = base + "/trace"
-            s.must(*args, LD_PRELOAD=lib, RECORD=trace, WATCH=s.top)
-            self.ops += read_trace(trace)
-            os.unlink(trace)
-            self.ends.append(len(self.ops))
+        self.ops, self.names, self.ends = [], [], []
+        # All that is run here, also to look: a verify writes into the log.
+        self.trace = base + "/trace"
+        s.env.update(LD_PRELOAD=lib, RECORD=self.trace, WATCH=s.top)
+        self.forget_trace()
+        self.unreported = set()         # of runs that were killed: listed, perhaps, but nobody was told
+
+    def forget_trace(self):
+        if os.path.exists(self.trace):
+            os.unlink(self.trace)
+
+    def run(self, first, args, stop=0):
+        """stop: killed after so many operations, or not, where there are fewer."""
+        s = self.live
+        if first:
+            first(s)
+        run = s.vouch(*args, RECORD_STOP=str(stop))
+        if run.code != (-9 if stop else 0) and not (stop and run.code == 0):
+            raise Broken("only recording: %s" % run)
+        self.ops += read_trace(self.trace)
+        self.forget_trace()
+        self.names.append(args[0] + (", killed" if run.code else ""))
+        self.ends.append(len(self.ops))
+        if run.code == 0:
             self.listed.append(s.snapshots())
             s.whole()
-        self.tree = digest_tree(s.src)
+        else:
+            self.listed.append(self.listed[-1])
+            there = os.listdir(s.repo + "/snapshots") if os.path.isdir(s.repo + "/snapshots") else []
+            self.unreported |= {n[:-5] for n in there} - set(self.listed[-1])
+        return run.code == 0
 
     def run_at(self, n):
         """Of the n-th operation; the end of a run is still its own."""
@@ -256,16 +293,20 @@ class Story:
         run = self.run_at(n)
         op = self.ops[n] if n < len(self.ops) else None
         return "run %d (%s), before operation %d of %d%s" % (
-            run + 1, RUNS[run][1][0], n, len(self.ops), ": %s %s" % (NAMES[op[0] - 1], op[1] or "/") if op else "")
+            run + 1, self.names[run], n, len(self.ops), ": %s %s" % (NAMES[op[0] - 1], op[1] or "/") if op else "")
 
 
 class Attack:
     """Cuts, tried one by one on a folder of its own."""
 
-    def __init__(self, base, story, rnd):
-        self.story, self.rnd, self.s = story, rnd, Scene(base + "/cut")
-        shutil.copytree(story.live.src, self.s.src, symlinks=True)
-        self.seen, self.cuts, self.tried, self.broken = set(), 0, 0, 0
+    def __init__(self, base, rnd):
+        self.rnd, self.s = rnd, Scene(base + "/cut")
+        self.cuts, self.tried, self.broken = 0, 0, 0
+
+    def take(self, story):
+        self.story, self.seen = story, set()
+        copy_tree(story.live.src, self.s.src)
+        self.tree = digest_tree(self.s.src)
 
     def cut(self, model, n, kind):
         self.cuts += 1
@@ -290,18 +331,18 @@ class Attack:
         run = story.run_at(n)
         before, after = story.listed[run], story.listed[run + 1]
         ended = n == story.ends[run]
-        if run == 0 and not ended:
+        if story.names[run].startswith("init") and not ended:
             self.judge_init()
             before = after = {}
         got = s.snapshots()
         if ended:
             before = after
         for name in before.keys() & after.keys():
-            if name not in got:
+            if name not in got and name not in story.unreported:
                 raise Broken("%s is lost" % name)
         for name, root in got.items():
             if root not in (before.get(name), after.get(name)):
-                raise Broken("%s is listed, and should not be" % name)
+                raise Broken("%s is listed, and should not be: %s, %s" % (name, list(before), list(after)))
         s.whole()
         s.must(*BACKUP)
         s.whole()
@@ -310,7 +351,7 @@ class Attack:
         if self.rnd.random() < 0.2:
             s.must("prune", "-q")
             s.whole()
-            s.restored("latest", story.tree)
+            s.restored("latest", self.tree)
 
     def judge_init(self):
         """A repository, or a folder in which one can be made."""
@@ -325,6 +366,7 @@ def main():
     p.add_argument("--seconds", type=float, default=0, help="0: all of them")
     p.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or time.time_ns() % 1000000))
     p.add_argument("--states", type=int, default=8, help="a cut; those of KINDS, then random ones")
+    p.add_argument("--part", choices=("runs", "killed"))
     p.add_argument("--only", help="runs whose label has that in it")
     a = p.parse_args()
     say("seed %d" % a.seed)
@@ -336,32 +378,82 @@ def main():
         shutil.rmtree(base, ignore_errors=True)
 
 
-def attack(a, rnd, base):
-    story = Story(base, scene.BUILD + "/tests/fault/recording.so")
-    whole = Attack(base, story, rnd)
+def runs(a, whole, base, lib, seconds):
+    """Cuts in a long story."""
+    story = Story(base, lib)
+    for first, args in RUNS:
+        story.run(first, args)
+    whole.take(story)
     began = time.monotonic()
     points = [n for n, op in enumerate(story.ops) if op[0] in (SYNC, SYNC_ALL)] + story.ends
-    points += rnd.sample(range(len(story.ops)), len(points) // 2)
+    points += whole.rnd.sample(range(len(story.ops)), len(points) // 2)
     todo = [(n, k) for n in points if not a.only or a.only in story.label(n) for k in KINDS[:a.states]]
-    step = max(1, len(todo) // 50) if a.seconds else 1
+    step = max(1, len(todo) // 50) if seconds else 1
     late = False
-    for start in rnd.sample(range(step), step):
-        model = copy.deepcopy(story.model)
+    for start in whole.rnd.sample(range(step), step):
         chosen = {}
         for n, kind in todo[start::step]:
             chosen.setdefault(n, []).append(kind)
+        model = copy.deepcopy(story.model)
         for n in range(len(story.ops) + 1):
             for kind in chosen.get(n, ()):
-                late = a.seconds and time.monotonic() - began > a.seconds
+                late = seconds and time.monotonic() - began > seconds
                 if not late:
                     whole.cut(model, n, kind)
             if n < len(story.ops) and not late:
                 model.do(*story.ops[n])
         if late:
             break
-    say("%d runs, %d operations, %d of them fsync; %d cuts, %d different states, %d broken demands, %.0f s" % (
-        len(RUNS), len(story.ops), sum(op[0] == SYNC for op in story.ops), whole.cuts, whole.tried, whole.broken,
-        time.monotonic() - began))
+    say("%d runs, %d operations, %d of them fsync" % (len(RUNS), len(story.ops), sum(
+        op[0] == SYNC for op in story.ops)))
+
+
+def killed(whole, base, lib, seconds):
+    """Cuts in a run that comes after one that was killed, and counts on what that one left."""
+    starts, made, began = {}, 0, time.monotonic()
+    story = Story(base, lib)
+    for nr, (first, args) in enumerate(RUNS):
+        if nr < 5:
+            story.run(first, args)
+            copy_tree(story.live.top, base + "/start %d" % nr)
+    for pair in range(PAIR_ROUNDS * len(PAIRS)):
+        if seconds and time.monotonic() - began > seconds:
+            break
+        nr, one, two = PAIRS[pair % len(PAIRS)]
+        start = base + "/start %d" % nr
+        if pair < len(PAIRS):
+            story = Story(base, lib, start)
+            story.run(*one)
+            # Most of them just after a name was made or taken away: that is what the next run believes.
+            names = [n + 1 for n, op in enumerate(story.ops) if op[0] in (RENAME, UNLINK, MKDIR)]
+            starts[pair] = names, len(story.ops)
+        names, last = starts[pair % len(PAIRS)]
+        story = Story(base, lib, start)
+        if story.run(*one, stop=whole.rnd.choice(names) if whole.rnd.random() < 0.8 else whole.rnd.randint(1, last)):
+            continue
+        story.run(*two)
+        whole.take(story)
+        made += 1
+        points = whole.rnd.sample(range(story.ends[0], story.ends[1]), 1) + [story.ends[1]]
+        for n in range(len(story.ops) + 1):
+            if n in points:
+                for kind in ("lost", "random"):
+                    whole.cut(story.model, n, kind)
+            if n < len(story.ops):
+                story.model.do(*story.ops[n])
+    say("%d runs after one that was killed" % made)
+
+
+def attack(a, rnd, base):
+    lib = scene.BUILD + "/tests/fault/recording.so"
+    whole = Attack(base, rnd)
+    began = time.monotonic()
+    if a.part != "killed":
+        runs(a, whole, base, lib, a.seconds / 2)
+    if a.part != "runs":
+        killed(whole, base, lib, a.seconds / 2)
+    say("%d cuts, %d different states, %d broken demands, %.0f s" % (
+        whole.cuts, whole.tried, whole.broken, time.monotonic() - began))
     return 1 if whole.broken or not whole.tried else 0
 
 

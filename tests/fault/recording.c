@@ -4,6 +4,8 @@
  * watched.h), in the order in which it does it, at the end of the file RECORD.  power_cut.py reads
  * it.  A record is a struct head, the path (below the folder), the second path and the data.
  *
+ * With RECORD_STOP=N the program is killed (SIGKILL) right after its N-th record.
+ *
  * Calls that change something are made and written down under one lock, so that the order is right
  * across threads. What cannot be written down (a shared mapping that is written to, a stream of
  * libc's) is a record of its own, which the reader refuses.
@@ -12,6 +14,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -26,11 +29,13 @@ struct head {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int trace = -1;
+static unsigned long left;	/* lock; records before the kill; 0: none */
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *path = getenv("RECORD");
+	const char *path = getenv("RECORD"), *stop = getenv("RECORD_STOP");
 
+	left = stop ? strtoul(stop, NULL, 10) : 0;
 	if (path)
 		trace = (int)syscall(SYS_openat, AT_FDCWD, path,
 				     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -59,6 +64,8 @@ static void note(enum what what, uint64_t ino, const char *path, const char *to,
 	put(path, h.path_len);
 	put(to, h.to_len);
 	put(data, n);
+	if (left > 0 && --left == 0)
+		(void)raise(SIGKILL);
 }
 
 /* Where below the folder a call's arguments lead, in full; NULL: elsewhere. */

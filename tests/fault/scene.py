@@ -88,6 +88,15 @@ class Run:
         return "vouch %s: exit %d\n%s" % (" ".join(self.args), self.code, self.err.rstrip())
 
 
+def of_another(temporary):
+    """HOST-PID-RANDOM: the number of a process that was may be that of one that is by now, whose things are left."""
+    try:
+        os.kill(int(temporary.split("-")[1]), 0)
+        return True
+    except (ValueError, IndexError, OSError):
+        return False
+
+
 class Scene:
     """A folder with repo/, src/, out/, perhaps copy/, and vouch's own state; and vouch run in it."""
 
@@ -141,7 +150,7 @@ class Scene:
 
     def litter(self, folder="tmp"):
         where = self.repo + "/" + folder
-        return [folder + "/" + n for n in os.listdir(where)] if os.path.isdir(where) else []
+        return [folder + "/" + n for n in (os.listdir(where) if os.path.isdir(where) else []) if not of_another(n)]
 
 
 def packs(repo):
