@@ -156,6 +156,12 @@ static int repair(struct app *a, struct store *s, struct repair_options *o, stru
 		if (!a->quiet)
 			print_end(o, &r);
 	}
+	if (!r.whole && a->quiet) {
+		/* What was lost has been named; what is only kept, or could not be read now, has not. */
+		rc = err_set(&e, ERR_FAILED, "not all that is damaged could be mended; run it again, "
+			     "without --quiet to see what it is");
+		return app_fail(a, &e);
+	}
 	return r.whole ? STATUS_DONE : STATUS_FAILED;
 }
 
