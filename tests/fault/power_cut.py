@@ -40,7 +40,7 @@ NAMES = "create write truncate rename unlink mkdir sync sync_all unknown".split(
 HEAD = struct.Struct("=IIIIQQ")
 SECTOR = 512
 KINDS = ("lost", "all", "names only", "bytes only", "zeros") + ("random",) * 100
-WORLD = ("repo", "state", "cache")      # what a cut may hurt
+WORLD = ("repo", "copy", "state", "cache")      # what a cut may hurt
 
 
 class File:
@@ -223,6 +223,10 @@ RUNS = [
     (change(4), BACKUP),
     (None, ["forget", "--keep-last", "1"]),
     (None, ["prune", "-q", "--max-unused", "1%"]),
+    (None, ["sync", "-q", "copy"]),
+    (None, ["parity", "add", "-q", "--share", "8%"]),
+    (change(5), BACKUP),
+    (None, ["sync", "-q", "--delete", "copy"]),
 ]
 
 
@@ -344,6 +348,11 @@ class Attack:
             if root not in (before.get(name), after.get(name)):
                 raise Broken("%s is listed, and should not be: %s, %s" % (name, list(before), list(after)))
         s.whole()
+        if os.path.exists(s.top + "/copy/vouch.json"):
+            c = Scene(s.top, "copy")
+            if not c.snapshots().items() <= {**before, **after}.items():
+                raise Broken("the copy lists %s" % list(c.snapshots()))
+            c.whole()
         s.must(*BACKUP)
         s.whole()
         if s.litter():
@@ -352,6 +361,12 @@ class Attack:
             s.must("prune", "-q")
             s.whole()
             s.restored("latest", self.tree)
+            if os.path.isdir(s.top + "/copy"):
+                s.must("sync", "-q", "--new", "copy")
+                c = Scene(s.top, "copy")
+                c.whole()
+                if not s.snapshots().items() <= c.snapshots().items():
+                    raise Broken("the next sync did not bring all")
 
     def judge_init(self):
         """A repository, or a folder in which one can be made."""
