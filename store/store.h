@@ -4,7 +4,7 @@
  * may use at once.  Nothing here prints or exits: news goes through the callbacks below, errors through struct err.
  *
  * Lock order (a thread that holds one may take only later ones):
- *   store.mutex, tree cache shard, chunks.mutex, cache shard, catalog.mutex, backend.
+ *   store.mutex, tree cache shard, chunks.mutex, cache shard, catalog.mutex, backend, damage.
  */
 #ifndef VOUCH_STORE_STORE_H
 #define VOUCH_STORE_STORE_H
