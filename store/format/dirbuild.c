@@ -298,9 +298,14 @@ static enum err_code record_add(struct dir_builder *b, const struct entry *ent,
 				const struct sums *add, struct err *e)
 {
 	struct level *l = &b->levels[0];
-	uint32_t owner = owner_find(b, b->row.p, b->row.len);
-	size_t row_len = owner < b->nr_owners ? 0 : b->row.len;
 	enum err_code rc = ERR_OK;
+	uint32_t owner;
+	size_t row_len;
+
+	if (b->owners.bad)
+		return err_set(e, ERR_NOMEM, "directory node");
+	owner = owner_find(b, b->row.p, b->row.len);
+	row_len = owner < b->nr_owners ? 0 : b->row.len;
 
 	if (l->nr > 0 && leaf_len(b) + row_len + b->rec.len > NODE_CUT_MAX) {
 		rc = level_flush(b, 0, e);
@@ -317,6 +322,9 @@ static enum err_code record_add(struct dir_builder *b, const struct entry *ent,
 		l->first_len = ent->name_len;
 	}
 	buf_add(&l->body, b->rec.p, b->rec.len);
+	/* The next entry's owner is looked for among those that are there. */
+	if (b->owners.bad || l->body.bad)
+		return err_set(e, ERR_NOMEM, "directory node");
 	l->nr++;
 	l->used = true;
 	memcpy(b->last, ent->name, ent->name_len);

@@ -53,6 +53,25 @@ static bool shape_ok(const uint8_t *buf, size_t len)
 	return true;
 }
 
+/*
+ * Where memory runs out jansson speaks of syntax, or returns an object that is not what was read; neither may pass for
+ * damage.  Set before there are threads.
+ */
+static _Thread_local bool no_memory;
+
+static void *json_malloc_noted(size_t n)
+{
+	void *p = malloc(n);
+
+	no_memory |= !p;
+	return p;
+}
+
+static void __attribute__((constructor)) note_memory(void)
+{
+	json_set_alloc_funcs(json_malloc_noted, free);
+}
+
 enum err_code jsonrec_load(const uint8_t *buf, size_t len, size_t max, json_t **out,
 			   struct err *e)
 {
@@ -63,9 +82,12 @@ enum err_code jsonrec_load(const uint8_t *buf, size_t len, size_t max, json_t **
 		return err_set(e, ERR_CORRUPT, "record of %zu bytes, more than %zu", len, max);
 	if (!shape_ok(buf, len))
 		return err_set(e, ERR_CORRUPT, "more values, or deeper, than a record can be");
+	no_memory = false;
 	o = json_loadb((const char *)buf, len, JSON_REJECT_DUPLICATES, &je);
-	if (!o && json_error_code(&je) == json_error_out_of_memory)
+	if (no_memory) {
+		json_decref(o);
 		return err_set(e, ERR_NOMEM, "record of %zu bytes", len);
+	}
 	if (!o)
 		return err_set(e, ERR_CORRUPT, "line %d: %s", je.line, je.text);
 	if (!json_is_object(o)) {

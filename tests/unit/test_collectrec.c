@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "store/base/checked.h"
+#include "store/format/checkline.h"
 #include "store/format/collectrec.h"
 
 static void test_condemned(void **state)
@@ -78,11 +79,48 @@ static void test_writer(void **state)
 	}
 }
 
+/* Right to the last digit, and not what it should be. */
+static void test_members(void **state)
+{
+	static const struct {
+		bool writer;
+		const char *members;
+	} rows[] = {
+		{ false, "\"time\": \"2026-11-21T02:00:00.000000007Z\", \"packs\": [1]" },
+		{ false, "\"time\": \"2026-11-21T02:00:00.000000007Z\", \"packs\": [\"00\"]" },
+		{ false, "\"time\": \"2026-11-21T02:00:00.000000007Z\", \"packs\": {}" },
+		{ false, "\"time\": \"yesterday\", \"packs\": []" },
+		{ true, "\"boot\": \"\", \"pid\": 1, \"ticks\": 1, \"condemned\": [7]" },
+		{ true, "\"boot\": \"\", \"pid\": -1, \"ticks\": 1, \"condemned\": []" },
+		{ true, "\"boot\": \"0123456789012345678901234567890123456789\", \"pid\": 1, \"ticks\": 1, "
+			"\"condemned\": []" },
+	};
+	static const char times[] = "\"writer\": \"00112233445566778899aabbccddeeff\", "
+		"\"began\": \"2026-11-21T02:00:00.000000007Z\", \"beat\": \"2026-11-21T02:00:00.000000007Z\", ";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct condemned_rec c;
+		struct writer_rec w;
+		struct err e = ERR_INIT;
+		struct buf b = BUF_INIT;
+
+		buf_printf(&b, "{\"vouch\": \"%s\", \"format\": 1, %s%s,\n", rows[i].writer ? "writer" : "condemned",
+			   rows[i].writer ? times : "", rows[i].members);
+		checkline_add(&b);
+		assert_int_equal(rows[i].writer ? writer_rec_decode(b.p, b.len, &w, &e)
+						: condemned_rec_decode(b.p, b.len, &c, &e), ERR_CORRUPT);
+		assert_null(strstr(e.msg, "last line"));
+		buf_release(&b);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_condemned),
 		cmocka_unit_test(test_writer),
+		cmocka_unit_test(test_members),
 	};
 
 	return cmocka_run_group_tests_name("collectrec", tests, NULL, NULL);
