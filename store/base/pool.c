@@ -69,18 +69,6 @@ bool queue_push(struct queue *q, void *item)
 	return ok;
 }
 
-static bool queue_try_push(struct queue *q, void *item)
-{
-	bool ok;
-
-	must(pthread_mutex_lock(&q->mutex));
-	ok = q->nr < q->cap && !q->ended;
-	if (ok)
-		push_locked(q, item);
-	must(pthread_mutex_unlock(&q->mutex));
-	return ok;
-}
-
 void *queue_pop(struct queue *q)
 {
 	void *item = NULL;
@@ -194,20 +182,6 @@ void pool_submit(struct pool *p, pool_fn *fn, void *arg)
 {
 	if (!queue_push(p->jobs, job_new(p, fn, arg)))
 		abort();	/* submitting to a pool that is being closed */
-}
-
-bool pool_try_submit(struct pool *p, pool_fn *fn, void *arg)
-{
-	struct job *j = job_new(p, fn, arg);
-
-	if (queue_try_push(p->jobs, j))
-		return true;
-	free(j);
-	must(pthread_mutex_lock(&p->mutex));
-	if (--p->nr_open == 0)
-		must(pthread_cond_broadcast(&p->idle));
-	must(pthread_mutex_unlock(&p->mutex));
-	return false;
 }
 
 void pool_wait(struct pool *p)

@@ -25,7 +25,6 @@ typedef void pool_fn(void *arg);
 MUST_CHECK enum err_code pool_open(unsigned nr, size_t queue_cap, struct pool **out,
 				   struct err *e);
 void pool_submit(struct pool *p, pool_fn *fn, void *arg);	/* waits for room */
-bool pool_try_submit(struct pool *p, pool_fn *fn, void *arg);	/* false where the queue is full */
 void pool_wait(struct pool *p);			/* until every submitted job has run */
 void pool_close(struct pool *p);		/* waits, ends the threads, frees; NULL is allowed */
 unsigned pool_nr_threads(const struct pool *p);
