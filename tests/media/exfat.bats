@@ -46,6 +46,22 @@ names_are_legal()
 	[ "$(jq -r 'select(.type == "summary").deleted_packs' <<<"$output")" -gt 0 ]
 	names_are_legal
 	whole
+	# A copy beside it, damage that it and parity heal, parity anew, what is known of all that.
+	run -0 vouch sync -q "$D/copy"
+	run -0 vouch --repo "$D/copy" verify -q
+	pack=$(find "$VOUCH_REPO/packs" -name '*.pack' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
+	printf xxxx | dd of="$pack" bs=1 seek=70000 conv=notrunc status=none
+	run -4 vouch verify -q
+	run -0 vouch repair
+	run -0 vouch verify -q
+	rm "$pack"
+	run -0 vouch repair
+	find "$VOUCH_REPO/packs" -name '*.par' -delete
+	run -0 vouch parity add -q
+	[ "$(find "$VOUCH_REPO/packs" -name '*.par' | wc -l)" = "$(find "$VOUCH_REPO/packs" -name '*.pack' | wc -l)" ]
+	run -0 vouch verify --quick
+	run -0 vouch status
+	names_are_legal
 	# Another machine's eyes: what was written is there after the drive was away.
 	unplug
 	plug
