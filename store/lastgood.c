@@ -235,7 +235,8 @@ static void append(struct lastgood_log *l, const struct buf *good, const struct 
 	if (!err.code)
 		return;
 	lock(l);
-	tell = !l->failed;
+	/* That the repository has gone is said by whoever reads it. */
+	tell = !l->failed && err.code != ERR_ABSENT;
 	l->failed = true;
 	unlock(l);
 	if (tell)
