@@ -39,7 +39,7 @@ for part in $parts; do
 	esac
 done
 
-# gcov names each source that an object was made of; a header counts once, with the object that ran most of it.
+# A header is in many objects: a line counts once, and has run where one of them ran it.
 find "$b/store" "$b/fs" "$b/tools" -name '*.gcno' -print | while read -r f; do gcov -t -r -s "$top" "$f" 2>/dev/null; done |
 awk '
 	/:    0:Source:/ { sub(/.*:    0:Source:/, ""); src = $0; next }

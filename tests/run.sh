@@ -101,6 +101,7 @@ for part in $all; do
 	tsan) units tsan build/tsan ;;
 	mount)
 		for t in tests/mount/*.bats; do queue bats "$t" "bats --tap $t"; done
+		queue status "hostile repositories, mounted" "sh tests/fuzz/mount_corpus.sh 20"
 		queue status "500 flipped bits through a mount" "python3 tests/corrupt/sweep_mount.py \"\$VOUCH\" 500"
 		;;
 	media) for t in tests/media/*.bats; do queue bats "$t" "bats --tap $t"; done ;;
