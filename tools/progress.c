@@ -14,15 +14,12 @@
 #include "store/base/buf.h"
 #include "store/base/checked.h"
 #include "tools/jsonout.h"
+#include "tools/pace.h"
 #include "tools/text.h"
 
 #define SECOND_NS 1000000000ull
 #define BAR_PERIOD_NS (SECOND_NS / 10)	/* more often is only flicker */
 #define JSON_PERIOD_NS (SECOND_NS / 2)
-#define RATE_PERIOD_NS (SECOND_NS / 2)	/* the rate is measured over at least this */
-#define RATE_SECONDS 2.5		/* what is shown is smoothed over */
-#define LEFT_SECONDS 30.0		/* the remaining time must not jump with every large file */
-#define LEFT_FIRST_SECONDS 1.0		/* before that it would be a guess */
 #define LISTING_NS SECOND_NS		/* a list that takes less needs no progress */
 #define STUCK_NS (SECOND_NS / 4)
 #define BAR_CELLS 20
@@ -41,10 +38,7 @@ struct progress {
 	char what[16];
 	uint64_t files, files_total, bytes, bytes_total, errors;
 	struct buf path;		/* raw */
-	uint64_t rate_ns, rate_bytes, rate_done;	/* where the last measurement ended */
-	double rate;			/* bytes a second; 0 before the first measurement */
-	double pace, pace_seconds;	/* done_of() a second, slowly smoothed; over how long so far */
-	double left;			/* seconds; below 0: unknown */
+	struct pace pace;
 };
 
 static uint64_t now_ns(void)
@@ -79,8 +73,7 @@ enum err_code progress_open(const struct progress_options *o, struct progress **
 	p->bar = !o->json && !o->quiet && is_terminal(STDERR_FILENO);
 	p->colour = progress_colour(STDERR_FILENO);
 	p->start_ns = now_ns();
-	p->rate_ns = p->start_ns;
-	p->left = -1;
+	pace_begin(&p->pace, p->start_ns, 0, 0);
 	p->list_bar = p->bar && !isatty(STDOUT_FILENO);
 	if (pthread_mutex_init(&p->mutex, NULL)) {
 		free(p);
@@ -206,10 +199,10 @@ static void add_numbers(const struct progress *p, struct buf *line)
 			buf_printf(line, " of %s", text_count(p->files_total, b));
 		buf_printf(line, " %s", noun(p));
 	}
-	if (p->rate > 0)
-		buf_printf(line, "  %s/s", text_size((uint64_t)p->rate, a));
-	if (p->left >= 0)
-		buf_printf(line, "  %s left", text_seconds(p->left, a));
+	if (p->pace.rate > 0)
+		buf_printf(line, "  %s/s", text_size((uint64_t)p->pace.rate, a));
+	if (p->pace.left >= 0)
+		buf_printf(line, "  %s left", text_seconds(p->pace.left, a));
 	if (p->errors)
 		buf_printf(line, "  %s %s", text_count(p->errors, a),
 			   p->errors == 1 ? "error" : "errors");
@@ -279,42 +272,13 @@ static void print_json_locked(struct progress *p, uint64_t now)
 		jsonout_u64(&j, "bytes_total", p->bytes_total);
 	jsonout_u64(&j, "errors", p->errors);
 	jsonout_real(&j, "seconds", (double)(now - p->start_ns) / (double)SECOND_NS);
-	jsonout_u64(&j, "bytes_per_second", (uint64_t)p->rate);
-	if (p->left >= 0)
-		jsonout_real(&j, "seconds_left", p->left);
+	jsonout_u64(&j, "bytes_per_second", (uint64_t)p->pace.rate);
+	if (p->pace.left >= 0)
+		jsonout_real(&j, "seconds_left", p->pace.left);
 	if (p->path.len)
 		jsonout_bytes(&j, "path", (const char *)p->path.p, p->path.len);
 	(void)jsonout_end(&j);
 	fflush(stdout);			/* who reads it wants it now */
-}
-
-/* How much the newest of so many seconds weighs. */
-static double weight(double seconds, double over)
-{
-	return seconds < over ? seconds / over : 1;
-}
-
-static void measure_locked(struct progress *p, uint64_t now)
-{
-	double seconds, newest, pace;
-
-	if (now - p->rate_ns < RATE_PERIOD_NS)
-		return;
-	seconds = (double)(now - p->rate_ns) / (double)SECOND_NS;
-	newest = p->bytes > p->rate_bytes ? (double)(p->bytes - p->rate_bytes) / seconds : 0;
-	p->rate = p->rate > 0 ? p->rate + (newest - p->rate) * weight(seconds, RATE_SECONDS) :
-				newest;
-	/* At first the mean of all. */
-	pace = done_of(p) > p->rate_done ? (double)(done_of(p) - p->rate_done) / seconds : 0;
-	p->pace_seconds += seconds;
-	p->pace += (pace - p->pace) *
-		   weight(seconds, p->pace_seconds < LEFT_SECONDS ? p->pace_seconds : LEFT_SECONDS);
-	p->left = -1;
-	if (p->pace > 0 && p->pace_seconds >= LEFT_FIRST_SECONDS && total_of(p) > done_of(p))
-		p->left = (double)(total_of(p) - done_of(p)) / p->pace;
-	p->rate_ns = now;
-	p->rate_bytes = p->bytes;
-	p->rate_done = done_of(p);
 }
 
 /* Another stage counts from zero, and other things. */
@@ -322,11 +286,7 @@ static void begin_stage_locked(struct progress *p, const char *what, const struc
 			       uint64_t now)
 {
 	(void)snprintf(p->what, sizeof(p->what), "%s", what);
-	p->rate = p->pace = p->pace_seconds = 0;
-	p->left = -1;
-	p->rate_ns = now;
-	p->rate_bytes = ev->bytes;
-	p->rate_done = ev->bytes_total ? ev->bytes : ev->files;
+	pace_begin(&p->pace, now, ev->bytes, ev->bytes_total ? ev->bytes : ev->files);
 	buf_reset(&p->path);
 }
 
@@ -342,18 +302,15 @@ static void take_locked(struct progress *p, const struct event *ev, uint64_t now
 	p->bytes = ev->bytes;
 	p->bytes_total = ev->bytes_total;
 	p->errors = ev->errors;
-	if (other_end) {	/* what was a guess is passed: the pace was another thing's */
-		p->pace = p->pace_seconds = 0;
-		p->left = -1;
-		p->rate_done = done_of(p);
-	}
+	if (other_end)		/* what was a guess is passed */
+		pace_other_end(&p->pace, done_of(p));
 	if (ev->path) {
 		buf_reset(&p->path);
 		buf_add(&p->path, ev->path, strlen(ev->path));
 		if (p->path.bad)
 			buf_release(&p->path);
 	}
-	measure_locked(p, now);
+	pace_measure(&p->pace, now, p->bytes, done_of(p), total_of(p));
 }
 
 static void show_locked(struct progress *p, bool bar, uint64_t now)
@@ -412,7 +369,7 @@ void progress_tick(struct progress *p)
 		return;
 	now = now_ns();
 	if (p->told && p->what[0]) {
-		measure_locked(p, now);
+		pace_measure(&p->pace, now, p->bytes, done_of(p), total_of(p));
 		show_locked(p, p->options.listing ? p->list_bar : p->bar, now);
 	}
 	pthread_mutex_unlock(&p->mutex);
@@ -455,7 +412,7 @@ void progress_print(struct progress *p)
 
 	if (!lock_soon(p))
 		return;
-	measure_locked(p, now_ns());
+	pace_measure(&p->pace, now_ns(), p->bytes, done_of(p), total_of(p));
 	buf_printf(&line, "vouch %s: ", p->options.command);
 	if (p->what[0] && strcmp(p->what, p->options.command) != 0)
 		buf_printf(&line, "%s: ", p->what);

@@ -12,6 +12,7 @@
 
 #include "store/base/checked.h"
 #include "tools/jsonout.c"
+#include "tools/pace.c"
 #include "tools/progress.c"
 #include "tools/text.c"
 
@@ -147,7 +148,7 @@ static void bar_events(void *arg)
 		abort();
 	to = progress_events(p);
 	for (unsigned i = 0; i < 3; i++) {
-		p->rate = 1e8;
+		p->pace.rate = 1e8;
 		p->drawn_ns = 0;	/* as if a tenth of a second had passed */
 		to.fn(to.ctx, &ev);
 	}
