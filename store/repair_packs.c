@@ -5,51 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/base/digest.h"
+#include "store/engine/mend.h"
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
-#include "store/format/limits.h"
-
-#define READ_LEN ((size_t)1 << 20)
-
-/* All of it, from the medium, to fn (may be NULL); its SHA-256 must be its name. */
-static enum err_code read_pack(struct backend *b, const struct object_id *id, parity_sink *fn,
-			       void *ctx, struct err *e)
-{
-	uint8_t *buf = malloc(READ_LEN);
-	char name[PACK_NAME_LEN + 1];
-	struct digest *d = NULL;
-	struct object_id got;
-	enum err_code rc;
-	uint64_t off = 0;
-	size_t n = 1;
-
-	pack_name(id, name);
-	rc = buf ? digest_open(&d, e) : err_set(e, ERR_NOMEM, "memory to read a pack");
-	while (!rc && n > 0) {
-		rc = b->ops->get(b, name, off, buf, READ_LEN, &n, e);
-		if (rc)
-			break;
-		digest_add(d, buf, n);
-		off += n;
-		if (off > PACK_LEN_MAX)
-			rc = err_set(e, ERR_CORRUPT, "%s is longer than any pack", name);
-		else if (fn && n > 0)
-			rc = fn(ctx, buf, n, e);
-	}
-	if (!rc) {
-		digest_finish(d, &got);
-		if (!id_eq(&got, id))
-			rc = err_set(e, ERR_CORRUPT, "%s: its SHA-256 is another", name);
-	}
-	digest_close(d);
-	free(buf);
-	return rc;
-}
 
 enum err_code pack_is_whole(struct backend *b, const struct object_id *id, struct err *e)
 {
-	return read_pack(b, id, NULL, NULL, e);
+	return mend_read_pack(b, id, NULL, NULL, e);
 }
 
 /* Writing. */
@@ -119,7 +81,7 @@ static enum err_code by_copy(struct repair *r, struct backend *from, const struc
 			     struct target *t, struct err *e)
 {
 	*t = (struct target){ .r = r, .b = r->s->backend };
-	return written(t, read_pack(from, id, to_put, t, e), id, e);
+	return written(t, mend_read_pack(from, id, to_put, t, e), id, e);
 }
 
 /* From all copies together, ours too, and all their parity. */

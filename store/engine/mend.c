@@ -25,9 +25,8 @@ enum err_code mend_check_room(struct backend *b, uint64_t len, struct err *e)
 	return rc;
 }
 
-/* All of the pack to fn (NULL: to nobody); ERR_CORRUPT where it is not what it is named after. */
-static enum err_code read_pack(struct backend *b, const struct object_id *pack, parity_sink *fn,
-			       void *ctx, struct err *e)
+enum err_code mend_read_pack(struct backend *b, const struct object_id *pack, parity_sink *fn,
+			     void *ctx, struct err *e)
 {
 	uint8_t *buf = malloc(PIECE_LEN);
 	char name[PACK_NAME_LEN + 1];
@@ -62,7 +61,7 @@ static enum err_code read_pack(struct backend *b, const struct object_id *pack, 
 
 enum err_code mend_read_back(struct backend *b, const struct object_id *pack, struct err *e)
 {
-	enum err_code rc = read_pack(b, pack, NULL, NULL, e);
+	enum err_code rc = mend_read_pack(b, pack, NULL, NULL, e);
 	char name[PACK_NAME_LEN + 1];
 
 	pack_name(pack, name);
@@ -111,7 +110,7 @@ enum err_code mend_copy(struct backend *from, bool by_parity, struct backend *to
 		return rc;
 	*writing = false;
 	rc = by_parity ? parity_rebuild(from, pack, put_piece, &c, &report, e)
-		       : read_pack(from, pack, put_piece, &c, e);
+		       : mend_read_pack(from, pack, put_piece, &c, e);
 	if (rc) {
 		to->ops->put_abort(c.put);
 		return rc;

@@ -3,7 +3,7 @@
 #ifndef VOUCH_ENGINE_MEND_H
 #define VOUCH_ENGINE_MEND_H
 
-#include "store/backend/backend.h"
+#include "store/engine/parity.h"
 #include "store/id.h"
 
 /**
@@ -11,6 +11,13 @@
  * both for a moment.  ERR_LIMIT: it has not.
  */
 MUST_CHECK enum err_code mend_check_room(struct backend *b, uint64_t len, struct err *e);
+
+/**
+ * All of the pack to fn (NULL: to nobody).  ERR_CORRUPT: its SHA-256 is not its name, after fn has got all of it; an
+ * error of fn ends it and is returned.
+ */
+MUST_CHECK enum err_code mend_read_pack(struct backend *b, const struct object_id *pack,
+					parity_sink *fn, void *ctx, struct err *e);
 
 /** What the medium now says it has: ERR_IO where its SHA-256 is not the pack's name. */
 MUST_CHECK enum err_code mend_read_back(struct backend *b, const struct object_id *pack,
