@@ -211,7 +211,9 @@ static void heals_and_mends(enum heal_source from)
 	assert_int_equal(stats().healed, stats().damaged);
 	for (unsigned i = 0; i < box.nr_damages; i++) {
 		assert_true(box.damages[i].block);
-		assert_int_equal(box.damages[i].healed, from);
+		/* A later one may meet the pack just when it was mended: then its own parity gives all of it. */
+		if (i == 0 || box.damages[i].healed != HEAL_PARITY)
+			assert_int_equal(box.damages[i].healed, from);
 	}
 	box_close(&box);
 	assert_int_equal(box.nr_news, 1);
