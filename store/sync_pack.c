@@ -266,6 +266,8 @@ static enum err_code copy_pack(struct sync *y, const struct sync_task *t, bool *
 		*e = why;
 		return rc;
 	}
+	if (why.code && why.code != ERR_NOT_FOUND)
+		chunks_queue_mend(y->s->chunks, &t->here.id);
 	if (rc)
 		return cannot_copy(y, t, name, &why, e);
 	if (healed) {

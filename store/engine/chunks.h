@@ -58,6 +58,9 @@ void chunks_set_fresh(struct chunks *c);
  */
 void chunks_set_heal(struct chunks *c, bool heal, bool mend);
 
+/** Somebody else found the pack damaged: it is made whole by that thread, where packs are. */
+void chunks_queue_mend(struct chunks *c, const struct object_id *pack);
+
 /** What is read is wanted to its last chunk: those of a block are checked together, which is faster.  Before other threads. */
 void chunks_set_whole(struct chunks *c);
 

@@ -144,6 +144,12 @@ static const char *what_of(enum err_code why)
 	}
 }
 
+void chunks_queue_mend(struct chunks *c, const struct object_id *pack)
+{
+	if (atomic_load(&c->mend_packs))
+		heal_queue(c->heal, pack);
+}
+
 static void was_healed(struct chunks *c, const struct object_id *pack, uint64_t off, bool table,
 		       enum err_code why, enum heal_source from)
 {
@@ -152,8 +158,7 @@ static void was_healed(struct chunks *c, const struct object_id *pack, uint64_t 
 	if (table && !what)
 		what = "its table was damaged";
 	chunks_report_block(c, pack, off, table, from, what);
-	if (atomic_load(&c->mend_packs))
-		heal_queue(c->heal, pack);
+	chunks_queue_mend(c, pack);
 }
 
 struct table_job {

@@ -167,6 +167,8 @@ zero() { chmod u+w "$1"; dd if=/dev/zero of="$1" bs=4096 seek="$2" count="$3" co
 	cmp "$W/right" "$C/${pack#"$VOUCH_REPO/"}"
 	sound "$C"
 	newest_is_src "$C"
+	cmp "$W/right" "$pack"
+	vouch verify -q
 }
 
 @test "beyond its parity: what needs it is left out and named, all else is copied" {
