@@ -107,6 +107,9 @@ enum err_code snapshots_forget(struct store *s, const struct snapshot *const *v,
 		}
 	}
 	sign_key_free(k);
+	if (*done > 0 && forget_finish(s, &sums))
+		store_event(s, EVENT_WARNING, NULL, &sums, "what an earlier forget left stays");
+	err_clear(&sums);
 	if (*done > 0 && records_refresh_sums(s, &sums))
 		store_event(s, EVENT_WARNING, "SHA256SUMS", &sums, "not made anew");
 	if (rc && e)

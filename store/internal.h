@@ -112,6 +112,8 @@ MUST_CHECK enum err_code snapshot_publish(struct store *s, struct snapshot *snap
 
 /* forget.c: a snapshot whose record of the forgotten is durable goes; that it is not there is no error. */
 MUST_CHECK enum err_code snapshot_remove_files(struct store *s, const char *name, struct err *e);
+/** forget_finish.c: what forgets that were cut short left goes. */
+MUST_CHECK enum err_code forget_finish(struct store *s, struct err *e);
 
 /* runlog.c: one line in log/WRITER-YYYY-MM.ndjson, with its check. json: an object's members without braces. */
 MUST_CHECK enum err_code runlog_append(struct store *s, const char *event, const char *json_members,

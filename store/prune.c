@@ -402,6 +402,9 @@ static enum err_code prune_steps(struct prune *p, struct err *e)
 	if (!rc && orphans_end(p->s, &p->orphans, &p->nr_orphans, &sums))
 		store_event(p->s, EVENT_WARNING, NULL, &sums, "parity files without a pack stay");
 	err_clear(&sums);
+	if (!rc && forget_finish(p->s, &sums))
+		store_event(p->s, EVENT_WARNING, NULL, &sums, "what an earlier forget left stays");
+	err_clear(&sums);
 	if (!rc && signatures_sweep(p->s, p->heart, &sums))
 		store_event(p->s, EVENT_WARNING, NULL, &sums, "signatures without a snapshot stay");
 	err_clear(&sums);

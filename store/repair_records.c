@@ -57,7 +57,9 @@ bool repair_is_record(const char *name)
 }
 
 /* The bytes are what a file of this name must hold; and a snapshot that was forgotten meanwhile does not come back. */
-static enum err_code check(struct repair *r, const char *name, const struct buf *b, struct err *e)
+/* *forgotten: it is right, and a snapshot's that was let go: it has no place here. */
+static enum err_code check(struct repair *r, const char *name, const struct buf *b,
+			   bool *forgotten, struct err *e)
 {
 	const char *base = strrchr(name, '/');
 	struct snapshot snap = { 0 };
@@ -88,41 +90,38 @@ static enum err_code check(struct repair *r, const char *name, const struct buf 
 	if (strncmp(base, snap.name, strlen(snap.name)) != 0 ||
 	    strcmp(base + strlen(snap.name), ".json") != 0)
 		rc = err_set(e, ERR_CORRUPT, "its bytes are those of %s", snap.name);
-	else if (snapshot_let_go(r->s, &snap))
-		rc = err_set(e, ERR_NOT_FOUND, "it was forgotten");
+	else
+		*forgotten = snapshot_let_go(r->s, &snap);
 	snapshot_release(&snap);
 	return rc;
 }
 
 /* From b's name, where that is whole. */
 static enum err_code read_from(struct repair *r, struct backend *b, const char *name,
-			       struct buf *out, struct err *e)
+			       struct buf *out, bool *forgotten, struct err *e)
 {
 	enum err_code rc;
 
 	buf_reset(out);
 	rc = record_get(b, name, SNAPSHOT_JSON_MAX, out, e);
-	return rc ? rc : check(r, name, out, e);
+	return rc ? rc : check(r, name, out, forgotten, e);
 }
 
 /* A right copy, wherever there is one. */
-static enum err_code find(struct repair *r, const char *name, struct buf *out, struct err *e)
+static enum err_code find(struct repair *r, const char *name, struct buf *out, bool *forgotten,
+			  struct err *e)
 {
 	char copy[NAME_LEN + sizeof(COPIES)];
-	struct err why = ERR_INIT;
-	enum err_code rc;
+	enum err_code rc = ERR_NOT_FOUND;
 
 	(void)snprintf(copy, sizeof(copy), COPIES "%s", plain_name(name));
-	rc = read_from(r, r->s->backend, plain_name(name), out, &why);
-	if (rc)
-		rc = read_from(r, r->s->backend, copy, out, &why);
-	for (size_t i = 0; rc && rc != ERR_NOMEM && i < r->nr_others; i++) {
-		rc = read_from(r, r->others[i]->backend, plain_name(name), out, &why);
+	for (size_t i = 0; rc && rc != ERR_NOMEM && i < r->nr_others + 1; i++) {
+		struct backend *b = i == 0 ? r->s->backend : r->others[i - 1]->backend;
+
+		rc = read_from(r, b, plain_name(name), out, forgotten, e);
 		if (rc)
-			rc = read_from(r, r->others[i]->backend, copy, out, &why);
+			rc = read_from(r, b, copy, out, forgotten, e);
 	}
-	if (rc && e)
-		*e = why;
 	return rc;
 }
 
@@ -148,10 +147,11 @@ static enum err_code mend(struct repair *r, const char *name, struct err *e)
 {
 	struct err why = ERR_INIT;
 	struct buf b = BUF_INIT;
-	enum err_code rc = find(r, name, &b, &why);
+	bool forgotten = false;
+	enum err_code rc = find(r, name, &b, &forgotten, &why);
 
-	if (rc == ERR_NOT_FOUND && strstr(why.msg, "forgotten")) {
-		rc = ERR_OK;	/* what is left of it goes with the next forget */
+	if (forgotten) {
+		rc = ERR_OK;	/* what is left of it goes with the next forget, or prune */
 	} else if (rc && repair_stops(rc)) {
 		*e = why;
 	} else if (rc) {

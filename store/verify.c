@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/base/buf.h"
+#include "store/base/digest.h"
 #include "store/damage_internal.h"
 #include "store/format/checkline.h"
 #include "store/format/limits.h"
@@ -197,6 +198,22 @@ static bool add_json(void *ctx, const char *name, uint64_t size)
 	return !l->text.bad;
 }
 
+/* The second copy of a snapshot that a forget which was cut short left behind. */
+static bool is_leftover(struct verify *v, const char *name, size_t max)
+{
+	struct snapshot snap = { .name = NULL };	/* its id is all that is looked at */
+	struct buf b = BUF_INIT;
+	bool leftover = false;
+
+	if (strncmp(name, "copies/snapshots/", 17) == 0 &&
+	    !record_get(v->s->backend, name, max, &b, NULL)) {
+		digest_sha256(b.p, b.len, &snap.id);
+		leftover = snapshot_let_go(v->s, &snap);
+	}
+	buf_release(&b);
+	return leftover;
+}
+
 /* All of a folder, and of its second copies; the one that lacks a partner is told of. */
 static enum err_code check_folder(struct verify *v, const char *prefix, size_t max, record_fn *fn,
 				  struct err *e)
@@ -221,7 +238,8 @@ static enum err_code check_folder(struct verify *v, const char *prefix, size_t m
 			     is_copy ? name + 7 : name) >= (int)sizeof(other))
 			continue;
 		if (!rc &&
-		    v->s->backend->ops->size(v->s->backend, other, &size, NULL) == ERR_NOT_FOUND)
+		    v->s->backend->ops->size(v->s->backend, other, &size, NULL) == ERR_NOT_FOUND &&
+		    !is_leftover(v, name, max))
 			store_event(v->s, EVENT_WARNING, other, NULL, "record is missing");
 	}
 	buf_release(&l.text);

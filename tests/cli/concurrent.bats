@@ -140,10 +140,13 @@ tree()		# tree NAME MIB: some files, compressible and not
 	mkdir "$W/mnt" "$W/keep"
 	echo kept >"$W/keep/file"
 	[ ! -w /dev/fuse ] || "$VOUCH" mount "$W/mnt"
-	# all but /proc, /sys and what leads to our own folder is left out, for speed
-	top=/$(echo "$W" | cut -d / -f 2)
-	"$VOUCH" backup --exclude '/*' --exclude '!/proc' --exclude '!/sys' --exclude "!$top" \
-		--exclude "$top/*" --exclude "!$(echo "$W" | cut -d / -f 1-3)" / >"$W/out" 2>&1 || { cat "$W/out"; false; }
+	# all but /proc, /sys and what leads to our own folder is left out: for speed, and because others change it
+	way=() at=
+	for part in $(tr / ' ' <<<"$W"); do
+		way+=(--exclude "$at/*" --exclude "!$at/$part")
+		at=$at/$part
+	done
+	"$VOUCH" backup "${way[@]}" --exclude '!/proc' --exclude '!/sys' / >"$W/out" 2>&1 || { cat "$W/out"; false; }
 	grep -q '/proc' "$W/out"
 	grep -q '/sys' "$W/out"
 	grep -q "$VOUCH_REPO" "$W/out"

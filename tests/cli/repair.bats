@@ -286,3 +286,21 @@ whole()
 	run -0 vouch repair --source "$W/src"
 	whole
 }
+
+@test "the second copy that a killed forget leaves is no damage, and goes with the next prune" {
+	made
+	vouch sync -q "$W/copy"
+	name=$(vouch snapshots --json | jq -r 'select(.name).name')
+	cp "$VOUCH_REPO/copies/snapshots/$name.json" "$W/left"
+	vouch backup -q -C "$W/src" --force .
+	vouch forget -q "$name"
+	cp "$W/left" "$VOUCH_REPO/copies/snapshots/$name.json"
+	run -0 vouch verify
+	[[ $output != *"is missing"* ]]
+	run -0 vouch repair
+	[[ $output == *"no damage"* ]]
+	[ -f "$VOUCH_REPO/copies/snapshots/$name.json" ]
+	run -0 vouch prune
+	[ ! -f "$VOUCH_REPO/copies/snapshots/$name.json" ]
+	whole
+}

@@ -59,8 +59,12 @@ class Attack:
         alive = self.e.kill(p, self.moment("forget"))
         self.keep()
         self.e.whole()
-        self.again("forget", "forget", "-q", "--keep-last", "3")
+        self.whole_backup(self.sources[0])  # so that there is one to let go
+        self.again("forget", "forget", "-q", "--keep-last", "2")
         self.keep()
+        alone = set(os.listdir(self.e.repo + "/copies/snapshots")) - set(os.listdir(self.e.repo + "/snapshots"))
+        if alone:
+            raise Failed(f"second copies alone: {alone}")
         return alive
 
     def prune(self):
