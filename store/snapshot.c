@@ -386,10 +386,10 @@ static enum err_code read_either(struct store *s, const struct found *f, struct 
 			return err_set(e, ERR_NOT_FOUND, "snapshot %s was let go", f->name);
 		}
 		if (!rc) {
-			/* cached from now on: said once */
+			/* Cached from now on: said once.  Missing is no damage: a copy by rsync may be under way. */
 			healing_records(s, true);
-			store_event(s, EVENT_DAMAGE, NULL, &main,
-				    "snapshot %s: its second copy is used", f->name);
+			store_event(s, main.code == ERR_NOT_FOUND ? EVENT_WARNING : EVENT_DAMAGE,
+				    NULL, &main, "snapshot %s: its second copy is used", f->name);
 			return ERR_OK;
 		}
 		/* NOT_FOUND is for what is in neither place. */

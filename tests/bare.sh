@@ -11,8 +11,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/vouch-bare.XXXXXX")
 root=$work/root
 cleanup()
 {
-	for m in sys proc dev; do umount "$root/$m" 2>/dev/null || umount -l "$root/$m" 2>/dev/null || true; done
-	if grep -qF " $root/" /proc/self/mountinfo; then
+	for m in /sys /proc /dev ""; do umount "$root$m" 2>/dev/null || umount -l "$root$m" 2>/dev/null || true; done
+	if grep -qF " $root" /proc/self/mountinfo; then
 		echo "something is still mounted below $root: it is left there" >&2
 	else
 		rm -rf --one-file-system "$work"
@@ -22,6 +22,8 @@ trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 
 if [ -n "${BASE-}" ]; then cp -a "$BASE" "$root"; else debootstrap --variant=minbase bookworm "$root" >"$work/log"; fi
+mount --bind "$root" "$root"	# unshare(1) wants its root to be a mount
+mount --make-private "$root"
 for m in dev proc sys; do mount --bind "/$m" "$root/$m"; done
 cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
 git clone -q "$top" "$root/root/vouch"

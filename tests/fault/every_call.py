@@ -202,6 +202,9 @@ class Trial:
         self.judge_litter()
         if v.name.startswith("sync"):
             self.judge_copy(Run(v.args, 0, "", ""), after)
+            left = Scene(self.s.top, "copy").litter()
+            if left:
+                raise Broken("left behind in the copy: %s" % left)
         if deep and v.new:
             s.restored("latest", self.tree)
 
@@ -214,8 +217,6 @@ class Trial:
             c.whole()
         if run.code == 0 and c.snapshots() != source:
             raise Broken("reported success, and the copy lists %s" % list(c.snapshots()))
-        if run.code == 0 and c.litter():
-            raise Broken("left behind in the copy: %s" % c.litter())
 
     def judge_restored(self, run):
         """Every file under its own name is whole, whatever failed; all are there after a success."""

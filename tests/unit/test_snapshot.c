@@ -196,7 +196,7 @@ static const struct row {
 	{ "file damaged", FLIPPED, NOTHING, 2, 0, 1 },
 	{ "file empty", EMPTY, NOTHING, 2, 0, 1 },
 	{ "file another's", SWAPPED, NOTHING, 2, 0, 1 },
-	{ "file gone", GONE, NOTHING, 2, 0, 1 },
+	{ "file gone", GONE, NOTHING, 2, 0, 0 },
 	{ "both damaged", FLIPPED, FLIPPED, 1, 1, 1 },
 	{ "file damaged, copy gone", FLIPPED, GONE, 1, 1, 1 },
 	{ "file gone, copy damaged", GONE, FLIPPED, 1, 1, 1 },
