@@ -12,28 +12,35 @@
 #include "store/format/limits.h"
 #include "store/internal.h"
 
+#define TRIES		8u	/* to read a record that is replaced meanwhile */
 #define PIECE_LEN	((size_t)256 << 10)	/* of a parity file, read to be summed */
 #define OLD_SUMS_MAX	((size_t)64 << 20)	/* of the last SHA256SUMS; a longer one is made without its help */
 
 enum err_code record_get(struct backend *b, const char *name, size_t max, struct buf *out,
 			 struct err *e)
 {
-	enum err_code rc;
-	uint64_t size;
-	uint8_t *room;
-	size_t n;
+	enum err_code rc = ERR_OK;
+	uint64_t size = 0;
+	size_t n = 1;
 
-	rc = b->ops->size(b, name, &size, e);
-	if (rc)
-		return rc;
-	if (size > max)
-		return err_set(e, ERR_CORRUPT, "%s has %llu bytes; at most %zu are believed", name,
-			       (unsigned long long)size, max);
-	room = buf_room(out, (size_t)size + 1);
-	if (!room)
-		return err_set(e, ERR_NOMEM, "%s: no memory for %llu bytes", name,
-			       (unsigned long long)size);
-	rc = b->ops->get(b, name, 0, room, (size_t)size, &n, e);
+	/* More than there was: another one took the name meanwhile (SHA256SUMS). Half of it is none of the two. */
+	for (unsigned i = 0; !rc && n > size && i < TRIES; i++) {
+		uint8_t *room;
+
+		rc = b->ops->size(b, name, &size, e);
+		if (rc)
+			return rc;
+		if (size > max)
+			return err_set(e, ERR_CORRUPT, "%s has %llu bytes; at most %zu are believed",
+				       name, (unsigned long long)size, max);
+		room = buf_room(out, (size_t)size + 1);
+		if (!room)
+			return err_set(e, ERR_NOMEM, "%s: no memory for %llu bytes", name,
+				       (unsigned long long)size);
+		rc = b->ops->get(b, name, 0, room, (size_t)size + 1, &n, e);
+	}
+	if (!rc && n > size)
+		rc = err_set(e, ERR_BUSY, "%s is being written again and again", name);
 	if (!rc)
 		out->len += n;
 	return rc;
