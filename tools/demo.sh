@@ -92,33 +92,66 @@ run fusermount3 -u "$work/mnt"
 step "7. Verify: every pack, block, chunk, node and snapshot is read back."
 vouch verify
 
+# flip PACK: its middle byte's lowest bit.
+flip()
+{
+	chmod u+w "$1"
+	at=$(($(stat -c %s "$1") / 2))
+	byte=$(od -A n -t u1 -j $at -N 1 "$1" | tr -d ' ')
+	# shellcheck disable=SC2059  # the format is the byte
+	printf "$(printf '\\%03o' $((byte ^ 1)))" | dd of="$1" bs=1 seek=$at conv=notrunc status=none
+	printf 'flipped bit 0 of byte %s in %s\n' "$at" "${1##*/}"
+}
+
+# read_all: everything in the mount, and how it went: sets good and bad.
+read_all()
+{
+	find "$work/mnt2/$dated" -type f -print0 | xargs -0 -r cat >/dev/null 2>"$work/errors" || true
+	bad=$(grep -c 'Input/output error' "$work/errors" || true)
+	good=$(($(find "$work/mnt2/$dated" -type f | wc -l) - bad))
+	head -n 3 "$work/errors"
+	printf '%s files read whole, %s with an error, none with wrong bytes\n' "$good" "$bad"
+}
+
 step "8. Flip one bit in a copy of the repository, in the middle of its largest pack."
 run cp -r "$work/backup" "$work/rotten"
 pack=$(ls -S "$work"/rotten/packs/*/*.pack | head -n 1)
-size=$(stat -c %s "$pack")
-at=$((size / 2))
-byte=$(od -A n -t u1 -j $at -N 1 "$pack" | tr -d ' ')
-# shellcheck disable=SC2059  # the format is the byte
-printf "$(printf '\\%03o' $((byte ^ 1)))" | dd of="$pack" bs=1 seek=$at conv=notrunc status=none
-printf 'flipped bit 0 of byte %s in %s\n' "$at" "${pack##*/}"
+right=$work/backup/${pack#"$work/rotten/"}
+flip "$pack"
+
+step "9. Read everything through a mount: the bit is healed from parity, and mended on the drive."
 mkdir "$work/mnt2"
 vouch --repo "$work/rotten" mount "$work/mnt2"
+read_all
+healed=$((bad == 0))
+run fusermount3 -u "$work/mnt2"
+n=0
+until cmp -s "$pack" "$right" || [ $n -eq 300 ]; do	# the server ends, and mends, after fusermount3 has
+	sleep 0.1
+	n=$((n + 1))
+done
+run cmp "$pack" "$right" && echo "the pack is byte for byte what it was" || healed=0
 
-step "9. Who reads the damaged block gets an error (EIO); every other file is served, and right."
-bad=0 good=0
-find "$work/mnt2/$dated" -type f -print0 | xargs -0 -r cat >/dev/null 2>"$work/errors" || true
-bad=$(grep -c 'Input/output error' "$work/errors" || true)
-good=$(($(find "$work/mnt2/$dated" -type f | wc -l) - bad))
-head -n 3 "$work/errors"
-printf '%s files read whole, %s with an error, none with wrong bytes\n' "$good" "$bad"
+step "10. The same bit once more, and its parity is gone: EIO for what needs it, all else is served, and right."
+rm "${pack%.pack}.par"
+flip "$pack"
+vouch --repo "$work/rotten" mount "$work/mnt2"
+read_all
+lost=$bad
 run fusermount3 -u "$work/mnt2"
 
-step "10. vouch verify finds it, and names what it touches. Exit status 4 means damage."
+step "11. vouch verify finds it, and names what it touches. Exit status 4 means damage."
 rc=0
 vouch --repo "$work/rotten" verify 2>"$work/verify" || rc=$?
 head -n 6 "$work/verify"
 echo "exit status $rc"
 
-printf '\nDone: %s folder(s) came back the same%s; one flipped bit cost %s file(s) and no wrong byte.\n' "$same" \
-	"$([ $other -eq 0 ] || echo ", $other changed meanwhile")" "$bad"
-[ $rc -eq 4 ] && [ "$bad" -ge 1 ] && [ $same -ge 1 ]
+step "12. Repair from another copy."
+whole=1
+vouch --repo "$work/rotten" repair --from "$work/backup" 2>"$work/repair" || whole=0
+head -n 6 "$work/repair"
+run cmp "$pack" "$right" || whole=0
+
+printf '\nDone: %s folder(s) came back the same%s; a flipped bit was healed; without parity it cost %s file(s) and no wrong byte, until repaired.\n' \
+	"$same" "$([ $other -eq 0 ] || echo ", $other changed meanwhile")" "$lost"
+[ $healed -eq 1 ] && [ $rc -eq 4 ] && [ "$lost" -ge 1 ] && [ $whole -eq 1 ] && [ $same -ge 1 ]
