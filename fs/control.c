@@ -296,7 +296,7 @@ enum err_code control_open(bool listed, struct control **out, struct err *e)
 
 	if (!c)
 		return err_set(e, ERR_NOMEM, "control folder");
-	ctl_must(pthread_mutex_init(&c->mutex, NULL));
+	must(pthread_mutex_init(&c->mutex, NULL));
 	c->listed = listed;
 	if (clock_gettime(CLOCK_REALTIME, &c->began) < 0)
 		c->began.tv_sec = 0;	/* zero is a time too */
@@ -327,7 +327,7 @@ void control_close(struct control *c)
 	versions_close(c->versions);
 	manifests_close(c->manifests);
 	texts_close(c->texts);
-	ctl_must(pthread_mutex_destroy(&c->mutex));
+	must(pthread_mutex_destroy(&c->mutex));
 	free(c);
 }
 
@@ -338,7 +338,7 @@ bool control_is_listed(const struct control *c)
 
 void control_medium(struct control *c, const struct err *why)
 {
-	ctl_must(pthread_mutex_lock(&c->mutex));
+	must(pthread_mutex_lock(&c->mutex));
 	if (c->medium.there != !why) {
 		c->medium.there = !why;
 		if (clock_gettime(CLOCK_REALTIME, &c->medium.since) < 0)
@@ -347,15 +347,15 @@ void control_medium(struct control *c, const struct err *why)
 	if (why)
 		(void)snprintf(c->medium.why, sizeof(c->medium.why), "%.*s",
 			       (int)sizeof(c->medium.why) - 1, why->msg);
-	ctl_must(pthread_mutex_unlock(&c->mutex));
+	must(pthread_mutex_unlock(&c->mutex));
 }
 
 struct medium control_medium_now(struct control *c)
 {
 	struct medium m;
 
-	ctl_must(pthread_mutex_lock(&c->mutex));
+	must(pthread_mutex_lock(&c->mutex));
 	m = c->medium;
-	ctl_must(pthread_mutex_unlock(&c->mutex));
+	must(pthread_mutex_unlock(&c->mutex));
 	return m;
 }

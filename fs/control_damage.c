@@ -41,8 +41,8 @@ enum err_code damages_open(struct damages **out, struct err *e)
 
 	if (!d)
 		return err_set(e, ERR_NOMEM, "list of damage");
-	ctl_must(pthread_mutex_init(&d->mutex, NULL));
-	ctl_must(pthread_cond_init(&d->done, NULL));
+	must(pthread_mutex_init(&d->mutex, NULL));
+	must(pthread_cond_init(&d->done, NULL));
 	*out = d;
 	return ERR_OK;
 }
@@ -54,8 +54,8 @@ void damages_close(struct damages *d)
 	buf_release(&d->text);
 	if (d->text_snaps)
 		snaps_put(d->text_snaps);
-	ctl_must(pthread_cond_destroy(&d->done));
-	ctl_must(pthread_mutex_destroy(&d->mutex));
+	must(pthread_cond_destroy(&d->done));
+	must(pthread_mutex_destroy(&d->mutex));
 	free(d);
 }
 
@@ -112,12 +112,12 @@ void control_damage(struct control *c, const struct event *ev)
 {
 	struct damages *d = c->damages;
 
-	ctl_must(pthread_mutex_lock(&d->mutex));
+	must(pthread_mutex_lock(&d->mutex));
 	if (ev->damage->mended)
 		mended_locked(d, &ev->damage->pack);
 	else
 		add_locked(d, ev->damage);
-	ctl_must(pthread_mutex_unlock(&d->mutex));
+	must(pthread_mutex_unlock(&d->mutex));
 }
 
 /* Making the text, from a copy of the list. */
@@ -300,7 +300,7 @@ static void end_locked(struct damages *d, uint64_t version, uint64_t refusals,
 		       const struct snap_list *l, const struct buf *text)
 {
 	d->making = false;
-	ctl_must(pthread_cond_broadcast(&d->done));
+	must(pthread_cond_broadcast(&d->done));
 	if (!l)
 		return;
 	if (d->text_snaps)
@@ -320,9 +320,9 @@ enum err_code damage_text(const struct ctl *c, struct buf *out, struct err *e)
 	struct maker *m = NULL;
 	uint64_t version, refusals = refusals_version(c->fs->control->refusals), unlisted;
 
-	ctl_must(pthread_mutex_lock(&d->mutex));
+	must(pthread_mutex_lock(&d->mutex));
 	while (d->making)
-		ctl_must(pthread_cond_wait(&d->done, &d->mutex));
+		must(pthread_cond_wait(&d->done, &d->mutex));
 	if (d->text_snaps == l && d->text_version == d->version &&
 	    d->text_refusals == refusals && !d->text.bad) {
 		buf_add(out, d->text.p, d->text.len);
@@ -335,14 +335,14 @@ enum err_code damage_text(const struct ctl *c, struct buf *out, struct err *e)
 		rc = err_set(e, ERR_NOMEM, "list of damage");
 		goto out;
 	}
-	ctl_must(pthread_mutex_unlock(&d->mutex));
+	must(pthread_mutex_unlock(&d->mutex));
 	rc = make(c, m, unlisted, out, e);
-	ctl_must(pthread_mutex_lock(&d->mutex));
+	must(pthread_mutex_lock(&d->mutex));
 	end_locked(d, version, refusals, rc ? NULL : l, out);
 	if (!rc)
 		l = NULL;	/* kept with the text */
 out:
-	ctl_must(pthread_mutex_unlock(&d->mutex));
+	must(pthread_mutex_unlock(&d->mutex));
 	if (l)
 		snaps_put(l);
 	maker_free(m);

@@ -14,6 +14,7 @@
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "store/base/must.h"
 #include "store/status.h"
 
 #define KIND_SHIFT	35
@@ -166,12 +167,5 @@ struct control {
 bool control_checked(const struct ctl *c, struct status_checked *out);
 
 struct medium control_medium_now(struct control *c);
-
-/** A mutex that is one: whatever else it says is our own mistake. */
-static inline void ctl_must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 #endif

@@ -177,8 +177,8 @@ enum err_code manifests_open(struct manifests **out, struct err *e)
 
 	if (!m)
 		return err_set(e, ERR_NOMEM, "manifests");
-	ctl_must(pthread_mutex_init(&m->mutex, NULL));
-	ctl_must(pthread_cond_init(&m->done, NULL));
+	must(pthread_mutex_init(&m->mutex, NULL));
+	must(pthread_cond_init(&m->done, NULL));
 	*out = m;
 	return ERR_OK;
 }
@@ -190,8 +190,8 @@ void manifests_close(struct manifests *m)
 	for (size_t i = 0; i < KEPT; i++)
 		if (m->kept[i].used)
 			(void)close(m->kept[i].fd);
-	ctl_must(pthread_cond_destroy(&m->done));
-	ctl_must(pthread_mutex_destroy(&m->mutex));
+	must(pthread_cond_destroy(&m->done));
+	must(pthread_mutex_destroy(&m->mutex));
 	free(m);
 }
 
@@ -230,16 +230,16 @@ static enum err_code hold(const struct ctl *c, uint64_t slot, struct manifest **
 	uint64_t size = 0;
 	int fd = -1;
 
-	ctl_must(pthread_mutex_lock(&m->mutex));
+	must(pthread_mutex_lock(&m->mutex));
 	while (!rc && !(k = find_locked(m, slot)) && m->making)
-		ctl_must(pthread_cond_wait(&m->done, &m->mutex));
+		must(pthread_cond_wait(&m->done, &m->mutex));
 	if (!rc && !k) {
 		m->making = true;
-		ctl_must(pthread_mutex_unlock(&m->mutex));
+		must(pthread_mutex_unlock(&m->mutex));
 		rc = make(c, s, &fd, &size, e);
-		ctl_must(pthread_mutex_lock(&m->mutex));
+		must(pthread_mutex_lock(&m->mutex));
 		m->making = false;
-		ctl_must(pthread_cond_broadcast(&m->done));
+		must(pthread_cond_broadcast(&m->done));
 	}
 	if (!rc && !k) {
 		m->sizes[slot % SIZES].slot = slot;
@@ -255,26 +255,26 @@ static enum err_code hold(const struct ctl *c, uint64_t slot, struct manifest **
 		k->readers++;
 		*out = k;
 	}
-	ctl_must(pthread_mutex_unlock(&m->mutex));
+	must(pthread_mutex_unlock(&m->mutex));
 	snaps_put(l);
 	return rc;
 }
 
 static void let_go(struct manifests *m, struct manifest *k)
 {
-	ctl_must(pthread_mutex_lock(&m->mutex));
+	must(pthread_mutex_lock(&m->mutex));
 	k->readers--;
-	ctl_must(pthread_mutex_unlock(&m->mutex));
+	must(pthread_mutex_unlock(&m->mutex));
 }
 
 static bool known_size(struct manifests *m, uint64_t slot, uint64_t *out)
 {
 	bool known;
 
-	ctl_must(pthread_mutex_lock(&m->mutex));
+	must(pthread_mutex_lock(&m->mutex));
 	known = m->sizes[slot % SIZES].slot == slot;
 	*out = m->sizes[slot % SIZES].size;
-	ctl_must(pthread_mutex_unlock(&m->mutex));
+	must(pthread_mutex_unlock(&m->mutex));
 	return known;
 }
 

@@ -35,7 +35,7 @@ enum err_code refusals_open(struct refusals **out, struct err *e)
 
 	if (!r)
 		return err_set(e, ERR_NOMEM, "list of refused reads");
-	ctl_must(pthread_mutex_init(&r->mutex, NULL));
+	must(pthread_mutex_init(&r->mutex, NULL));
 	*out = r;
 	return ERR_OK;
 }
@@ -46,7 +46,7 @@ void refusals_close(struct refusals *r)
 		return;
 	for (size_t i = 0; i < r->nr; i++)
 		free(r->all[i].path);
-	ctl_must(pthread_mutex_destroy(&r->mutex));
+	must(pthread_mutex_destroy(&r->mutex));
 	free(r);
 }
 
@@ -93,29 +93,29 @@ void control_refused(struct fs *fs, const char *op, uint64_t nodeid, uint64_t of
 	f.to = add_u64(off, len, &f.to) ? UINT64_MAX : f.to;
 	if (clock_gettime(CLOCK_REALTIME, &f.first) < 0)
 		f.first.tv_sec = 0;
-	ctl_must(pthread_mutex_lock(&r->mutex));
+	must(pthread_mutex_lock(&r->mutex));
 	known = joined_locked(r, nodeid, f.op, f.from, f.to);
-	ctl_must(pthread_mutex_unlock(&r->mutex));
+	must(pthread_mutex_unlock(&r->mutex));
 	if (known)
 		return;
 	node_path(fs, nodeid, &path);	/* may read */
 	f.path = path.bad ? NULL : strdup((const char *)path.p);
 	buf_release(&path);
-	ctl_must(pthread_mutex_lock(&r->mutex));
+	must(pthread_mutex_lock(&r->mutex));
 	if (joined_locked(r, nodeid, f.op, f.from, f.to))
 		free(f.path);
 	else
 		add_locked(r, &f);
-	ctl_must(pthread_mutex_unlock(&r->mutex));
+	must(pthread_mutex_unlock(&r->mutex));
 }
 
 uint64_t refusals_version(struct refusals *r)
 {
 	uint64_t version;
 
-	ctl_must(pthread_mutex_lock(&r->mutex));
+	must(pthread_mutex_lock(&r->mutex));
 	version = r->version;
-	ctl_must(pthread_mutex_unlock(&r->mutex));
+	must(pthread_mutex_unlock(&r->mutex));
 	return version;
 }
 
@@ -138,7 +138,7 @@ bool refusals_text(struct refusals *r, struct buf *out)
 {
 	bool any;
 
-	ctl_must(pthread_mutex_lock(&r->mutex));
+	must(pthread_mutex_lock(&r->mutex));
 	any = r->nr > 0 || r->unlisted > 0;
 	if (any)
 		buf_add_str(out, "# Who asked for these was answered EIO: a copy of such a file is cut "
@@ -147,6 +147,6 @@ bool refusals_text(struct refusals *r, struct buf *out)
 		add_refused(out, &r->all[i]);
 	if (r->unlisted)
 		buf_printf(out, "and %llu more\n", (unsigned long long)r->unlisted);
-	ctl_must(pthread_mutex_unlock(&r->mutex));
+	must(pthread_mutex_unlock(&r->mutex));
 	return any;
 }

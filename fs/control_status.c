@@ -35,12 +35,12 @@ bool control_checked(const struct ctl *c, struct status_checked *out)
 	int64_t now = monotonic();
 	bool old, has;
 
-	ctl_must(pthread_mutex_lock(&k->mutex));
+	must(pthread_mutex_lock(&k->mutex));
 	old = !k->has_checked || now - k->checked_at >= CHECKED_SEC;
-	ctl_must(pthread_mutex_unlock(&k->mutex));
+	must(pthread_mutex_unlock(&k->mutex));
 	if (old && status_checked(c->fs->store, &fresh, NULL))
 		old = false;	/* the drive is away: what was known */
-	ctl_must(pthread_mutex_lock(&k->mutex));
+	must(pthread_mutex_lock(&k->mutex));
 	if (old) {
 		k->checked = fresh;
 		k->checked_at = now;
@@ -48,7 +48,7 @@ bool control_checked(const struct ctl *c, struct status_checked *out)
 	}
 	has = k->has_checked;
 	*out = k->checked;
-	ctl_must(pthread_mutex_unlock(&k->mutex));
+	must(pthread_mutex_unlock(&k->mutex));
 	return has;
 }
 

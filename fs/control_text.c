@@ -37,7 +37,7 @@ enum err_code texts_open(struct texts **out, struct err *e)
 
 	if (!t)
 		return err_set(e, ERR_NOMEM, "generated files");
-	ctl_must(pthread_mutex_init(&t->mutex, NULL));
+	must(pthread_mutex_init(&t->mutex, NULL));
 	*out = t;
 	return ERR_OK;
 }
@@ -49,7 +49,7 @@ void texts_close(struct texts *t)
 	for (size_t i = 0; i < TEXT_NR; i++)
 		for (size_t k = 0; k < GENERATIONS; k++)
 			buf_release(&t->kept[i][k].text);
-	ctl_must(pthread_mutex_destroy(&t->mutex));
+	must(pthread_mutex_destroy(&t->mutex));
 	free(t);
 }
 
@@ -65,7 +65,7 @@ static uint64_t publish(struct texts *t, enum text which, struct buf *text)
 	struct buf old = BUF_INIT;
 	uint64_t nr;
 
-	ctl_must(pthread_mutex_lock(&t->mutex));
+	must(pthread_mutex_lock(&t->mutex));
 	g = newest_locked(t, which);
 	if (g->nr == 0 || g->text.len != text->len ||
 	    memcmp(g->text.p, text->p, text->len) != 0) {
@@ -79,7 +79,7 @@ static uint64_t publish(struct texts *t, enum text which, struct buf *text)
 			g->made.tv_sec = 0;
 	}
 	nr = g->nr;
-	ctl_must(pthread_mutex_unlock(&t->mutex));
+	must(pthread_mutex_unlock(&t->mutex));
 	buf_release(&old);
 	return nr;
 }
@@ -134,13 +134,13 @@ static enum err_code text_stat(const struct ctl *c, uint64_t nodeid, struct stat
 	struct texts *t = c->fs->control->texts;
 	const struct generation *g;
 
-	ctl_must(pthread_mutex_lock(&t->mutex));
+	must(pthread_mutex_lock(&t->mutex));
 	g = find_locked(t, nodeid);
 	if (g) {
 		ctl_stat(c, S_IFREG | 0400, &g->made, st);
 		st->st_size = (off_t)g->text.len;
 	}
-	ctl_must(pthread_mutex_unlock(&t->mutex));
+	must(pthread_mutex_unlock(&t->mutex));
 	return g ? ERR_OK : ctl_none(e, ESTALE);
 }
 
@@ -151,14 +151,14 @@ static enum err_code text_read(const struct ctl *c, uint64_t nodeid, uint64_t of
 	const struct generation *g;
 	size_t nr = 0;
 
-	ctl_must(pthread_mutex_lock(&t->mutex));
+	must(pthread_mutex_lock(&t->mutex));
 	g = find_locked(t, nodeid);
 	if (g && off < g->text.len) {
 		nr = g->text.len - (size_t)off;
 		nr = nr < len ? nr : len;
 		memcpy(buf, g->text.p + off, nr);
 	}
-	ctl_must(pthread_mutex_unlock(&t->mutex));
+	must(pthread_mutex_unlock(&t->mutex));
 	if (!g)
 		return ctl_none(e, ESTALE);
 	*n = nr;

@@ -40,7 +40,7 @@ enum err_code versions_open(struct versions **out, struct err *e)
 
 	if (!v)
 		return err_set(e, ERR_NOMEM, "table of paths");
-	ctl_must(pthread_mutex_init(&v->mutex, NULL));
+	must(pthread_mutex_init(&v->mutex, NULL));
 	*out = v;
 	return ERR_OK;
 }
@@ -52,7 +52,7 @@ void versions_close(struct versions *v)
 	for (size_t i = 0; i < PATHS; i++)
 		free(v->places[i].path);
 	versions_list_free(v->recent);
-	ctl_must(pthread_mutex_destroy(&v->mutex));
+	must(pthread_mutex_destroy(&v->mutex));
 	free(v);
 }
 
@@ -101,7 +101,7 @@ static enum err_code node_of(struct versions *v, const char *path, size_t len,
 		memcpy(new.shown, shown, sizeof(new.shown));
 		new.taken = link->taken;
 	}
-	ctl_must(pthread_mutex_lock(&v->mutex));
+	must(pthread_mutex_lock(&v->mutex));
 	p = find_locked(v, new.key, path, len, shown);
 	if (p) {
 		old = new.path;
@@ -112,7 +112,7 @@ static enum err_code node_of(struct versions *v, const char *path, size_t len,
 		*p = new;
 	}
 	*out = ctl_id(CTL_VERSION, p->nr & KIND_DATA_MASK);
-	ctl_must(pthread_mutex_unlock(&v->mutex));
+	must(pthread_mutex_unlock(&v->mutex));
 	free(old);
 	return ERR_OK;
 }
@@ -125,7 +125,7 @@ static enum err_code place_of(struct versions *v, uint64_t nodeid, struct place 
 	enum err_code rc = ERR_OK;
 
 	*out = (struct place){ 0 };
-	ctl_must(pthread_mutex_lock(&v->mutex));
+	must(pthread_mutex_lock(&v->mutex));
 	if (nodeid != VERSIONS_TOP) {
 		if (p->nr && (p->nr & KIND_DATA_MASK) == ctl_data(nodeid))
 			*out = *p;
@@ -137,7 +137,7 @@ static enum err_code place_of(struct versions *v, uint64_t nodeid, struct place 
 		if (out->path && out->len)
 			memcpy(out->path, p->path, out->len);
 	}
-	ctl_must(pthread_mutex_unlock(&v->mutex));
+	must(pthread_mutex_unlock(&v->mutex));
 	if (!rc && !out->path)
 		rc = err_set(e, ERR_NOMEM, "a path");
 	return rc;
@@ -151,9 +151,9 @@ static void list_put(struct versions *v, struct version_list *l)
 
 	if (!l)
 		return;
-	ctl_must(pthread_mutex_lock(&v->mutex));
+	must(pthread_mutex_lock(&v->mutex));
 	last = --l->refs == 0;
-	ctl_must(pthread_mutex_unlock(&v->mutex));
+	must(pthread_mutex_unlock(&v->mutex));
 	if (last)
 		versions_list_free(l);
 }
@@ -166,23 +166,23 @@ static enum err_code list_get(const struct ctl *c, const struct place *p,
 	struct version_list *l = NULL, *old = NULL;
 	enum err_code rc = ERR_OK;
 
-	ctl_must(pthread_mutex_lock(&v->mutex));
+	must(pthread_mutex_lock(&v->mutex));
 	if (v->recent && v->recent->snaps == now && v->recent->path.len == p->len &&
 	    (p->len == 0 || memcmp(v->recent->path.p, p->path, p->len) == 0)) {
 		l = v->recent;
 		l->refs++;
 	}
-	ctl_must(pthread_mutex_unlock(&v->mutex));
+	must(pthread_mutex_unlock(&v->mutex));
 	snaps_put(now);
 	if (!l) {
 		rc = versions_list(c->fs, p->path, p->len, &l, e);
 		if (rc)
 			return rc;
-		ctl_must(pthread_mutex_lock(&v->mutex));
+		must(pthread_mutex_lock(&v->mutex));
 		old = v->recent;
 		v->recent = l;
 		l->refs++;
-		ctl_must(pthread_mutex_unlock(&v->mutex));
+		must(pthread_mutex_unlock(&v->mutex));
 		list_put(v, old);
 	}
 	*out = l;

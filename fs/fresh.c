@@ -9,6 +9,7 @@
 
 #include "fs/reply.h"
 #include "fs/verified.h"
+#include "store/base/must.h"
 
 #define AHEAD_FIRST	(1u << 20)	/* bytes read where a file is begun, whatever was asked for */
 #define AHEAD		(4u << 20)	/* and when it goes on: a block is as good as never read for two requests */
@@ -34,12 +35,6 @@ struct fresh {
 	pthread_mutex_t mutex;
 	struct handle *first;	/* mutex; every open handle: a connection that ends abruptly releases none */
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static int64_t now_ns(void)
 {

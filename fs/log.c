@@ -8,6 +8,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "store/base/must.h"
 #define SEEN_SLOTS	256u	/* damaged files told apart within a minute; more only means more lines */
 #define QUIET_SEC	60
 
@@ -22,13 +23,6 @@ struct log {
 		time_t at;	/* monotonic; 0: empty */
 	} seen[SEEN_SLOTS];	/* mutex */
 };
-
-/* Our own mistake, or no memory for a mutex: either way not to be gone on with. */
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code log_open(const struct store_events *ev, struct log **out, struct err *e)
 {

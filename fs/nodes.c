@@ -8,6 +8,7 @@
 
 #include "fs/fs.h"
 #include "store/base/checked.h"
+#include "store/base/must.h"
 
 /* 16 shards of 64 sets of 8: 8192 facts, 1.1 MB.  A set is small enough to be searched, its oldest replaced. */
 #define SHARDS	16u
@@ -28,12 +29,6 @@ struct shard {
 struct nodes {
 	struct shard shards[SHARDS];
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code nodes_open(struct nodes **out, struct err *e)
 {

@@ -8,6 +8,7 @@
 
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "store/base/must.h"
 
 #define PERIOD_MS	800	/* a snapshot appears within two seconds, the kernel's one included */
 
@@ -21,12 +22,6 @@ struct refresher {
 	bool want_packs;	/* mutex */
 	bool failing;		/* the thread's: the last look failed and was told of */
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 /*
  * Entries of the root live a second in the kernel anyhow; this drops them at

@@ -7,6 +7,7 @@
 
 #include "fs/nodes.h"
 #include "store/base/checked.h"
+#include "store/base/must.h"
 
 #define ID8_LEN		(1 + 8)	/* "-1c9e0d2a" */
 #define LOCAL_DATE_LEN	24u	/* "2026-11-21T03-00-00+0100" */
@@ -20,12 +21,6 @@ struct snaps {
 	uint64_t stamp;			/* the refreshing thread's: of the names now was made from */
 	uint64_t bad_hash;		/* the same: damaged names last told of */
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static void list_free(struct snap_list *l)
 {

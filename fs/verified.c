@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "store/base/must.h"
 #define SHARDS	16u
 #define SETS	1024u
 #define WAYS	4u	/* 64 Ki files, 1 MB */
@@ -18,12 +19,6 @@ struct verified {
 		} ways[SETS][WAYS];		/* mutex */
 	} shards[SHARDS];
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code verified_open(struct verified **out, struct err *e)
 {

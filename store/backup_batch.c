@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/base/digest.h"
+#include "store/base/must.h"
 #include "store/format/limits.h"
 
 #define BATCH_FULL	(1u << 20) /* bytes of data after which a batch of small files goes on */
@@ -40,13 +41,6 @@ struct pipeline {
 	atomic_bool failed;   /* set after err */
 	struct err err;	      /* mutex: the first */
 };
-
-/* A failing mutex is our own mistake or a broken system: stop before wrong bytes are stored. */
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static void pipeline_fail(struct pipeline *p, const struct err *e)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "store/base/hex.h"
+#include "store/base/must.h"
 #include "store/base/pool.h"
 #include "store/format/snaprec.h"
 #include "store/signature_internal.h"
@@ -44,12 +45,6 @@ static const struct {
 const char *chain_kind_name(enum chain_kind kind)
 {
 	return kinds[kind].name;
-}
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
 }
 
 static void find(struct check *c, enum chain_kind kind, const char *name, const char *fmt, ...)

@@ -30,14 +30,9 @@ static bool on_name(void *ctx, const char *name, uint64_t size)
 	return !c->names.bad;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 bool condemned_has(const struct condemned *c, const struct object_id *pack)
 {
-	return c->nr > 0 && bsearch(pack, c->packs, c->nr, sizeof(*pack), cmp_id);
+	return c->nr > 0 && bsearch(pack, c->packs, c->nr, sizeof(*pack), id_sort_cmp);
 }
 
 static enum err_code read_one(struct store *s, const char *name, struct condemned *c,
@@ -87,7 +82,7 @@ enum err_code condemned_read(struct store *s, struct condemned *out, struct err 
 	for (size_t i = 0; i < c.nr_names && !rc; i++, name += strlen(name) + 1)
 		rc = read_one(s, name, &c, e);
 	if (!rc && c.nr > 0)
-		qsort(c.packs, c.nr, sizeof(c.packs[0]), cmp_id);
+		qsort(c.packs, c.nr, sizeof(c.packs[0]), id_sort_cmp);
 	if (rc)
 		condemned_release(&c);
 	else

@@ -9,6 +9,7 @@
 #include "store/base/buf.h"
 #include "store/base/digest.h"
 #include "store/base/keyset.h"
+#include "store/base/must.h"
 
 #define ITEMS_A_LINE	256u	/* of 150 bytes at most: RUNLOG_LINE_MAX is far */
 
@@ -42,12 +43,6 @@ struct healed {
 struct ledger_view {
 	struct buf known, healed;
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code damage_open(struct damage_ledger **out, struct err *e)
 {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/base/must.h"
 #include "store/damage_internal.h"
 #include "store/internal.h"
 #include "store/records_internal.h"
@@ -91,12 +92,6 @@ void healing_config(struct store *s, struct chunks_config *cfg)
 
 #define RECORD_RUNS_MAX	8u	/* in a session */
 #define RECORD_PAUSE_S	60	/* between two */
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 /** History; the record is whole whether or not that can be written down. */
 static void log_record(struct store *s, const char *name)

@@ -24,6 +24,12 @@ static inline int id_cmp(const struct object_id *a, const struct object_id *b)
 	return memcmp(a->b, b->b, ID_LEN);
 }
 
+/** The same for qsort() and bsearch(). */
+static inline int id_sort_cmp(const void *a, const void *b)
+{
+	return id_cmp((const struct object_id *)a, (const struct object_id *)b);
+}
+
 /** The first 8 bytes, big-endian: a hash-table and index key that sorts as the id does. */
 static inline uint64_t id_key(const struct object_id *id)
 {

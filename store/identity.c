@@ -16,16 +16,11 @@
 #include "store/base/digest.h"
 #include "store/base/hex.h"
 #include "store/base/io.h"
+#include "store/base/must.h"
 #include "store/internal.h"
 
 #define HEAD	"{\"writer\":\""
 #define TAIL	"\"}\n"
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code make_dirs(const char *path, struct err *e)
 {

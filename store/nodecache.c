@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "store/base/checked.h"
+#include "store/base/must.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
 
@@ -43,12 +44,6 @@ struct node_cache {
 	size_t shard_bytes;
 	struct shard shards[NR_SHARDS];
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static struct shard *shard_of(struct node_cache *c, const struct object_id *id)
 {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/base/must.h"
 #include "store/base/pool.h"
 #include "store/base/rate.h"
 #include "store/engine/pack.h"
@@ -34,12 +35,6 @@ struct item {
 	struct object_id id;
 	uint64_t size, read;		/* bytes of the pack */
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static void lock(struct adding *a)
 {

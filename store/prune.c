@@ -215,11 +215,6 @@ static enum err_code rewrite(struct prune *p, struct err *e)
 
 /* Condemning. */
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 /* Those of survey that are to go, and what was condemned before; sorted. malloc'ed. */
 static enum err_code candidates(const struct prune *p, struct object_id **out, size_t *nr,
 				struct err *e)
@@ -235,7 +230,7 @@ static enum err_code candidates(const struct prune *p, struct object_id **out, s
 			v[n++] = p->survey.packs[i].id;
 	for (size_t i = 0; i < p->before.nr; i++)
 		v[n++] = p->before.packs[i];
-	qsort(v, n, sizeof(*v), cmp_id);
+	qsort(v, n, sizeof(*v), id_sort_cmp);
 	*out = v;
 	*nr = n;
 	return ERR_OK;

@@ -29,11 +29,6 @@ static bool on_name(void *ctx, const char *name, uint64_t size)
 	return !n->packs.bad && !n->parities.bad;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 enum err_code orphans_find(struct store *s, struct buf *out, struct err *e)
 {
 	struct names n = { BUF_INIT, BUF_INIT };
@@ -41,10 +36,10 @@ enum err_code orphans_find(struct store *s, struct buf *out, struct err *e)
 	size_t nr = n.packs.len / sizeof(struct object_id);
 
 	if (!rc && nr > 0)
-		qsort(n.packs.p, nr, sizeof(struct object_id), cmp_id);
+		qsort(n.packs.p, nr, sizeof(struct object_id), id_sort_cmp);
 	for (size_t i = 0; !rc && i < n.parities.len; i += sizeof(struct object_id))
 		if (nr == 0 || !bsearch(n.parities.p + i, n.packs.p, nr, sizeof(struct object_id),
-					cmp_id))
+					id_sort_cmp))
 			buf_add(out, n.parities.p + i, sizeof(struct object_id));
 	if (!rc && (n.packs.bad || n.parities.bad || out->bad))
 		rc = err_set(e, ERR_NOMEM, "a list of packs");
@@ -80,12 +75,12 @@ enum err_code orphans_end(struct store *s, const struct buf *before, uint64_t *n
 	size_t had = before->len / sizeof(struct object_id);
 
 	if (had > 0 && !rc)
-		qsort(before->p, had, sizeof(struct object_id), cmp_id);
+		qsort(before->p, had, sizeof(struct object_id), id_sort_cmp);
 	for (size_t i = 0; !rc && i < now.len; i += sizeof(struct object_id)) {
 		struct object_id id;
 
 		memcpy(&id, now.p + i, sizeof(id));
-		if (!bsearch(&id, before->p, had, sizeof(id), cmp_id))
+		if (!bsearch(&id, before->p, had, sizeof(id), id_sort_cmp))
 			continue;
 		rc = end_one(s, &id, e);
 		*nr += !rc;

@@ -20,11 +20,6 @@ void survey_release(struct survey *v)
 	*v = (struct survey){ 0 };
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 static enum err_code on_pack(void *ctx, const struct object_id *id, struct err *e)
 {
 	struct surveying *y = ctx;
@@ -42,7 +37,7 @@ static enum err_code on_pack(void *ctx, const struct object_id *id, struct err *
 	v->packs[v->nr++] = (struct pack_survey){
 		.id = *id,
 		.condemned = y->nr_condemned > 0 && bsearch(id, y->condemned, y->nr_condemned,
-							    sizeof(*id), cmp_id),
+							    sizeof(*id), id_sort_cmp),
 	};
 	return ERR_OK;
 }

@@ -7,13 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/must.h"
 #include "store/replicas_internal.h"
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 bool repair_stops(enum err_code rc)
 {

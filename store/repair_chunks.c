@@ -162,11 +162,6 @@ static enum err_code add_id(void *ctx, const struct object_id *id, struct err *e
 	return l->ids.bad ? err_set(e, ERR_NOMEM, "a list of packs") : ERR_OK;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 static bool is_unmended(const struct repair *r, const struct object_id *id)
 {
 	const struct bad_pack *p;
@@ -191,7 +186,7 @@ static enum err_code read_back(struct repair *r, const struct listing *before, s
 		memcpy(&id, now.ids.p + i * sizeof(id), sizeof(id));
 		if (is_unmended(r, &id) ||
 		    (before->ids.len > 0 && bsearch(&id, before->ids.p, before->ids.len / sizeof(id),
-						    sizeof(id), cmp_id)))
+						    sizeof(id), id_sort_cmp)))
 			continue;
 		rc = pack_is_whole(r->s->backend, &id, e);
 		if (rc && !repair_stops(rc)) {

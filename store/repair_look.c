@@ -6,16 +6,11 @@
 #include <string.h>
 
 #include "store/base/digest.h"
+#include "store/base/must.h"
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
 #include "store/prune_internal.h"
 #include "store/verify.h"
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static void found(struct repair *r, const char *name)
 {

@@ -266,11 +266,6 @@ static bool add_name(void *ctx, const char *name, uint64_t size)
 	return !o->packs.bad && !o->parities.bad;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 enum err_code repair_add_orphans(struct repair *r, struct err *e)
 {
 	struct orphans o = { BUF_INIT, BUF_INIT };
@@ -280,12 +275,12 @@ enum err_code repair_add_orphans(struct repair *r, struct err *e)
 	if (!rc && (o.packs.bad || o.parities.bad))
 		rc = err_set(e, ERR_NOMEM, "a list of packs");
 	if (!rc && nr > 0)
-		qsort(o.packs.p, nr, sizeof(struct object_id), cmp_id);
+		qsort(o.packs.p, nr, sizeof(struct object_id), id_sort_cmp);
 	for (size_t i = 0; !rc && i < o.parities.len / sizeof(struct object_id); i++) {
 		struct bad_pack p = { .end = PACK_UNMENDED };
 
 		memcpy(&p.id, o.parities.p + i * sizeof(p.id), sizeof(p.id));
-		if (nr == 0 || !bsearch(&p.id, o.packs.p, nr, sizeof(p.id), cmp_id))
+		if (nr == 0 || !bsearch(&p.id, o.packs.p, nr, sizeof(p.id), id_sort_cmp))
 			buf_add(&r->packs, &p, sizeof(p));
 		if (r->packs.bad)
 			rc = err_set(e, ERR_NOMEM, "a list of packs");

@@ -3,6 +3,7 @@
  * One regular file: written beside under a temporary name, given its attributes, renamed.  A
  * large one is written by several jobs, each a part of it; the last to end finishes the file.
  */
+#include "store/base/must.h"
 #include "store/restore_internal.h"
 
 #include <assert.h>
@@ -257,12 +258,6 @@ bool restore_file(struct ritem *it)
 }
 
 /* In parts. */
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static void part_ended(struct out *o, const struct part *p)
 {

@@ -11,6 +11,7 @@
 #include "store/base/buf.h"
 #include "store/base/checked.h"
 #include "store/base/digest.h"
+#include "store/base/must.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
 #include "store/internal.h"
@@ -27,12 +28,6 @@ struct snapshot_cache {
 	size_t nr, cap;			/* mutex */
 	struct buf told;		/* mutex; names, back to back, of those said to be bad */
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code snapshot_cache_open(struct snapshot_cache **out, struct err *e)
 {

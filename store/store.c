@@ -11,6 +11,7 @@
 #include "store/base/buf.h"
 #include "store/base/digest.h"
 #include "store/base/hex.h"
+#include "store/base/must.h"
 #include "store/damage_internal.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
@@ -20,12 +21,6 @@
 #define NODE_CACHE_BYTES	((size_t)16 << 20)
 #define SUPER_NAME		"vouch.json"
 #define SUPER_COPY		"copies/vouch.json"
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 const char *store_version(void)
 {

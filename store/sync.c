@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/must.h"
 #include "store/base/pool.h"
 #include "store/damage_internal.h"
 #include "store/replicas_internal.h"
@@ -14,12 +15,6 @@
 #define ROUNDS_MAX	8u		/* of listing packs again, while prunes here take some away */
 #define JOBS_LEAST	3u		/* one reads or hashes while others wait for the medium */
 #define ROOM_KEPT	(4u << 20)	/* bytes there for records and the index */
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 void sync_lock(struct sync *y)
 {

@@ -91,15 +91,10 @@ const struct sync_pack *sync_packs_find(const struct sync_packs *p, const struct
 	return p->nr > 0 ? bsearch(&key, p->all, p->nr, sizeof(key), cmp_pack) : NULL;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 bool sync_doubts(const struct sync *y, const struct object_id *pack)
 {
 	return y->doubted.len > 0 && bsearch(pack, y->doubted.p, y->doubted.len / sizeof(*pack),
-					     sizeof(*pack), cmp_id);
+					     sizeof(*pack), id_sort_cmp);
 }
 
 /* What there is to read here, or there. */

@@ -198,11 +198,6 @@ static enum err_code publish(struct sync *y, const struct snapshot *snap, bool l
 
 /* Which. */
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 /* Of all that are listed there, sorted; malloc'ed. */
 static enum err_code listed_there(struct sync *y, struct object_id **out, size_t *nr, struct err *e)
 {
@@ -218,7 +213,7 @@ static enum err_code listed_there(struct sync *y, struct object_id **out, size_t
 	for (size_t i = 0; i < l.nr && !rc; i++)
 		(*out)[i] = l.all[i].id;
 	if (!rc)
-		qsort(*out, l.nr, sizeof(**out), cmp_id);
+		qsort(*out, l.nr, sizeof(**out), id_sort_cmp);
 	snapshot_list_release(&l);
 	return rc;
 }
@@ -279,7 +274,7 @@ enum err_code sync_snapshots(struct sync *y, struct err *e)
 	for (size_t i = 0; i < y->here.nr && !rc; i++) {
 		const struct snapshot *snap = &y->here.all[i];
 
-		if (bsearch(&snap->id, there, nr, sizeof(*there), cmp_id))	/* either of its two files may be lacking */
+		if (bsearch(&snap->id, there, nr, sizeof(*there), id_sort_cmp))	/* either of its two files may be lacking */
 			rc = publish(y, snap, false, &put, e);
 		else if (!has_record(y->far->backend, &snap->id))
 			rc = copy_one(&w, snap, e);

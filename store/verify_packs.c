@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/must.h"
 #include "store/damage_internal.h"
 
 /* What the workers share. */
@@ -28,12 +29,6 @@ struct worker {
 	struct passing *hand[PACKS_AT_ONCE];
 	size_t nr;
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 enum err_code verify_keep_good(struct verify *v, struct buf *good, struct err *e)
 {

@@ -25,11 +25,6 @@ static bool add(void *ctx, const char *name, uint64_t size)
 	return !n->ids.bad && !n->packs.bad;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 /* A parity file may be without its pack: what a killed writer left. */
 static void tell_missing(struct verify *v, struct parity_names *n)
 {
@@ -37,9 +32,9 @@ static void tell_missing(struct verify *v, struct parity_names *n)
 	unsigned long long all = n->packs.len / each, without = 0;
 
 	if (nr > 0)
-		qsort(n->ids.p, nr, each, cmp_id);
+		qsort(n->ids.p, nr, each, id_sort_cmp);
 	for (size_t i = 0; i < n->packs.len; i += each)
-		without += nr == 0 || !bsearch(n->packs.p + i, n->ids.p, nr, each, cmp_id);
+		without += nr == 0 || !bsearch(n->packs.p + i, n->ids.p, nr, each, id_sort_cmp);
 	if (without > 0)
 		store_event(v->s, EVENT_WARNING, NULL, NULL,
 			    "%llu of %llu packs have no parity file and do not heal: run 'vouch parity add'",

@@ -9,6 +9,7 @@
 
 #include "store/backend/file_root.h"
 #include "store/base/digest.h"
+#include "store/base/must.h"
 
 #define NR_FDS		64u		/* of the 1024 a process may have open */
 #define LIFE_MS		2000u
@@ -34,12 +35,6 @@ struct litter {
 	unsigned nr;
 	int fd[NR_FDS + 1];
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static uint64_t now_ms(void)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/base/digest.h"
+#include "store/base/must.h"
 
 #define MARKER_MAX ((size_t)1 << 20)
 #define ID_KEY	   "\"id\": \""	/* in vouch.json, as this program writes it ... */
@@ -41,12 +42,6 @@ struct file_root {
 	char (*durable)[FOLDER_MAX];	/* mutex; folders whose own names survive a power cut */
 	size_t nr_durable, cap_durable;	/* mutex */
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 /* Errors by which the kernel says that a medium has gone. */
 static bool is_gone(int sys)

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/base/must.h"
 #include "store/base/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/*
- * A failing mutex or condition variable is our own mistake or a broken system;
- * going on without mutual exclusion could store wrong bytes.
- */
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 struct queue {
 	pthread_mutex_t mutex;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/base/must.h"
 #include "store/base/rate.h"
 
 #include <stdlib.h>
@@ -10,12 +11,6 @@
 #define PIECE_MIN	4096u
 #define PIECES		16u			/* a second: progress stays smooth */
 #define COST_MAX_NS	(86400 * SECOND_NS)
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static uint64_t now_ns(void)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/must.h"
 #include "store/engine/spares.h"
 
 /*
@@ -69,13 +70,6 @@ struct cache {
 	struct block_shard blocks[BLOCK_SHARDS];
 	struct chunk_shard chunks[CHUNK_SHARDS];
 };
-
-/* Going on without mutual exclusion could hand out wrong bytes. */
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static uint32_t mix(uint32_t pack, uint32_t block)
 {

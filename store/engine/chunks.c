@@ -441,11 +441,6 @@ enum err_code chunks_add_packs(struct chunks *c, const struct object_id *ids,
 	return rc;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx, struct err *e)
 {
 	struct object_id *ids = NULL;
@@ -462,7 +457,7 @@ enum err_code chunks_each_pack(struct chunks *c, chunks_pack_fn *fn, void *ctx, 
 	chunks_unlock(c);
 	if (!ids)
 		return err_set(e, ERR_NOMEM, "%u packs", total);
-	qsort(ids, nr, sizeof(*ids), cmp_id);
+	qsort(ids, nr, sizeof(*ids), id_sort_cmp);
 	for (size_t i = 0; i < nr && !rc; i++)
 		rc = fn(ctx, &ids[i], e);
 	free(ids);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/base/must.h"
 #include "store/engine/prefetch.h"
 
 #include <pthread.h>
@@ -38,12 +39,6 @@ struct prefetch {
 	unsigned nr_threads;		/* the opener's, from here on */
 	pthread_t threads[];
 };
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 static void *run(void *arg)
 {

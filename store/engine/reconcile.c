@@ -64,11 +64,6 @@ static bool on_name(void *ctx, const char *name, uint64_t size)
 	return true;
 }
 
-static int cmp_id(const void *a, const void *b)
-{
-	return id_cmp(a, b);
-}
-
 static enum err_code list_packs(struct chunks *c, struct listing *l, struct err *e)
 {
 	enum err_code rc;
@@ -79,13 +74,13 @@ static enum err_code list_packs(struct chunks *c, struct listing *l, struct err 
 	if (rc)
 		return rc;
 	if (l->nr > 0)
-		qsort(l->ids, l->nr, sizeof(l->ids[0]), cmp_id);
+		qsort(l->ids, l->nr, sizeof(l->ids[0]), id_sort_cmp);
 	return ERR_OK;
 }
 
 static bool listed(const struct listing *l, const struct object_id *id)
 {
-	return l->nr > 0 && bsearch(id, l->ids, l->nr, sizeof(l->ids[0]), cmp_id);
+	return l->nr > 0 && bsearch(id, l->ids, l->nr, sizeof(l->ids[0]), id_sort_cmp);
 }
 
 /* Packs that were found wanting, and may have changed since: asked outside the mutex. */

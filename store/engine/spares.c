@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/base/must.h"
 #include "store/engine/spares.h"
 
 #include <malloc.h>
@@ -8,12 +9,6 @@
 #define KEEP_MAX (3u << 20)
 #define STEP	 (256u << 10)	/* sizes are multiples, so that one fits the next; what is not touched costs nothing */
 #define SLACK	 (512u << 10)	/* given away in vain at most: a block is counted by its length */
-
-static void must(int rc)
-{
-	if (rc != 0)
-		abort();
-}
 
 void spares_init(struct spares *s)
 {

@@ -11,9 +11,7 @@
 #include "fs/views_find.c"
 #undef newer
 #undef name_order
-#define must log_must
 #include "fs/log.c"
-#undef must
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,16 +11,10 @@
 #define entry_ref_release	fake_release
 #define store_set_fresh		fake_set_fresh
 #define store_medium_cache	fake_medium_cache
-#define must verified_must
 #include "fs/verified.c"
-#undef must
-#define must log_must
 #include "fs/log.c"
-#undef must
 #include "fs/control_text.c"
-#define must fresh_must
 #include "fs/fresh.c"
-#undef must
 
 #include <assert.h>
 #include <semaphore.h>
