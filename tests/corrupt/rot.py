@@ -178,7 +178,8 @@ class Rot:
         if v.returncode < 0 or v.returncode >= 128 or v.returncode == 3:
             tally["crashes"] += 1
             self.failures.append("%s: verify ends with %d: %s" % (kind, v.returncode, v.stderr.decode()[-2000:]))
-        if must_find and v.returncode == 0:
+        # A snapshot's file that is gone, and whole in copies/, is a warning: a sync or a forget cut short leaves that too.
+        if must_find and v.returncode == 0 and b"warning" not in v.stderr:
             tally["silent"] += 1
             self.failures.append("%s: verify finds nothing" % kind)
         outcome, why = self.read_back(kind)
