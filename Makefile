@@ -15,10 +15,11 @@ PREFIX ?= /usr/local
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
-PKGS := fuse3 libcrypto libzstd sqlite3 libxxhash jansson libisal
+PKGS := fuse3 libcrypto libzstd sqlite3 libxxhash jansson libisal inih libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 STORE_LIBS := $(shell pkg-config --libs libcrypto libzstd sqlite3 libxxhash jansson libisal)
 FUSE_LIBS := $(shell pkg-config --libs fuse3)
+TOOLS_LIBS := $(shell pkg-config --libs inih libcurl)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wformat=2 -Wvla -Wcast-qual \
 	-Wmissing-prototypes -Wundef -Wstrict-prototypes
@@ -37,9 +38,10 @@ ALL_LDFLAGS := -pthread -pie -Wl,-z,relro -Wl,-z,now $(SANFLAGS) $(LDFLAGS)
 
 STORE_SRC := $(sort $(wildcard store/*.c store/*/*.c))
 FS_SRC := $(sort $(wildcard fs/*.c))
-TOOLS_SRC := $(sort $(wildcard tools/*.c))
+TOOLS_SRC := $(sort $(wildcard tools/*.c tools/*/*.c))
 STORE_OBJ := $(STORE_SRC:%.c=$(B)/%.o)
-VOUCH_OBJ := $(FS_SRC:%.c=$(B)/%.o) $(TOOLS_SRC:%.c=$(B)/%.o)
+FS_OBJ := $(FS_SRC:%.c=$(B)/%.o)
+TOOLS_OBJ := $(TOOLS_SRC:%.c=$(B)/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c tests/fault/test_*.c tests/corrupt/test_*.c))
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 TESTLIB_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard tests/lib/*.c)))
@@ -51,18 +53,25 @@ $(B)/libvouch.a: $(STORE_OBJ)
 	@echo "AR $@"
 	$(Q)$(AR) rcs $@ $^
 
-$(B)/vouch: $(VOUCH_OBJ) $(B)/libvouch.a
+# For the tests' programs: the linker takes what is asked for
+$(B)/libtools.a: $(filter-out $(B)/tools/main.o,$(TOOLS_OBJ)) $(FS_OBJ)
+	@rm -f $@
+	@echo "AR $@"
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/vouch: $(TOOLS_OBJ) $(FS_OBJ) $(B)/libvouch.a
 	@echo "LD $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(VOUCH_OBJ) $(B)/libvouch.a $(STORE_LIBS) $(FUSE_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(TOOLS_OBJ) $(FS_OBJ) $(B)/libvouch.a $(STORE_LIBS) $(FUSE_LIBS) $(TOOLS_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $<"
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/%: $(B)/tests/%.o $(TESTLIB_OBJ) $(B)/libvouch.a
+$(B)/tests/%: $(B)/tests/%.o $(TESTLIB_OBJ) $(B)/libtools.a $(B)/libvouch.a
 	@echo "LD $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TESTLIB_OBJ) $(B)/libvouch.a $(STORE_LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(TESTLIB_OBJ) $(B)/libtools.a $(B)/libvouch.a $(STORE_LIBS) \
+		-Wl,--as-needed $(FUSE_LIBS) $(TOOLS_LIBS) -lcmocka
 
 # Libraries that stand in front of libc's calls; not for a build with a sanitizer, which does so itself
 $(B)/tests/fault/%.so: tests/fault/%.c tests/fault/watched.h

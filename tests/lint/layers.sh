@@ -30,7 +30,8 @@ rule 'store/backend/*.[ch]' "$base|$backend|store/(err|id)\.h"
 rule 'store/engine/*.[ch]' "$base|$format|$engine|store/backend/backend\.h|store/(err|id)\.h"
 rule 'store/*.c' "store/.*"
 rule 'fs/*.[ch]' "fs/[a-z0-9_]+\.h|$public|$helpers"
-rule 'tools/*.[ch]' "tools/[a-z0-9_]+\.h|fs/mount\.h|$public|$helpers"
+rule 'tools/*.[ch]' "tools/([a-z]+/)?[a-z0-9_]+\.h|fs/mount\.h|$public|$helpers"
+rule 'tools/components/*.[ch]' "tools/components/[a-z0-9_]+\.h|tools/(config|spawn|http|text)\.h|$public|$helpers|store/base/digest\.h"
 
 # The public headers stand alone: only types of their own level.
 for h in store/*.h; do
@@ -51,7 +52,9 @@ only 'sqlite3' 'store/engine/catalog[a-z_]*\.c'
 only 'zstd' 'store/engine/codec\.c'
 only 'openssl/' 'store/base/(digest|sign)\.c'
 only 'xxhash' 'store/base/digest\.c'
-only 'jansson' 'store/format/[a-z]+\.c|store/format/json[a-z]*\.h|store/runlog\.c|tools/[a-z_]+\.[ch]'
+only 'jansson' 'store/format/[a-z]+\.c|store/format/json[a-z]*\.h|store/runlog\.c|tools/([a-z]+/)?[a-z0-9_]+\.[ch]'
+only 'ini.h' 'tools/config\.c'
+only 'curl' 'tools/http\.c'
 only 'isa-l' 'store/engine/parity_code\.c'
 only 'fuse' 'fs/[a-z_]+\.[ch]'
 
