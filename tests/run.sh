@@ -1,11 +1,11 @@
 #!/bin/sh
 # All of vouch's tests, from nothing: installs what is missing, builds, then runs as many at once as there are processors,
 # in the order of this file (the long ones first, so that all end together). `sh tests/run.sh [PART...]` runs parts:
-# real sweep crash faults power clang tsan mount media cli asan fuzz unit lint. Ends with "N passed, N failed, N skipped"; exit 1 if any failed.
+# real sweep crash faults power services clang tsan mount media cli asan fuzz unit lint. Ends with "N passed, N failed, N skipped"; exit 1 if any failed.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 top=$(pwd)
-all="real sweep crash faults power clang tsan mount media cli asan fuzz unit lint"
+all="real sweep crash faults power services clang tsan mount media cli asan fuzz unit lint"
 parts=${*:-$all}
 
 sh tools/deps.sh test || exit 1
@@ -97,6 +97,7 @@ for part in $all; do
 		queue status "power cuts" "python3 tests/fault/power_cut.py --seconds ${POWER_SECONDS:-60}"
 		queue status "power cuts of a real ext4" "python3 tests/fault/power_ext4.py --cuts ${POWER_CUTS:-8}"
 		;;
+	services) for t in tests/services/*.bats; do [ -e "$t" ] && queue bats "$t" "bats --tap $t"; done ;;
 	clang) queue status "clang builds without a warning" "make WERROR=1 CC=clang B=build/clang all" ;;
 	tsan) units tsan build/tsan ;;
 	mount)
