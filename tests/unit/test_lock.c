@@ -90,7 +90,7 @@ static void test_dies_with_its_holder(void **state)
 
 static int remove_locks(void **state)
 {
-	char command[128];
+	char command[256];
 
 	(void)state;
 	(void)snprintf(command, sizeof(command), "rm -f /run/vouch/%s-* \"$XDG_RUNTIME_DIR\"/vouch/%s-* ~/.cache/vouch/%s-*", id, id, id);
