@@ -50,7 +50,7 @@ MUST_CHECK enum err_code assembly_put(struct assembly *a, const char *path, cons
 /** Take out all files that were closed at path and below it ("mysql/shop"). */
 void assembly_drop(struct assembly *a, const char *path);
 
-/** Bytes written to closed files at path and below it; new_bytes (may be NULL): plain bytes of chunks that were not known before, of the whole assembly so far. */
+/** Bytes of closed files at path and below it ("": of all); new_bytes (may be NULL): plain bytes of chunks that were not known before, of the whole assembly so far. */
 uint64_t assembly_bytes(struct assembly *a, const char *path, uint64_t *new_bytes);
 
 /**

@@ -2,13 +2,13 @@
 #include "store/backup_internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "store/damage_internal.h"
+#include "store/writing_internal.h"
 
 uint64_t backup_progress_ns = 100000000;
 
@@ -86,16 +86,6 @@ void backup_skipped(struct backup *b, const char *fmt, ...)
 }
 
 /* What the run stands on. */
-
-static enum err_code host_name(const struct backup_options *o, char **out, struct err *e)
-{
-	char name[256] = "";
-
-	if (!o->host && gethostname(name, sizeof(name) - 1) < 0)
-		return err_sys(e, "host name");
-	*out = strdup(o->host ? o->host : name);
-	return *out ? ERR_OK : err_set(e, ERR_NOMEM, "host name");
-}
 
 static bool same_sources(const struct backup *b, const struct snapshot *s)
 {
@@ -195,20 +185,6 @@ static void backup_free(struct backup *b)
 
 /* The end. */
 
-static bool copy_strings(const char *const *from, size_t nr, char ***out, size_t *out_nr)
-{
-	*out = calloc(nr ? nr : 1, sizeof((*out)[0]));
-	if (!*out)
-		return false;
-	for (size_t i = 0; i < nr; i++) {
-		(*out)[i] = strdup(from[i]);
-		if (!(*out)[i])
-			return false;
-		++*out_nr;
-	}
-	return true;
-}
-
 static enum err_code describe(struct backup *b, const struct writer *w, struct snapshot *s,
 			      struct err *e)
 {
@@ -224,11 +200,14 @@ static enum err_code describe(struct backup *b, const struct writer *w, struct s
 	s->version = strdup(store_version());
 	s->base = strdup(o->base ? b->base : "");
 	s->name = strdup(""); /* publishing finds it */
-	if (!s->user || !s->version || !s->base || !s->name ||
-	    !copy_strings((const char *const *)b->names, b->nr_names, &s->sources,
-			  &s->nr_sources) ||
-	    !copy_strings(o->tags, o->nr_tags, &s->tags, &s->nr_tags))
+	if (!s->user || !s->version || !s->base || !s->name)
 		return err_set(e, ERR_NOMEM, "snapshot");
+	rc = writing_strings((const char *const *)b->names, b->nr_names, &s->sources, &s->nr_sources,
+			     e);
+	if (!rc)
+		rc = writing_strings(o->tags, o->nr_tags, &s->tags, &s->nr_tags, e);
+	if (rc)
+		return rc;
 	writer_stats(w, &stats);
 	s->new_bytes = b->res->new_bytes = stats.new_bytes;
 	s->stored_bytes = b->res->stored_bytes = stats.stored_bytes;
@@ -237,40 +216,6 @@ static enum err_code describe(struct backup *b, const struct writer *w, struct s
 	b->res->tree_bytes = stats.tree_bytes;
 	s->errors = b->res->errors;
 	return ERR_OK;
-}
-
-/** History; a log that cannot be written does not undo a snapshot, nor hide why there is none. */
-static void log_run(struct backup *b, const struct snapshot *s, enum err_code why)
-{
-	const struct backup_result *r = b->res;
-	struct buf line = BUF_INIT;
-	struct err e = ERR_INIT;
-
-	if (why)
-		buf_printf(&line, "\"status\":\"failed\",\"error\":\"%s\",", err_name(why));
-	else
-		buf_printf(&line, "\"status\":\"ok\",\"snapshot\":\"%s\",", s->name);
-	buf_printf(&line,
-		   "\"files\":%" PRIu64 ",\"bytes\":\"%" PRIu64 "\",\"new_bytes\":\"%" PRIu64
-		   "\",\"stored_bytes\":\"%" PRIu64 "\",\"errors\":%" PRIu64,
-		   r->files, r->bytes, r->new_bytes, r->stored_bytes, r->errors);
-	buf_add_u8(&line, '\0');
-	if (!line.bad && runlog_append(b->s, "backup", (const char *)line.p, &e) && !why)
-		store_event(b->s, EVENT_WARNING, NULL, &e, "the run is not in the log");
-	buf_release(&line);
-}
-
-static enum err_code publish(struct backup *b, struct writer *w, struct snapshot *s, struct err *e)
-{
-	enum err_code rc = describe(b, w, s, e);
-	struct err sums = ERR_INIT;
-
-	s->end = store_vtime();
-	if (!rc)
-		rc = snapshot_publish(b->s, s, e);
-	if (!rc && records_refresh_sums(b->s, &sums))
-		store_event(b->s, EVENT_WARNING, NULL, &sums, "SHA256SUMS is not up to date");
-	return rc;
 }
 
 /** Walk into the writer; everything that was put is sealed when this returns, even after an error.
@@ -323,20 +268,6 @@ static uint64_t index_bytes(const struct store *s)
 	return stats.index_bytes;
 }
 
-/** Before anything of the repository is counted on. */
-static enum err_code begin(struct backup *b, struct err *e)
-{
-	struct condemned c = {.nr = 0};
-	enum err_code rc = heartbeat_begin(b->s, &b->heart, &c, e);
-
-	if (!rc)
-		rc = chunks_condemn(b->s->chunks, c.packs, c.nr, e);
-	if (!rc)	/* what is damaged is stored anew */
-		rc = damage_doubt(b->s, e);
-	condemned_release(&c);
-	return rc;
-}
-
 static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 {
 	struct writer_config cfg = {
@@ -355,14 +286,14 @@ static enum err_code run(struct backup *b, struct snapshot *s, struct err *e)
 	if (!rc)
 		rc = nothing_read(b, e);
 	if (!rc)
-		rc = heartbeat_check(b->heart, e);
+		rc = describe(b, w, s, e);
 	if (!rc)
-		rc = publish(b, w, s, e);
+		rc = writing_publish(b->s, b->heart, s, e);
 	writer_close(w);
 	pool_close(pool);
 	index_after = index_bytes(b->s);
 	b->res->index_bytes = index_after > index_before ? index_after - index_before : 0;
-	log_run(b, s, rc);
+	writing_log(b->s, s, b->res->files, b->res->bytes, rc);
 	return rc;
 }
 
@@ -377,9 +308,9 @@ enum err_code backup_run(struct store *s, const struct backup_options *o, struct
 	res.snapshot.time = store_vtime();
 	rc = prepare(&b, e);
 	if (!rc)
-		rc = host_name(o, &res.snapshot.host, e);
+		rc = writing_host(o->host, &res.snapshot.host, e);
 	if (!rc && !o->dry_run)
-		rc = begin(&b, e);
+		rc = writing_begin(s, &b.heart, e);
 	if (!rc)
 		rc = find_parent(&b, res.snapshot.host, e);
 	if (!rc && o->dry_run) {

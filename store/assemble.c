@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file's bytes gather in a window of its own; when that is full it is cut into chunks, their digests are made together, and they
+ * go to the writer, which is shared by all files and takes one chunk at a time.
+ */
+#include "store/assemble_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/base/checked.h"
+#include "store/base/digest.h"
+#include "store/base/must.h"
+#include "store/damage_internal.h"
+#include "store/format/limits.h"
+
+#define WINDOW_LEN   (1u << 20)		/* of bytes whose digests are made together */
+#define JOBS_MAX     256u		/* chunks of a window hashed at once */
+#define DEPTH_MAX    64u		/* folders below one another in a name */
+#define PROGRESS_NS  100000000u
+
+struct assembly_file {
+	struct assembly *a;
+	char *path;
+	struct chunker chunker;
+	struct content_builder *content;
+	struct digest_stream *whole;
+	uint8_t *window;
+	size_t len, cap;
+	struct vtime time;
+	struct assembly_file *next, **link;	/* a's mutex */
+};
+
+int assembled_order(const char *a, const char *b)
+{
+	unsigned char x, y;
+
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	x = (unsigned char)*a;
+	y = (unsigned char)*b;
+	/* The end of a name comes first of all: "a" is before "a/b", which is before "a.b". */
+	if (x == '/' && y != '\0')
+		return y == '/' ? 0 : -1;
+	if (y == '/' && x != '\0')
+		return 1;
+	return (x > y) - (x < y);
+}
+
+/** Where path is, or would be. */
+static size_t find(const struct assembly *a, const char *path, bool *there)
+{
+	size_t lo = 0, hi = a->nr_files;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (assembled_order(a->files[mid]->path, path) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*there = lo < a->nr_files && strcmp(a->files[lo]->path, path) == 0;
+	return lo;
+}
+
+/** path is folder, or lies below it; all do below "". */
+static bool is_below(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return len == 0 || (strncmp(path, folder, len) == 0 && (path[len] == '\0' || path[len] == '/'));
+}
+
+/** Files at folder and below it stand together: from the result on, *nr of them. */
+static size_t range(const struct assembly *a, const char *folder, size_t *nr)
+{
+	bool there;
+	size_t at = find(a, folder, &there), end = at;
+
+	while (end < a->nr_files && is_below(a->files[end]->path, folder))
+		end++;
+	*nr = end - at;
+	return at;
+}
+
+static enum err_code check_path(const char *path, struct err *e)
+{
+	const char *p = path;
+	unsigned depth = 0;
+
+	if (strlen(path) >= 4096)
+		return err_set(e, ERR_USAGE, "a name of %zu bytes for a file of a snapshot", strlen(path));
+	for (;;) {
+		size_t len = strcspn(p, "/");
+
+		if (len == 0 || len > NAME_LEN_MAX || ++depth > DEPTH_MAX ||
+		    (len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
+			return err_set(e, ERR_USAGE, "\"%s\" is no name for a file of a snapshot", path);
+		if (p[len] == '\0')
+			return ERR_OK;
+		p += len + 1;
+	}
+}
+
+/** Neither a file, nor a folder with files in it, nor below a file; open ones count. */
+static bool is_taken(const struct assembly *a, const char *path)
+{
+	char *up = strdup(path), *slash;
+	bool taken = !up, there;
+	size_t nr;
+
+	(void)range(a, path, &nr);
+	taken = taken || nr > 0;
+	while (!taken && (slash = strrchr(up, '/')) != NULL) {
+		*slash = '\0';
+		(void)find(a, up, &there);
+		taken = there;
+	}
+	free(up);
+	for (const struct assembly_file *f = a->open; f && !taken; f = f->next)
+		taken = is_below(f->path, path) || is_below(path, f->path);
+	return taken;
+}
+
+static void file_free(struct assembly_file *f)
+{
+	if (f->content)
+		content_builder_close(f->content);
+	digest_stream_close(f->whole);
+	free(f->window);
+	free(f->path);
+	free(f);
+}
+
+static void unlink_open(struct assembly_file *f)
+{
+	*f->link = f->next;
+	if (f->next)
+		f->next->link = f->link;
+}
+
+enum err_code assembly_emit(void *ctx, const uint8_t *buf, size_t len, struct object_id *id,
+			    struct err *e)
+{
+	struct assembly *a = ctx;
+
+	if (len > NODE_LEN_MAX)
+		return err_set(e, ERR_LIMIT, "node of %zu bytes", len);
+	digest_sha256(buf, len, id);
+	return writer_put(a->writer, PACK_TREE, id, buf, (uint32_t)len, NULL, e);
+}
+
+static enum err_code set_chunker(struct assembly_file *f, uint32_t avg, struct err *e)
+{
+	struct store_params p = f->a->s->super.params;
+	enum err_code rc = ERR_OK;
+
+	if (avg) {
+		p.chunk_min = avg / 4;
+		p.chunk_avg = avg;
+		p.chunk_max = avg <= UINT32_MAX / 4 ? avg * 4 : UINT32_MAX;
+		rc = store_params_check(&p, e);
+	}
+	if (!rc)
+		chunker_init(&f->chunker, p.chunk_min, p.chunk_avg, p.chunk_max, NULL);
+	return rc;
+}
+
+enum err_code assembly_file_open(struct assembly *a, const char *path, uint32_t chunk_avg,
+				 struct assembly_file **out, struct err *e)
+{
+	struct assembly_file *f = NULL;
+	enum err_code rc = check_path(path, e);
+
+	if (rc)
+		return rc;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_set(e, ERR_NOMEM, "%s", path);
+	f->a = a;
+	f->time = store_vtime();
+	f->path = strdup(path);
+	rc = set_chunker(f, chunk_avg, e);
+	if (!rc)
+		rc = content_builder_open(assembly_emit, a, &f->content, e);
+	if (!rc)
+		rc = digest_stream_open(&f->whole, e);
+	f->cap = WINDOW_LEN + f->chunker.max;
+	if (!rc) {
+		f->window = malloc(f->cap);
+		if (!f->window || !f->path)
+			rc = err_set(e, ERR_NOMEM, "%s", path);
+	}
+	if (rc) {
+		file_free(f);
+		return rc;
+	}
+	must(pthread_mutex_lock(&a->mutex));
+	if (is_taken(a, path)) {
+		rc = err_set(e, ERR_EXISTS, "%s is in the snapshot already", path);
+	} else {
+		f->next = a->open;
+		f->link = &a->open;
+		if (f->next)
+			f->next->link = &f->next;
+		a->open = f;
+	}
+	must(pthread_mutex_unlock(&a->mutex));
+	if (rc)
+		file_free(f);
+	else
+		*out = f;
+	return rc;
+}
+
+static void tell_progress(struct assembly *a, const char *path)
+{
+	struct event ev = {.kind = EVENT_PROGRESS, .text = "backup", .path = path};
+	struct timespec t;
+	uint64_t now;
+	bool due;
+
+	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &t) < 0)
+		return;
+	now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	must(pthread_mutex_lock(&a->mutex));
+	due = now >= a->next_progress_ns;
+	if (due) {
+		a->next_progress_ns = now + PROGRESS_NS;
+		heartbeat_beat(a->heart);
+	}
+	ev.files = a->nr_files;
+	ev.bytes = a->seen;
+	must(pthread_mutex_unlock(&a->mutex));
+	if (due && a->s->events.fn)
+		a->s->events.fn(a->s->events.ctx, &ev);
+}
+
+/** Chunks whose digests are known, into the writer and the file's list. */
+static enum err_code put_chunks(struct assembly_file *f, const struct digest_job *jobs, size_t nr,
+				const struct object_id *ids, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	must(pthread_mutex_lock(&f->a->mutex));
+	for (size_t i = 0; i < nr && !rc; i++) {
+		const struct segment seg = {.kind = SEGMENT_CHUNK, .len = jobs[i].len, .id = ids[i]};
+
+		rc = writer_put(f->a->writer, PACK_DATA, &ids[i], jobs[i].buf, (uint32_t)jobs[i].len,
+				NULL, e);
+		if (!rc)
+			rc = content_builder_add(f->content, &seg, e);
+		f->a->seen += jobs[i].len;
+	}
+	must(pthread_mutex_unlock(&f->a->mutex));
+	return rc;
+}
+
+/** Cut what is there: where more may come, only what is sure to end before it. */
+static enum err_code cut(struct assembly_file *f, bool at_end, struct err *e)
+{
+	struct digest_job jobs[JOBS_MAX + 1];
+	struct object_id ids[JOBS_MAX];
+	enum err_code rc = ERR_OK;
+	size_t done = 0;
+
+	while (!rc && done < f->len && (at_end || f->len - done >= f->chunker.max)) {
+		size_t nr = 0, from = done;
+
+		while (nr < JOBS_MAX && done < f->len && (at_end || f->len - done >= f->chunker.max)) {
+			size_t len = chunker_cut(&f->chunker, f->window + done, f->len - done);
+
+			jobs[nr] = (struct digest_job){.buf = f->window + done, .len = len, .out = &ids[nr]};
+			nr++;
+			done += len;
+		}
+		jobs[nr] = (struct digest_job){
+			.buf = f->window + from, .len = done - from, .stream = f->whole};
+		digest_sha256_many(jobs, nr + 1);
+		rc = put_chunks(f, jobs, nr, ids, e);
+	}
+	memmove(f->window, f->window + done, f->len - done);
+	f->len -= done;
+	if (!rc)
+		tell_progress(f->a, f->path);
+	return rc;
+}
+
+enum err_code assembly_write(struct assembly_file *f, const void *buf, size_t len, struct err *e)
+{
+	const uint8_t *p = buf;
+	enum err_code rc = ERR_OK;
+
+	while (len > 0 && !rc) {
+		size_t n = f->cap - f->len < len ? f->cap - f->len : len;
+
+		n = rate_piece(&f->a->rate, n);
+		memcpy(f->window + f->len, p, n);
+		f->len += n;
+		p += n;
+		len -= n;
+		rate_wait(&f->a->rate, n);
+		if (f->a->cancel && atomic_load(f->a->cancel))
+			rc = err_set(e, ERR_CANCELED, "stopped on request");
+		else if (f->len == f->cap)
+			rc = cut(f, false, e);
+	}
+	return rc;
+}
+
+/** f's entry, with what the builder only lends; a's mutex is held. */
+static enum err_code finish(struct assembly_file *f, struct assembled **out, struct err *e)
+{
+	struct assembled *t = calloc(1, sizeof(*t));
+	enum err_code rc;
+
+	if (!t)
+		return err_set(e, ERR_NOMEM, "%s", f->path);
+	t->ent = (struct entry){.type = ENTRY_FILE, .mode = 0600, .nlink = 1, .mtime = f->time,
+				.ctime = f->time, .uid = geteuid(), .gid = getegid(),
+				.user = f->a->user, .user_len = strlen(f->a->user),
+				.group = f->a->group, .group_len = strlen(f->a->group)};
+	rc = content_builder_finish(f->content, &t->ent, e);
+	if (!rc && t->ent.content_len > 0) {
+		t->content = malloc(t->ent.content_len);
+		if (!t->content)
+			rc = err_set(e, ERR_NOMEM, "%s", f->path);
+		else
+			t->ent.content_p = memcpy(t->content, t->ent.content_p, t->ent.content_len);
+	}
+	if (rc) {
+		assembled_free(t);
+		return rc;
+	}
+	digest_stream_finish(f->whole, &t->ent.sha256);
+	if (t->ent.size > 0)
+		t->ent.flags |= ENTRY_HAS_SHA256;
+	t->path = f->path;
+	f->path = NULL;
+	*out = t;
+	return ERR_OK;
+}
+
+static enum err_code keep(struct assembly *a, struct assembled *t, struct err *e)
+{
+	bool there;
+	size_t at;
+
+	if (a->nr_files == a->cap_files) {
+		size_t cap = a->cap_files ? 2 * a->cap_files : 64;
+		struct assembled **n = reallocarray(a->files, cap, sizeof(n[0]));
+
+		if (!n)
+			return err_set(e, ERR_NOMEM, "%zu files", cap);
+		a->files = n;
+		a->cap_files = cap;
+	}
+	at = find(a, t->path, &there);
+	memmove(a->files + at + 1, a->files + at, (a->nr_files - at) * sizeof(a->files[0]));
+	a->files[at] = t;
+	a->nr_files++;
+	return ERR_OK;
+}
+
+enum err_code assembly_file_close(struct assembly_file *f, uint64_t *size, struct object_id *sha256,
+				  struct err *e)
+{
+	struct assembly *a = f->a;
+	struct assembled *t = NULL;
+	enum err_code rc = cut(f, true, e);
+
+	must(pthread_mutex_lock(&a->mutex));
+	unlink_open(f);
+	if (!rc)
+		rc = finish(f, &t, e);
+	if (!rc)
+		rc = keep(a, t, e);
+	if (!rc && size)
+		*size = t->ent.size;
+	if (!rc && sha256)
+		*sha256 = t->ent.sha256;
+	must(pthread_mutex_unlock(&a->mutex));
+	if (rc)
+		assembled_free(t);
+	file_free(f);
+	return rc;
+}
+
+void assembly_file_drop(struct assembly_file *f)
+{
+	if (!f)
+		return;
+	must(pthread_mutex_lock(&f->a->mutex));
+	unlink_open(f);
+	must(pthread_mutex_unlock(&f->a->mutex));
+	file_free(f);
+}
+
+enum err_code assembly_put(struct assembly *a, const char *path, const void *buf, size_t len,
+			   struct err *e)
+{
+	struct assembly_file *f;
+	enum err_code rc = assembly_file_open(a, path, 0, &f, e);
+
+	if (rc)
+		return rc;
+	rc = assembly_write(f, buf, len, e);
+	if (rc) {
+		assembly_file_drop(f);
+		return rc;
+	}
+	return assembly_file_close(f, NULL, NULL, e);
+}
+
+void assembled_free(struct assembled *f)
+{
+	if (!f)
+		return;
+	free(f->path);
+	free(f->content);
+	free(f);
+}
+
+void assembly_drop(struct assembly *a, const char *path)
+{
+	size_t at, nr;
+
+	must(pthread_mutex_lock(&a->mutex));
+	at = range(a, path, &nr);
+	for (size_t i = at; i < at + nr; i++)
+		assembled_free(a->files[i]);
+	memmove(a->files + at, a->files + at + nr, (a->nr_files - at - nr) * sizeof(a->files[0]));
+	a->nr_files -= nr;
+	must(pthread_mutex_unlock(&a->mutex));
+}
+
+uint64_t assembly_bytes(struct assembly *a, const char *path, uint64_t *new_bytes)
+{
+	struct writer_stats stats;
+	uint64_t sum = 0;
+	size_t at, nr;
+
+	must(pthread_mutex_lock(&a->mutex));
+	at = range(a, path, &nr);
+	for (size_t i = at; i < at + nr; i++)
+		sum += a->files[i]->ent.size;
+	writer_stats(a->writer, &stats);
+	must(pthread_mutex_unlock(&a->mutex));
+	if (new_bytes)
+		*new_bytes = stats.new_bytes;
+	return sum;
+}
+
+void assembly_close(struct assembly *a)
+{
+	struct err later = ERR_INIT;
+
+	if (!a)
+		return;
+	while (a->open)
+		assembly_file_drop(a->open);
+	/* What was put is stored, and so known to the next run; that it fails is of no more interest. */
+	if (a->writer && !a->ended && writer_finish(a->writer, &later))
+		store_event(a->s, EVENT_NOTE, NULL, &later, "what was read so far is not kept");
+	writer_close(a->writer);
+	pool_close(a->pool);
+	if (a->heart)
+		damage_settle(a->s);
+	heartbeat_end(a->heart);
+	for (size_t i = 0; i < a->nr_files; i++)
+		assembled_free(a->files[i]);
+	free(a->files);
+	free(a->user);
+	free(a->group);
+	snapshot_release(&a->snap);
+	rate_release(&a->rate);
+	must(pthread_mutex_destroy(&a->mutex));
+	free(a);
+}
