@@ -14,8 +14,8 @@
 struct http;	/* a connection that is kept; one thread at a time */
 
 struct http_options {
-	const char *base;		/* "http://127.0.0.1:6333"; no redirect to another place is followed */
-	const char *unix_socket;	/* instead of base's host; NULL: none */
+	const char *base;		/* "http://127.0.0.1:6333", https too; no redirect is followed, no proxy asked */
+	const char *unix_socket;	/* to connect to, whatever host base names (NULL is allowed then); NULL: none */
 	/* Secrets: never told in messages. */
 	const char *header;		/* "api-key: ..." with every request; NULL: none */
 	const char *user, *password;	/* NULL: none */
@@ -31,7 +31,7 @@ struct http_request {
 	const char *const *headers;	/* NULL-terminated; NULL: none */
 	const void *body;		/* body_len bytes; or read: */
 	size_t body_len;
-	/** The body, streamed: *n 0 is its end.  body_total: its length, UINT64_MAX where unknown (chunked). */
+	/** The body, streamed: *n 0 is its end.  body_total: its length (another is ERR_IO), UINT64_MAX where unknown (chunked). */
 	enum err_code (*read)(void *ctx, void *buf, size_t len, size_t *n, struct err *e);
 	uint64_t body_total;
 	const char *form_field, *form_name;	/* the body as one file of multipart/form-data; NULL: as it is */
@@ -51,8 +51,9 @@ struct http_answer {
 void http_answer_release(struct http_answer *a);
 
 /**
- * ERR_ABSENT: nobody answers there.  ERR_IO: the answer broke off, or was shorter than declared.  ERR_LIMIT, ERR_CANCELED; the
- * callbacks' own.  Any status is ERR_OK; a 4xx or 5xx is gathered, never given to write.
+ * ERR_ABSENT: nobody answers there.  ERR_IO: the answer broke off or was shorter than declared, or no byte for idle_s.
+ * ERR_LIMIT, ERR_CANCELED; the callbacks' own.  Any status is ERR_OK, a redirect too; what is not 2xx is gathered, never
+ * given to write.
  */
 MUST_CHECK enum err_code http_do(struct http *h, const struct http_request *r, struct http_answer *out, struct err *e);
 
