@@ -45,6 +45,12 @@ struct component_ops {
 	const char *item_kind;		/* what --table, --label, --collection name: "table" */
 	const char *selector;		/* the option: "table" */
 	uint64_t rto;			/* seconds: 20 min */
+	/*
+	 * What recover's comparison may find beside what was recorded.  merges_items: chosen items are merged into what is there, newer
+	 * rows stay, so that more than recorded agrees.  keeps_extra: items that are not in the dump stay as they are (a newer
+	 * collection), and are listed.
+	 */
+	bool merges_items, keeps_extra;
 
 	/** Take the section's keys (config_get); c->priv.  Nothing is started or asked yet.  ERR_USAGE. */
 	enum err_code (*open)(struct component *c, struct err *e);
@@ -65,7 +71,7 @@ struct component_ops {
 	/** One line a step of what restore() would do, by component_note(): for --dry-run and before the countdown. */
 	enum err_code (*plan)(struct component *c, struct restore_job *j, struct err *e);
 
-	/** Bring it back.  Makes the way back first, and sets j->way_back as soon as there is one.  After an error the target is as it was, or the message says how to get there. */
+	/** Bring it back.  Makes the way back first, with restore_way_back().  After an error the target is as it was, or the message says how to get there. */
 	enum err_code (*restore)(struct component *c, struct restore_job *j, struct err *e);
 
 	/** Take the way back that restore() made (way: the object it set). */
@@ -136,11 +142,21 @@ struct restore_job {
 	size_t nr_items;
 	unsigned jobs;			/* 0: the type's choice */
 	bool heal;
-	json_t *way_back;		/* set by restore(): {"kind":"renamed","database":"crm_before_20261121T020000Z"}; owned by the job */
+	json_t *way_back;		/* set by restore_way_back(): {"kind":"renamed","database":"crm_before_20261121T020000Z"}; owned by the job */
 	/** A safety dump of the component as it is now, in a snapshot of its own (TAG_SAFETY); its name, malloc'ed. */
 	enum err_code (*safety_dump)(void *ctx, struct component *c, char **snapshot, struct err *e);
+	/** Write down for vouch rollback that way exists; NULL: nobody wants to know. */
+	enum err_code (*remember)(void *ctx, struct component *c, const json_t *way, struct err *e);
 	void *ctx;
 };
+
+/**
+ * There is a way back, or there will be with the next step (a rename): from now on vouch rollback finds it, even where this process is
+ * killed in the next moment.  So: the safety dump or the copy is made, then this, then the first thing is overwritten.  rollback() of
+ * one that is not there after all returns ERR_NOT_FOUND.  Takes way ("kind" as one word, and what rollback() needs; "snapshot" where it
+ * is a safety dump: recover lets that go with it).  May be called again with more members: the newest counts.
+ */
+MUST_CHECK enum err_code restore_way_back(struct component *c, struct restore_job *j, json_t *way, struct err *e);
 
 /** A file of the job's dump, each byte checked as it is read. */
 struct blob;
