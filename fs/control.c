@@ -17,9 +17,11 @@ static const struct folder {
 	struct snap_name names;		/* of a name a snapshot */
 } folders[FOLDER_NR] = {
 	[FOLDER_CONTROL] = { .name = CONTROL_NAME, .nodeid = ctl_id(CTL_TOP, FOLDER_CONTROL) },
-	[FOLDER_SUMS] = { "SHA256SUMS", ctl_id(CTL_TOP, FOLDER_SUMS), { "", CTL_SUMS } },
+	[FOLDER_SUMS] = { "SHA256SUMS", ctl_id(CTL_TOP, FOLDER_SUMS), { "", CTL_SUMS, SNAP_DATED } },
 	[FOLDER_MANIFEST] = { "manifest", ctl_id(CTL_TOP, FOLDER_MANIFEST),
-			      { ".json", CTL_MANIFEST } },
+			      { ".json", CTL_MANIFEST, SNAP_DATED } },
+	[FOLDER_SAFETY] = { "safety", ctl_id(CTL_TOP, FOLDER_SAFETY), { "", CTL_TOP, SNAP_SAFETY } },
+	[FOLDER_PARTIAL] = { "partial", ctl_id(CTL_TOP, FOLDER_PARTIAL), { "", CTL_TOP, SNAP_PARTIAL } },
 	[FOLDER_VERSIONS] = { .name = "versions", .nodeid = VERSIONS_TOP },
 };
 
@@ -162,6 +164,24 @@ static enum err_code stat_of(const struct ctl *c, uint64_t nodeid, struct stat *
 	return rc;
 }
 
+/* A snapshot that is shown here and not in the root: from there on it is one as all are. */
+static void reply_snapshot(fuse_req_t req, uint64_t nodeid)
+{
+	struct fs *fs = fs_of(req);
+	const struct snap_list *l = snaps_get(fs->snaps);
+	const struct snap *s = snap_list_slot(l, nodeid_slot(nodeid));
+	struct fuse_entry_param p;
+	struct err e = ERR_INIT;
+
+	if (!s || s->gone)
+		(void)fuse_reply_err(req, ENOENT);
+	else if (root_snap_param(fs, s, &p, &e))
+		reply_err(req, "lookup", nodeid, &e);
+	else
+		(void)fuse_reply_entry(req, &p);
+	snaps_put(l);
+}
+
 void control_lookup(fuse_req_t req, uint64_t parent, const char *name)
 {
 	struct ctl c = { .fs = fs_of(req), .req = req };
@@ -175,6 +195,10 @@ void control_lookup(fuse_req_t req, uint64_t parent, const char *name)
 		ops = ops_of(parent);
 		rc = ops && ops->find ? ops->find(&c, parent, name, &nodeid, &e)
 				      : ctl_none(&e, ESTALE);
+	}
+	if (!rc && nodeid_slot(nodeid)) {
+		reply_snapshot(req, nodeid);
+		return;
 	}
 	if (!rc)
 		rc = stat_of(&c, nodeid, &p.attr, &e);

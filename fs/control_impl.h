@@ -29,7 +29,15 @@ enum ctl_kind {
 	CTL_KIND_NR
 };
 
-enum ctl_folder { FOLDER_CONTROL, FOLDER_SUMS, FOLDER_MANIFEST, FOLDER_VERSIONS, FOLDER_NR };
+enum ctl_folder {
+	FOLDER_CONTROL,
+	FOLDER_SUMS,
+	FOLDER_MANIFEST,
+	FOLDER_SAFETY,
+	FOLDER_PARTIAL,
+	FOLDER_VERSIONS,	/* the last: it is a kind of its own */
+	FOLDER_NR
+};
 
 /* A constant expression where its operands are. */
 #define ctl_id(kind, data) \
@@ -86,6 +94,7 @@ extern const struct ctl_ops ctl_sums_ops, ctl_manifest_ops, ctl_text_ops, ctl_ve
 struct snap_name {
 	const char *suffix;	/* ".json" */
 	enum ctl_kind kind;
+	enum snap_kind of;	/* all but SNAP_DATED: the snapshots' own folders, and kind means nothing */
 };
 MUST_CHECK enum err_code snaps_find(const struct ctl *c, const struct snap_name *as,
 				    const char *name, uint64_t *out, struct err *e);

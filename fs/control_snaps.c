@@ -42,6 +42,15 @@ static const struct snap *by_name(const struct snap_list *l, const char *name, s
 				    : NULL;
 }
 
+/* They go by their full names alone. */
+static const struct snap *kept_by_name(const struct snap_list *l, enum snap_kind of, const char *name)
+{
+	for (size_t i = 0; i < l->nr; i++)
+		if (l->all[i].kind == of && !l->all[i].gone && strcmp(l->all[i].shown, name) == 0)
+			return &l->all[i];
+	return NULL;
+}
+
 enum err_code snaps_find(const struct ctl *c, const struct snap_name *as, const char *name,
 			 uint64_t *out, struct err *e)
 {
@@ -50,10 +59,12 @@ enum err_code snaps_find(const struct ctl *c, const struct snap_name *as, const 
 	const struct snap *s = NULL;
 
 	/* Listed is the name that the root lists as a folder. */
-	if (len > suffix && strcmp(name + len - suffix, as->suffix) == 0)
+	if (as->of != SNAP_DATED)
+		s = kept_by_name(l, as->of, name);
+	else if (len > suffix && strcmp(name + len - suffix, as->suffix) == 0)
 		s = by_name(l, name, len - suffix);
 	if (s)
-		*out = ctl_id(as->kind, s->slot);
+		*out = as->of == SNAP_DATED ? ctl_id(as->kind, s->slot) : nodeid_of(s->slot, 0);
 	snaps_put(l);
 	return s ? ERR_OK : ctl_none(e, ENOENT);
 }
@@ -70,11 +81,15 @@ enum err_code snaps_each(const struct ctl *c, const struct snap_name *as, uint64
 	for (; i < l->nr && room; i++) {
 		const struct snap *s = &l->all[i];
 
-		if (s->gone)
+		if (s->gone || s->kind != as->of)
 			continue;
 		(void)snprintf(name, sizeof(name), "%s%s", s->shown, as->suffix);
-		room = ctl_list(to, name, ctl_id(as->kind, s->slot), S_IFREG,
-				CTL_COOKIE_FIRST + i);
+		if (as->of == SNAP_DATED)
+			room = ctl_list(to, name, ctl_id(as->kind, s->slot), S_IFREG,
+					CTL_COOKIE_FIRST + i);
+		else
+			room = ctl_list(to, name, nodeid_of(s->slot, 0), S_IFDIR,
+					CTL_COOKIE_FIRST + i);
 	}
 	snaps_put(l);
 	return ERR_OK;

@@ -48,6 +48,9 @@ void ops_refuse_writes(struct fuse_lowlevel_ops *ops);
 /* root.c: ids of slot 0, and the links beside snapshots. */
 bool root_has(uint64_t nodeid);		/* whether it is one of those */
 void root_attr(const struct fs *fs, struct stat *st);	/* of the root itself */
+/** A snapshot's folder: told like anything in it, but its name may come to mean something else. */
+MUST_CHECK enum err_code root_snap_param(struct fs *fs, const struct snap *s, struct fuse_entry_param *p,
+					 struct err *e);
 void root_lookup(fuse_req_t req, uint64_t parent, const char *name);
 void root_getattr(fuse_req_t req, uint64_t nodeid);
 void root_readlink(fuse_req_t req, uint64_t nodeid);

@@ -93,9 +93,8 @@ static const struct snap *link_target(const struct snap_list *l, uint64_t nodeid
 	return s && !s->gone ? s : NULL;
 }
 
-/* A snapshot's folder: told like anything in it, but its name may come to mean something else. */
-static enum err_code snap_param(struct fs *fs, const struct snap *s, struct fuse_entry_param *p,
-				struct err *e)
+enum err_code root_snap_param(struct fs *fs, const struct snap *s, struct fuse_entry_param *p,
+			      struct err *e)
 {
 	uint64_t nodeid = nodeid_of(s->slot, 0);
 	struct entry_ref r = { 0 };
@@ -166,7 +165,7 @@ void root_lookup(fuse_req_t req, uint64_t parent, const char *name)
 
 		link_param(fs, s, latest ? NODEID_LATEST : nodeid_of(s->slot, number), &p);
 		(void)fuse_reply_entry(req, &p);
-	} else if (snap_param(fs, s, &p, &e)) {
+	} else if (root_snap_param(fs, s, &p, &e)) {
 		reply_err(req, "lookup", nodeid_of(s->slot, 0), &e);
 	} else {
 		(void)fuse_reply_entry(req, &p);
@@ -262,7 +261,7 @@ static void list_root(struct listing *out, const struct fs *fs, const struct sna
 		list(out, CONTROL_NAME, NODEID_CONTROL, S_IFDIR, COOKIE_CONTROL);
 	for (size_t i = off < COOKIE_SNAPS ? 0 : (size_t)off - COOKIE_SNAPS + 1;
 	     i < l->nr && !out->full; i++)
-		if (!l->all[i].gone)
+		if (!l->all[i].gone && l->all[i].kind == SNAP_DATED)
 			list(out, l->all[i].shown, nodeid_of(l->all[i].slot, 0), S_IFDIR,
 			     (off_t)(COOKIE_SNAPS + i));
 }

@@ -125,6 +125,10 @@ static void finish(struct snap_list *l)
 	for (size_t i = 0; i < l->nr; i++) {
 		if (l->all[i].gone)
 			continue;
+		if (l->all[i].kind != SNAP_DATED) {
+			memcpy(l->all[i].shown, l->all[i].full, sizeof(l->all[i].shown));
+			continue;
+		}
 		l->by_name[l->nr_live++] = i;
 		if (!l->newest || newer(&l->all[i], l->newest))
 			l->newest = &l->all[i];
@@ -187,6 +191,8 @@ static enum err_code add_found(struct snap_list *l, const struct snapshot *from,
 		return err_set(e, ERR_CORRUPT, "snapshot of a strange name: %s", from->name);
 	memcpy(s.name, from->name, len + 1);
 	name_in_full(&s, local_time);
+	s.kind = snapshot_has_tag(from, TAG_SAFETY)    ? SNAP_SAFETY :
+		 snapshot_has_tag(from, TAG_PARTIAL) ? SNAP_PARTIAL : SNAP_DATED;
 	if (view_parts_new(from, &s.parts, e))
 		return ERR_NOMEM;
 	append(l, &s);
@@ -264,6 +270,8 @@ static void tell_changes(const struct snap_list *old, const struct snap_list *no
 		const struct snap *a = i < old->nr ? &old->all[i] : NULL;
 		const struct snap *b = &now->all[i];
 
+		if (b->kind != SNAP_DATED)
+			continue;
 		if (!a || a->gone != b->gone || strcmp(a->shown, b->shown) != 0)
 			tell_names(b, changed, ctx);
 	}

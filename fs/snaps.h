@@ -13,6 +13,9 @@
 
 #define SNAP_NAME_MAX	64u	/* with the NUL; DATE-ID16 takes 38, with a local date 42 */
 
+/** Where it is shown: in the root by its date, or in a folder of .vouch. */
+enum snap_kind { SNAP_DATED, SNAP_SAFETY, SNAP_PARTIAL };
+
 struct snap {
 	struct object_id id, root;
 	char name[SNAP_NAME_MAX];	/* the repository's */
@@ -21,6 +24,7 @@ struct snap {
 	size_t date_len;		/* of full */
 	struct vtime time;
 	uint32_t slot;		/* its part of a node id; never another snapshot's while mounted */
+	enum snap_kind kind;	/* all but SNAP_DATED are shown by their full names */
 	bool gone;		/* forgotten: kept to keep the slot */
 	struct view_parts *parts;
 };
@@ -32,7 +36,7 @@ struct snap_list {
 	size_t nr;
 	uint32_t *slots;	/* hash table of slots_mask + 1: index into all, plus 1 */
 	size_t slots_mask;
-	size_t *by_name;	/* the nr_live that are not gone, sorted by full */
+	size_t *by_name;	/* the nr_live dated ones that are not gone, sorted by full */
 	size_t nr_live;
 	const struct snap *newest;	/* NULL where there is none */
 	struct views *views;		/* what is made from the live ones */

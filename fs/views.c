@@ -205,24 +205,30 @@ static void add_hosts(struct builder *b)
 	free(s);
 }
 
-static const char *extension(const char *type)
-{
-	static const char *const known[][2] = {
-		{ "postgres", ".dump" }, { "mysql", ".sql" }, { "neo4j", ".dump" },
-		{ "qdrant", ".snapshot" },
-	};
+/* What in a component's folder is its dump, and the extension people know it by; else the folder itself. */
+static const struct main_file {
+	const char *type, *ext, *file;
+} main_files[] = {
+	{ "postgres", ".dump", "/database.dump" },
+	{ "mysql", ".sql", "/dump.sql" },
+	{ "neo4j", ".dump", "/neo4j.dump" },
+};
 
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcmp(known[i][0], type) == 0)
-			return known[i][1];
-	return "";
+static const struct main_file *main_file(const char *type)
+{
+	static const struct main_file folder = { "", "", "" };
+
+	for (size_t i = 0; i < ARRAY_LEN(main_files); i++)
+		if (strcmp(main_files[i].type, type) == 0)
+			return &main_files[i];
+	return &folder;
 }
 
 static void add_component(struct builder *b, const struct snap *s, const struct component *c,
 			  const struct tm *tm)
 {
 	struct buf path = BUF_INIT, target = BUF_INIT;
-	const char *ext = extension(c->type);
+	const struct main_file *f = main_file(c->type);
 	char day[16] = "", at[20] = "";
 	size_t of_type = 0;
 
@@ -234,8 +240,8 @@ static void add_component(struct builder *b, const struct snap *s, const struct 
 	if (of_type > 1)
 		buf_printf(&path, "-%s", c->name);
 	buf_printf(&path, "_%s", at);
-	buf_printf(&target, "../../../../../%s/%s/%s%s", s->shown, c->type, c->name, ext);
-	add_item(b, &path, &target, ext, s);
+	buf_printf(&target, "../../../../../%s/%s/%s%s", s->shown, c->type, c->name, f->file);
+	add_item(b, &path, &target, f->ext, s);
 }
 
 static void add_types(struct builder *b)

@@ -11,10 +11,6 @@
 struct assembly;
 struct assembly_file;
 
-/** Tags that only vouch gives: such a snapshot is never "latest", and a mount lists it in .vouch, not among the dates. */
-#define TAG_SAFETY  "vouch:safety"	/* made before a recover overwrote something: the way back */
-#define TAG_PARTIAL "vouch:partial"	/* what there is of dumps that failed, kept because that was asked for */
-
 struct assembly_options {
 	const char *const *tags;
 	size_t nr_tags;

@@ -31,10 +31,11 @@ void retention_keep_last(const struct snapshot_list *l, const struct snapshot_fi
 		size_t newer = 0;
 
 		go[i] = false;
-		if (!snapshot_passes(s, f))
+		if (!snapshot_passes(s, f) || snapshot_is_reserved(s))
 			continue;
 		for (size_t k = i + 1; k < l->nr && newer < keep; k++)
 			newer += snapshot_passes(&l->all[k], f) && same_series(s, &l->all[k]) &&
+				 !snapshot_is_reserved(&l->all[k]) &&
 				 l->all[k].time.sec <= now.sec + FUTURE_SEC;
 		go[i] = newer >= keep && s->time.sec <= now.sec + FUTURE_SEC;
 	}

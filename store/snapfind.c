@@ -21,6 +21,19 @@ static bool is_parent(const char *a, const char *b)
 	return strncmp(a, b, len) == 0 && (b[len] == '\0' || b[len] == '/');
 }
 
+bool snapshot_has_tag(const struct snapshot *s, const char *tag)
+{
+	for (size_t i = 0; i < s->nr_tags; i++)
+		if (strcmp(s->tags[i], tag) == 0)
+			return true;
+	return false;
+}
+
+bool snapshot_is_reserved(const struct snapshot *s)
+{
+	return snapshot_has_tag(s, TAG_SAFETY) || snapshot_has_tag(s, TAG_PARTIAL);
+}
+
 bool snapshot_passes(const struct snapshot *s, const struct snapshot_filter *f)
 {
 	bool ok = true;
@@ -29,11 +42,8 @@ bool snapshot_passes(const struct snapshot *s, const struct snapshot_filter *f)
 		return true;
 	if (f->host && strcmp(s->host, f->host) != 0)
 		return false;
-	if (f->tag) {
-		ok = false;
-		for (size_t i = 0; i < s->nr_tags; i++)
-			ok = ok || strcmp(s->tags[i], f->tag) == 0;
-	}
+	if (f->tag)
+		ok = snapshot_has_tag(s, f->tag);
 	if (ok && f->path) {
 		ok = false;
 		for (size_t i = 0; i < s->nr_sources; i++)
@@ -103,6 +113,12 @@ static enum err_code understand(const char *spec, struct wanted *w, struct err *
 		       "id's first %d digits or more, latest, or latest~1", spec, ID_PREFIX_MIN);
 }
 
+/** By its date, or as the latest, it is not meant unless its own tag is asked for. */
+static bool is_hidden(const struct snapshot *s, const struct snapshot_filter *f)
+{
+	return snapshot_is_reserved(s) && !(f && f->tag && snapshot_has_tag(s, f->tag));
+}
+
 static bool matches(const struct snapshot *s, const struct wanted *w,
 		    const struct snapshot_filter *f)
 {
@@ -110,9 +126,9 @@ static bool matches(const struct snapshot *s, const struct wanted *w,
 
 	switch (w->by) {
 	case LATEST:
-		return snapshot_passes(s, f);
+		return snapshot_passes(s, f) && !is_hidden(s, f);
 	case DATE:
-		return strncmp(s->name, w->text, w->len) == 0 && snapshot_passes(s, f);
+		return strncmp(s->name, w->text, w->len) == 0 && snapshot_passes(s, f) && !is_hidden(s, f);
 	case NAME:	/* says all; a filter cannot say it better */
 		return strncmp(s->name, w->text, w->len) == 0;
 	case ID:

@@ -327,6 +327,10 @@ static int check(struct app *a, struct request *q, int argc, char **argv)
 			return app_usage(a, q->files_from ? "the list of files is empty" :
 							    "no PATH given");
 	}
+	for (size_t i = 0; i < q->tags.nr; i++)
+		if (strncmp(q->tags.v[i], TAG_RESERVED, strlen(TAG_RESERVED)) == 0)
+			return app_usage(a, "--tag %s: tags that begin with " TAG_RESERVED " are vouch's own",
+					 q->tags.v[i]);
 	if (q->sources.bad || q->excludes.bad || q->tags.bad) {
 		app_say(a, NULL, "no memory for the lists");
 		return STATUS_FAILED;

@@ -25,6 +25,9 @@ static struct made {
 	{ "2026-11-22T02-00-00Z-cccccc0000000000", "alpha", "/usr", "weekly",
 	  { 0xcc, 0xcc, 0xcc } },
 	{ "2026-11-22T02-00-00Z-cdcdcd0000000000", "beta", "/usr", NULL, { 0xcd, 0xcd, 0xcd } },
+	/* Kept for a way back, and of dumps that failed: by their names, ids or tags alone. */
+	{ "2026-11-22T02-00-00Z-9999990000000000", "beta", "shop", TAG_SAFETY, { 0x99, 0x99, 0x99 } },
+	{ "2026-11-23T02-00-00Z-eeeeee0000000000", "beta", "crm", TAG_PARTIAL, { 0xee, 0xee, 0xee } },
 };
 
 static struct snapshot all[ARRAY_LEN(made)];
@@ -68,6 +71,11 @@ static const struct row {
 } rows[] = {
 	{ "latest", { 0 }, ERR_OK, 4, NULL },
 	{ "latest~0", { 0 }, ERR_OK, 4, NULL },
+	{ "latest", { .tag = TAG_SAFETY }, ERR_OK, 5, NULL },
+	{ "latest", { .tag = TAG_PARTIAL }, ERR_OK, 6, NULL },
+	{ "999999", { 0 }, ERR_OK, 5, NULL },
+	{ "2026-11-23T02-00-00Z-eeeeee0000000000", { 0 }, ERR_OK, 6, NULL },
+	{ "2026-11-23", { 0 }, ERR_NOT_FOUND, 0, NULL },
 	{ "latest~1", { 0 }, ERR_OK, 3, NULL },
 	{ "latest~4", { 0 }, ERR_OK, 0, NULL },
 	{ "latest~5", { 0 }, ERR_NOT_FOUND, 0, "only 5" },
