@@ -32,6 +32,9 @@ struct history_run {
 /** "TYPE_YYYYMMDD_HHMMSS" of the time in UTC, or with a component "TYPE-COMPONENT_..." (where there are several of a type). */
 void history_id(char out[BACKUP_ID_MAX + 1], const char *type, const char *component, struct vtime t);
 
+/** Whether s has the shape of a backup id. */
+bool history_is_id(const char *s);
+
 /** Appends it to log/ and to the index.  The store is open for writing. */
 MUST_CHECK enum err_code history_add_run(struct store *s, const struct history_run *r, struct err *e);
 
@@ -40,10 +43,13 @@ typedef enum err_code history_run_fn(void *ctx, const struct history_run *r, str
 MUST_CHECK enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e);
 
 /**
- * The snapshot and the component that a backup id means: malloc'ed.  ERR_NOT_FOUND: no such id; ERR_FAILED: that run made no snapshot (its
- * error, and the newest good one, are in the message).
+ * The snapshot and the component ("crm") that a backup id means: malloc'ed.  ERR_NOT_FOUND: no such id; ERR_FAILED: that run
+ * made no snapshot, or it was let go (why, and the newest good one, are in the message).
  */
 MUST_CHECK enum err_code history_find(struct store *s, const char *id, char **snapshot, char **component, struct err *e);
+
+/** The newest other backup of what id is of whose snapshot is there: malloc'ed; NULL: none, or id is unknown. */
+MUST_CHECK enum err_code history_newest_good(struct store *s, const char *id, char **out, struct err *e);
 
 /** Anything else that is to be remembered: event "recover", "validate", "rollback", "way-back"; members: JSON without its braces. */
 MUST_CHECK enum err_code history_note(struct store *s, const char *event, const char *members, struct err *e);

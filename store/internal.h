@@ -124,6 +124,8 @@ struct json_t;
 struct runlog_line {
 	const char *time, *event;	/* "2026-11-21T02:00:00.123456789Z" */
 	const struct json_t *members;
+	const char *text;		/* all of it, len bytes, no NUL behind */
+	size_t len;
 };
 /* Of its members: a string (NULL: none), a number (false: none), an array of strings. */
 const char *runlog_str(const struct runlog_line *l, const char *key);

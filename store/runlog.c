@@ -123,7 +123,7 @@ static bool is_event(const uint8_t *line, size_t len, const char *event)
 static enum err_code tell_line(struct reading *r, const uint8_t *line, size_t len,
 			       struct err *e)
 {
-	struct runlog_line l = { 0 };
+	struct runlog_line l = { .text = (const char *)line, .len = len };
 	json_t *members = NULL;
 	enum err_code rc;
 

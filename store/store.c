@@ -14,7 +14,7 @@
 #include "store/base/must.h"
 #include "store/damage_internal.h"
 #include "store/format/limits.h"
-#include "store/internal.h"
+#include "store/history_internal.h"
 
 #define BLOCK_CACHE_BYTES	((size_t)32 << 20)
 #define READ_AHEAD_THREADS	4u	/* more than one reader wants; each holds a block of its own */
@@ -353,6 +353,8 @@ static enum err_code open_chunks(struct store *s, struct err *e)
 		err_clear(e);
 		rc = open_chunks_at(s, ":memory:", e);
 	}
+	if (!rc)
+		history_refresh(s);
 	return rc;
 }
 

@@ -44,6 +44,10 @@ const char *const catalog_sql[ST_NR] = {
     [ST_KEYS_PAGES] = "SELECT no, data FROM pages WHERE no > ?1 ORDER BY no LIMIT ?2",
     [ST_SUMS] = "SELECT count(no), total(chunks) FROM packs WHERE no > 0",
     [ST_PAGES] = "PRAGMA page_count",
+    [ST_STAMP] = "SELECT value FROM meta WHERE name = 'history'",
+    [ST_SET_STAMP] = "INSERT OR REPLACE INTO meta VALUES('history', ?1)",
+    [ST_CLEAR_HISTORY] = "DELETE FROM history WHERE true",
+    [ST_ADD_HISTORY] = "INSERT OR IGNORE INTO history VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 };
 
 /* pthread calls on a sound mutex do not fail; going on without it could. */

@@ -3,12 +3,13 @@
  * index.db: which pack and block a chunk may lie in.  A hint, and disposable: whoever gets an answer asks the
  * pack's own table before believing it, and whoever gets none may rebuild.  All SQL of vouch is in catalog.c.
  *
- * Schema 2 (PRAGMA user_version 2, application_id 0x76636831), compared word by word with sqlite_master at open:
- *   meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID       'repository' = id in hex
+ * Schema 3 (PRAGMA user_version 3, application_id 0x76636831), compared word by word with sqlite_master at open:
+ *   meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID       'repository' = id in hex, 'history' = catalog_set_history()'s stamp
  *   packs(no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB UNIQUE, kind, len, chunks)
  *   recent(key INTEGER, pack INTEGER, block INTEGER, PRIMARY KEY (key, pack, block)) WITHOUT ROWID
  *   runs(no INTEGER PRIMARY KEY, rows INTEGER)
  *   pages(no INTEGER PRIMARY KEY, run INTEGER, first INTEGER, data BLOB), and an index pages_first(run, first)
+ *   history(...), and the view backup_history of it: for people with sqlite3, vouch itself only writes it
  * A few new rows go to recent; many at once, or recent when it is full, become a run: sorted by (key, pack, block), in
  * pages of some 288 rows of 14 bytes (u64 key, u32 pack, u16 block, little-endian), first being the key each begins
  * with.  Runs of a size are merged four at a time, so that a row is written about once for each power of four.
@@ -81,6 +82,23 @@ struct catalog_scan {
  */
 MUST_CHECK enum err_code catalog_keys(struct catalog *c, struct catalog_scan *at, uint64_t *keys,
 				      size_t max, size_t *nr, struct err *e);
+
+/** What components' dumps came to, as log/ tells it.  Strings are never NULL. */
+struct catalog_backup {
+	const char *id, *type, *component, *snapshot, *status, *error;
+	const char *time;		/* "2026-11-21T02:00:00Z" */
+	const char *checksum;		/* hex; "": none */
+	uint64_t bytes;
+	double seconds;
+};
+
+/** Whether the file can be written and its history was not made of what stamp stands for. */
+MUST_CHECK enum err_code catalog_history_stale(struct catalog *c, const char *stamp, bool *stale,
+					       struct err *e);
+/** In one transaction: these rows instead of those that are there.  Of several with one time and id the first counts. */
+MUST_CHECK enum err_code catalog_set_history(struct catalog *c, const char *stamp,
+					     const struct catalog_backup *rows, size_t nr,
+					     struct err *e);
 
 /** Bytes written to the file and its journal since open, about (headers of journals are not counted). */
 uint64_t catalog_written(struct catalog *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the catalog: what catalog.c, catalog_write.c, catalog_runs.c and catalog_schema.c share. Only they include
+/* Inside the catalog: what catalog.c and the other catalog_*.c share. Only they include
  * this. */
 #ifndef VOUCH_ENGINE_CATALOG_IMPL_H
 #define VOUCH_ENGINE_CATALOG_IMPL_H
@@ -51,6 +51,10 @@ enum catalog_st {
 	ST_KEYS_PAGES,
 	ST_SUMS,
 	ST_PAGES,
+	ST_STAMP,
+	ST_SET_STAMP,
+	ST_CLEAR_HISTORY,
+	ST_ADD_HISTORY,
 	ST_NR
 };
 
@@ -95,6 +99,13 @@ MUST_CHECK enum err_code catalog_packs_locked(struct catalog *c, struct catalog_
 					      size_t *nr, struct err *e);
 MUST_CHECK enum err_code catalog_sums(struct catalog *c, uint64_t *packs, uint64_t *chunks,
 				      struct err *e);
+
+/* catalog_write.c */
+
+typedef enum err_code catalog_change_fn(struct catalog *c, void *ctx, struct err *e);
+/** One change in a transaction of its own (or in the rebuild's that is under way); undone where fn fails. */
+MUST_CHECK enum err_code catalog_change(struct catalog *c, catalog_change_fn *fn, void *ctx,
+					struct err *e);
 
 /* catalog_runs.c.  In a transaction, the mutex held. */
 

@@ -16,7 +16,7 @@
 #include "store/base/hex.h"
 
 #define APPLICATION_ID 0x76636831 /* "vch1" */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define BUSY_MS	       10000
 #define FIELD_LEN_MAX  (1 << 20) /* no field of ours is longer than a table's text */
 #define MEMORY_PATH    ":memory:"
@@ -25,6 +25,14 @@
 static const struct {
 	const char *type, *name, *table, *sql;
 } schema[] = {
+    {"view", "backup_history", "backup_history",
+     "CREATE VIEW backup_history AS SELECT id AS backup_id, type AS backup_type, time AS timestamp, "
+     "checksum, bytes AS size_bytes, status, component, snapshot, seconds, error "
+     "FROM history ORDER BY time, id"},
+    {"table", "history", "history",
+     "CREATE TABLE history(time TEXT, id TEXT, type TEXT, component TEXT, snapshot TEXT, "
+     "status TEXT, error TEXT, checksum TEXT, bytes INTEGER, seconds REAL, "
+     "PRIMARY KEY (time, id)) WITHOUT ROWID"},
     {"table", "meta", "meta", "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID"},
     {"table", "packs", "packs",
      "CREATE TABLE packs(no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB UNIQUE, kind, len, chunks)"},

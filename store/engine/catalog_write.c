@@ -355,6 +355,22 @@ enum err_code catalog_drop_pack(struct catalog *c, const struct object_id *id, s
 	return rc;
 }
 
+enum err_code catalog_change(struct catalog *c, catalog_change_fn *fn, void *ctx, struct err *e)
+{
+	enum err_code rc;
+
+	catalog_lock(c);
+	rc = begin(c, e);
+	if (!rc)
+		rc = fn(c, ctx, e);
+	if (!rc && !c->bulk)
+		rc = commit(c, e);
+	if (rc)
+		roll_back(c);
+	catalog_unlock(c);
+	return rc;
+}
+
 enum err_code catalog_begin(struct catalog *c, struct err *e)
 {
 	enum err_code rc;

@@ -130,6 +130,13 @@ typedef enum err_code chunks_size_fn(void *ctx, const struct object_id *id, uint
 MUST_CHECK enum err_code chunks_sizes(struct chunks *c, chunks_size_fn *fn, void *ctx,
 				      struct err *e);
 
+/** catalog.h's, of the index that is in use; where there is none now, nothing is stale. */
+MUST_CHECK enum err_code chunks_history_stale(struct chunks *c, const char *stamp, bool *stale,
+					      struct err *e);
+MUST_CHECK enum err_code chunks_set_history(struct chunks *c, const char *stamp,
+					    const struct catalog_backup *rows, size_t nr,
+					    struct err *e);
+
 struct chunks_stats {
 	uint64_t packs, chunks;			/* known to the index */
 	uint64_t blocks_read, bytes_read;	/* from the medium since open (stored bytes) */

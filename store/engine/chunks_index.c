@@ -181,3 +181,29 @@ enum err_code chunks_sizes(struct chunks *c, chunks_size_fn *fn, void *ctx, stru
 	free(rows);
 	return rc;
 }
+
+enum err_code chunks_history_stale(struct chunks *c, const char *stamp, bool *stale, struct err *e)
+{
+	struct catalog *cat = chunks_catalog_get(c);
+	enum err_code rc;
+
+	*stale = false;
+	if (!cat)
+		return ERR_OK;
+	rc = catalog_history_stale(cat, stamp, stale, e);
+	chunks_catalog_put(c);
+	return rc;
+}
+
+enum err_code chunks_set_history(struct chunks *c, const char *stamp,
+				 const struct catalog_backup *rows, size_t nr, struct err *e)
+{
+	struct catalog *cat = chunks_catalog_get(c);
+	enum err_code rc;
+
+	if (!cat)
+		return ERR_OK;
+	rc = catalog_set_history(cat, stamp, rows, nr, e);
+	chunks_catalog_put(c);
+	return rc;
+}
