@@ -15,16 +15,21 @@ static uint64_t be64(const uint8_t *p)
 	return v;
 }
 
+void rowsum_add_digest(struct rowsum *s, const struct object_id *sha256)
+{
+	uint64_t lo = be64(sha256->b + 8);
+
+	s->lo += lo;
+	s->hi += be64(sha256->b) + (s->lo < lo);	/* the carry */
+	s->rows++;
+}
+
 void rowsum_add(struct rowsum *s, const void *row, size_t len)
 {
 	struct object_id id;
-	uint64_t lo;
 
 	digest_sha256(row, len, &id);
-	lo = be64(id.b + 8);
-	s->lo += lo;
-	s->hi += be64(id.b) + (s->lo < lo);	/* the carry */
-	s->rows++;
+	rowsum_add_digest(s, &id);
 }
 
 void rowsum_text(const struct rowsum *s, char out[ROWSUM_TEXT_LEN + 1])

@@ -10,12 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/id.h"
+
 struct rowsum {
 	uint64_t rows, hi, lo;
 };
 #define ROWSUM_TEXT_LEN 32
 
 void rowsum_add(struct rowsum *s, const void *row, size_t len);
+void rowsum_add_digest(struct rowsum *s, const struct object_id *sha256);	/* of a row that was hashed in pieces */
 void rowsum_text(const struct rowsum *s, char out[ROWSUM_TEXT_LEN + 1]);	/* 32 hex digits */
 
 #endif
