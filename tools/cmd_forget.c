@@ -53,7 +53,7 @@ static enum err_code choose(struct forget *f, struct store *s, int nr, char **na
 	for (int i = 0; i < nr && !rc; i++) {
 		const struct snapshot *snap = NULL;
 
-		rc = snapshot_find(&f->list, names[i], &f->app->filter, &snap, e);
+		rc = snapshot_named(f->app, s, &f->list, names[i], &snap, e);
 		if (!rc)
 			f->go[snap - f->list.all] = true;
 	}

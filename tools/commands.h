@@ -21,5 +21,6 @@ extern const struct command cmd_parity;
 extern const struct command cmd_sync;
 extern const struct command cmd_repair;
 extern const struct command cmd_key;
+extern const struct command cmd_history;
 
 #endif

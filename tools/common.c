@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "store/base/checked.h"
+#include "store/history.h"
 #include "tools/signals.h"
 #include "tools/text.h"
 
@@ -272,6 +273,31 @@ int app_end(struct app *a, int status)
 
 /* SNAPSHOT[:PATH] */
 
+/* A backup's id says which snapshot, whatever the filter. */
+static enum err_code by_backup_id(struct store *s, const struct snapshot_list *l, const char *id,
+				  const struct snapshot **out, struct err *e)
+{
+	char *name = NULL, *component = NULL, *good = NULL;
+	enum err_code rc = history_find(s, id, &name, &component, e);
+
+	if (!rc && snapshot_find(l, name, NULL, out, NULL)) {
+		rc = history_newest_good(s, id, &good, e);
+		if (!rc)
+			rc = err_set(e, ERR_CORRUPT, "the snapshot of backup %s, %s, is damaged; %s%s", id, name,
+				     good ? "the newest good one is " : "there is no other", good ? good : "");
+	}
+	free(name);
+	free(component);
+	free(good);
+	return rc;
+}
+
+enum err_code snapshot_named(struct app *a, struct store *s, const struct snapshot_list *l, const char *spec,
+			     const struct snapshot **out, struct err *e)
+{
+	return history_is_id(spec) ? by_backup_id(s, l, spec, out, e) : snapshot_find(l, spec, &a->filter, out, e);
+}
+
 enum err_code target_find(struct app *a, struct store *s, const char *arg, struct target *out,
 			  struct err *e)
 {
@@ -291,7 +317,7 @@ enum err_code target_find(struct app *a, struct store *s, const char *arg, struc
 	rc = snapshot_list_read(s, &t.list, e);
 	if (rc)
 		goto out;
-	rc = snapshot_find(&t.list, spec, &a->filter, &t.snapshot, e);
+	rc = snapshot_named(a, s, &t.list, spec, &t.snapshot, e);
 	if (rc)
 		goto out;
 	rc = tree_path(s, &t.snapshot->root, t.path, &t.ref, e);

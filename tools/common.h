@@ -115,6 +115,10 @@ int app_fail_open(struct app *a, const struct err *e);
 /** Ends what app_begin() began.  Standard output that could not be written, or damage that was met, change status. */
 int app_end(struct app *a, int status);
 
+/** snapshot_find() with the command's filter, or what a backup's id means (store/history.h). */
+MUST_CHECK enum err_code snapshot_named(struct app *a, struct store *s, const struct snapshot_list *l,
+					const char *spec, const struct snapshot **out, struct err *e);
+
 /** What SNAPSHOT[:PATH] named. */
 struct target {
 	struct snapshot_list list;

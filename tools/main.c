@@ -34,6 +34,7 @@ static const struct command *const commands[] = {
 	&cmd_sync,
 	&cmd_repair,
 	&cmd_key,
+	&cmd_history,
 };
 
 static void print_usage(FILE *to)

@@ -21,11 +21,11 @@ enum spawn_stdin {
 };
 
 struct spawn_options {
-	char *const *argv;		/* argv[0] looked up in PATH, no shell; outlives the spawn */
-	char *const *via;		/* words put before ("docker", "exec", "-i", "shop_mysql"); NULL: none; outlives the spawn */
+	char *const *argv;		/* argv[0] looked up in PATH, no shell; argv[0]'s text outlives the spawn */
+	char *const *via;		/* words put before ("docker", "exec", "-i", "shop_mysql"); NULL: none */
 	/*
-	 * "NAME=value" each, in place of what the environment has; NULL: none.  Secrets go here.  With via it is up to the words there to
-	 * pass a NAME on (docker exec -e NAME).
+	 * "NAME=value" each, in place of what the environment has; NULL: none.  Secrets go here.  With
+	 * via it is up to the words there to pass a NAME on (docker exec -e NAME).
 	 */
 	char *const *env;
 	const char *dir;		/* to work in; NULL: here */
@@ -36,8 +36,11 @@ struct spawn_options {
 };
 
 /**
- * Start it: in a process group of its own, no other file open in it, no signal blocked or ignored; it ends (SIGTERM) when vouch does.
- * With via, what runs inside is told to end when the client is: it is started there as `sh -c 'echo PID; exec "$@"'`.
+ * Start it: in a process group of its own (but with SPAWN_STDIN_OURS in ours, as it may ask something at the terminal), no
+ * other file open in it, no signal blocked or ignored.  When vouch ends, however that is, it is ended as by
+ * spawn_close(), and its standard input stays open until then: it never takes a killed vouch for the end of its work.
+ * With via, what runs inside is told to end when the client is, or when that was killed: it is started there as
+ * `sh -c 'echo PID >&2; exec "$@"'`, and there must be a sh.
  * ERR_FAILED: it could not be started.
  */
 MUST_CHECK enum err_code spawn_start(const struct spawn_options *o, struct spawn **out, struct err *e);
@@ -48,18 +51,28 @@ MUST_CHECK enum err_code spawn_open(char *const *argv, struct spawn **out, struc
 MUST_CHECK enum err_code spawn_read(struct spawn *s, const atomic_bool *cancel, void *buf,
 				    size_t len, size_t *n, struct err *e);
 /** All of it.  ERR_FAILED, with what it last said, where it reads no more.  Another thread may read meanwhile. */
-MUST_CHECK enum err_code spawn_write(struct spawn *s, const atomic_bool *cancel, const void *buf, size_t len, struct err *e);
+MUST_CHECK enum err_code spawn_write(struct spawn *s, const atomic_bool *cancel, const void *buf,
+				     size_t len, struct err *e);
 void spawn_close_stdin(struct spawn *s);	/* its end of input */
 
-/** Wait until it has ended.  ERR_FAILED, with what happened and the last line it wrote to standard error, where that was not with status 0. */
+/**
+ * Wait until it has ended.  ERR_FAILED where that was not with status 0: what happened, and the last line of its standard
+ * error that speaks of an error (else the last).
+ */
 MUST_CHECK enum err_code spawn_end(struct spawn *s, const atomic_bool *cancel, struct err *e);
 /** After spawn_end(): the exit status; 128 + N for signal N. */
 int spawn_status(const struct spawn *s);
-/** What it wrote to standard error so far, at most the last 16 KiB, NUL-terminated; good until the next call. */
+/**
+ * What it wrote to standard error so far, at most the last 16 KiB, NUL-terminated; good until the next call.  It is
+ * taken from the program at any time, whether anybody asks or not.
+ */
 const char *spawn_err(struct spawn *s);
 pid_t spawn_pid(const struct spawn *s);
 
-/** One that still runs is told to end, with all of its group (SIGTERM, after five seconds SIGKILL).  NULL is allowed. */
+/**
+ * One that still runs is told to end, with all of its group (SIGTERM, after five seconds SIGKILL).  One that has ended
+ * by itself may leave others behind: a start hook's server.  NULL is allowed.
+ */
 void spawn_close(struct spawn *s);
 
 /** As spawn_read, from any descriptor (standard input). */
@@ -67,10 +80,12 @@ MUST_CHECK enum err_code spawn_read_fd(int fd, const atomic_bool *cancel, void *
 				       size_t *n, struct err *e);
 
 /**
- * Start, give it input (may be NULL, input_len 0), gather its output (NUL-terminated after out->len, at most max bytes: ERR_LIMIT), wait.  *status
- * (may be NULL) gets the exit status, and then only what could not be run is an error.
+ * Start, give it input (NULL: o->in says what it gets), gather its output (NUL-terminated after out->len, at most max
+ * bytes: ERR_LIMIT; out NULL: none), wait.  *status (may be NULL) gets the exit status, and then only what could not be run is
+ * an error.
  */
-MUST_CHECK enum err_code spawn_run(const struct spawn_options *o, const void *input, size_t input_len, const atomic_bool *cancel, struct buf *out,
+MUST_CHECK enum err_code spawn_run(const struct spawn_options *o, const void *input,
+				   size_t input_len, const atomic_bool *cancel, struct buf *out,
 				   size_t max, int *status, struct err *e);
 
 #endif
