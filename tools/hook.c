@@ -1,36 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/hook.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "tools/spawn.h"
-
-/* What it writes is for whoever looks on, and no result: it must not get between those on standard output. */
-static enum err_code hand_on(struct spawn *p, const atomic_bool *cancel, struct err *e)
-{
-	char piece[4096];
-	size_t n, at;
-	enum err_code rc;
-
-	while (!(rc = spawn_read(p, cancel, piece, sizeof(piece), &n, e)) && n > 0) {
-		for (at = 0; at < n;) {
-			ssize_t w = write(STDERR_FILENO, piece + at, n - at);
-
-			if (w < 0 && errno == EINTR)
-				continue;
-			if (w <= 0)
-				break;		/* nobody looks on: the hook's work counts, not its words */
-			at += (size_t)w;
-		}
-	}
-	return rc;
-}
 
 static enum err_code run_one(struct config_section *s, const char *key, const char *value, char *const *env,
 			     const atomic_bool *cancel, struct err *e)
 {
-	struct spawn_options o = { .env = env, .in = SPAWN_STDIN_NONE, .keep_err = true };
+	/* No pipe: what a start hook leaves running would hold it open. */
+	struct spawn_options o = { .env = env, .in = SPAWN_STDIN_NONE, .out_err = true, .keep_err = true };
 	struct spawn *p = NULL;
 	char **words = NULL;
 	enum err_code rc = config_split(value, &words, e);
@@ -40,8 +17,6 @@ static enum err_code run_one(struct config_section *s, const char *key, const ch
 	o.argv = words;
 	if (!rc)
 		rc = spawn_start(&o, &p, e);
-	if (!rc)
-		rc = hand_on(p, cancel, e);
 	if (!rc)
 		rc = spawn_end(p, cancel, e);
 	spawn_close(p);

@@ -32,6 +32,7 @@ struct spawn_options {
 	enum spawn_stdin in;
 	int in_fd;
 	bool out_none;			/* its standard output is /dev/null: nothing to read */
+	bool out_err;			/* its standard output is our standard error, as a hook's: nothing to read */
 	bool keep_err;			/* its standard error is ours; else it is kept, the last of it told with a failure */
 };
 

@@ -136,7 +136,11 @@ enum err_code spawn_plan_files(struct spawn_plan *p, const struct spawn_options 
 		return err_sys(e, "pipe");
 	s->ready = ends[0];
 	p->ready = ends[1];
-	if (!o->out_none) {
+	if (o->out_err) {
+		p->out = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (p->out < 0)
+			return err_sys(e, "standard error");
+	} else if (!o->out_none) {
 		if (open_pipe(ends) < 0)
 			return err_sys(e, "pipe");
 		s->out = ends[0];
