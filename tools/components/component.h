@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A component: one service of vouch.conf(5) that is dumped into a snapshot, restored from one, and proven.  Each type is one struct
- * component_ops; the commands (run, check, recover, rollback, validate) know no type by name.
+ * A component: one service of vouch.conf(5) that is dumped into a snapshot, restored from one, and proven.  Each type is
+ * one struct component_ops; the commands (run, check, recover, rollback, validate) know no type by name.
  *
  *   cmd_run.c      lock, hooks ──► ops->dump ──► assembly (store/assemble.h), facts.json ──► one snapshot
- *   cmd_recover.c  read back ──► countdown, hooks ──► ops->restore (makes the way back first) ──► ops->inspect ──► facts_compare
+ *   cmd_recover.c  read back ──► countdown, hooks ──► ops->restore (makes the way back first) ──► ops->inspect
+ *                  ──► facts_compare
  *   cmd_validate.c ops->restore into something temporary ──► ops->inspect, expectations ──► ops->discard
  */
 #ifndef VOUCH_COMPONENTS_COMPONENT_H
@@ -29,15 +30,17 @@ enum finding {
 	FINDING_FAILED		/* a dump would fail */
 };
 struct component_events {
-	void (*found)(void *ctx, enum finding kind, const char *text);		/* check, validate */
-	void (*note)(void *ctx, const char *text);				/* dump, restore: one line for the person, the log */
+	void (*found)(void *ctx, enum finding kind, const char *text);	/* check, validate */
+	void (*note)(void *ctx, const char *text);			/* dump, restore: one line for the person, the log */
 	void (*progress)(void *ctx, const char *stage, uint64_t bytes, uint64_t total);
+	void (*need)(void *ctx, uint64_t bytes);			/* check: how large a dump will be, about */
 	void *ctx;
 };
 /* Format and hand on; any member of c->events may be NULL. */
 void component_found(struct component *c, enum finding kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void component_note(struct component *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void component_progress(struct component *c, const char *stage, uint64_t bytes, uint64_t total);
+void component_need(struct component *c, uint64_t bytes);
 
 struct component_ops {
 	const char *type;		/* "postgres": also the folder in a snapshot */
@@ -56,22 +59,35 @@ struct component_ops {
 	enum err_code (*open)(struct component *c, struct err *e);
 	void (*close)(struct component *c);	/* after a failed open, too */
 
-	/** Reachable, with what rights, versions of tool and server, what no snapshot can hold still, whether the space suffices: component_found() each.  An error only where it could not go on. */
+	/**
+	 * Reachable (component_wait), with what rights, versions of tool and server, what no snapshot can hold still, whether the space
+	 * suffices where the dump needs some here; component_need() where the size of a dump is known.  component_found() each; an error
+	 * only where it could not go on.
+	 */
 	enum err_code (*check)(struct component *c, struct err *e);
 
 	/** Everything into d->files and d->facts.  An error: it failed, and what it wrote is dropped. */
 	enum err_code (*dump)(struct component *c, struct dump *d, struct err *e);
 
-	/** What is there now, as dump would record it (without files).  into: the database (home, collection prefix) to look at; NULL: the component's own. */
+	/**
+	 * What is there now, as dump would record it (without files).  into: the database (home, collection prefix) to look at; NULL: the
+	 * component's own.
+	 */
 	enum err_code (*inspect)(struct component *c, const char *into, struct facts *out, struct err *e);
 
-	/** Read the dump in the job's snapshot as its own format wants (pg_restore -f /dev/null, zstd frame, Qdrant's checksum).  Nothing is changed. */
+	/**
+	 * Read the dump in the job's snapshot as its own format wants (pg_restore -f /dev/null, zstd frame, Qdrant's checksum).  Nothing
+	 * is changed.
+	 */
 	enum err_code (*read_back)(struct component *c, struct restore_job *j, struct err *e);
 
 	/** One line a step of what restore() would do, by component_note(): for --dry-run and before the countdown. */
 	enum err_code (*plan)(struct component *c, struct restore_job *j, struct err *e);
 
-	/** Bring it back.  Makes the way back first, with restore_way_back().  After an error the target is as it was, or the message says how to get there. */
+	/**
+	 * Bring it back.  Makes the way back first, with restore_way_back().  After an error the target is as it was, or the message says
+	 * how to get there.
+	 */
 	enum err_code (*restore)(struct component *c, struct restore_job *j, struct err *e);
 
 	/** Take the way back that restore() made (way: the object it set). */
@@ -81,11 +97,14 @@ struct component_ops {
 	enum err_code (*discard)(struct component *c, struct restore_job *j, const json_t *way, struct err *e);
 
 	/**
-	 * The answer of a user's query in into (NULL: its own) as lines: rows, fields told apart by tabs; for expect, NULLs, orphans, references, sample searches.
-	 * *out malloc'ed.
+	 * The answer of a user's query in into (NULL: its own) as lines: rows, fields told apart by tabs; for expect, NULLs, orphans,
+	 * references, sample searches.  *out malloc'ed.
 	 */
 	enum err_code (*query)(struct component *c, const char *into, const char *query, char **out, struct err *e);
-	/** What validate looks at beside the counts, by component_found(): foreign keys, NULLs in named columns, indexes online, a sample vector search, a sample graph query.  May be NULL. */
+	/**
+	 * What validate looks at beside the counts, by component_found(): foreign keys, NULLs in named columns, indexes online, a sample
+	 * vector search, a sample graph query.  May be NULL.
+	 */
 	enum err_code (*examine)(struct component *c, const char *into, const struct facts *recorded, struct err *e);
 };
 
@@ -102,16 +121,28 @@ struct component {
 	void *priv;			/* the type's */
 };
 
-/** All that vouch knows. */
+/** All that vouch knows (types.c). */
 extern const struct component_ops *const component_types[];	/* NULL at the end */
 extern const struct component_ops component_postgres, component_mysql, component_neo4j, component_qdrant;
 
-/** Common keys (type, via, wait, rto, rpo, expect, ...), then ops->open, then config_unused().  ERR_USAGE. */
-MUST_CHECK enum err_code component_open(struct config_section *s, const struct component_events *events, const atomic_bool *cancel, struct component **out, struct err *e);
+/**
+ * Common keys (type, via, wait, rto, rpo; those that only commands ask for are taken as known), then ops->open, then config_unused().
+ * ERR_USAGE.  s lives until component_close(); events (NULL: none) may be set later, too.
+ */
+MUST_CHECK enum err_code component_open(struct config_section *s, const struct component_events *events,
+					const atomic_bool *cancel, struct component **out, struct err *e);
 void component_close(struct component *c);	/* NULL is allowed */
 
-/** Spawn options with the component's via. */
+/** Spawn options with the component's via, nothing on standard input. */
 struct spawn_options component_spawn(const struct component *c, char *const *argv);
+
+/**
+ * Services start slowly: reach (connect, ask for a version) is called until it returns something else than ERR_ABSENT, for at
+ * most c->wait seconds; then ERR_ABSENT with its last message.  So a type's reach says ERR_ABSENT where nobody answers, or the server
+ * says that it is starting; a wrong password is ERR_FAILED, and is not tried again.  ERR_CANCELED.
+ */
+MUST_CHECK enum err_code component_wait(struct component *c, enum err_code (*reach)(void *ctx, struct err *e), void *ctx,
+					struct err *e);
 
 /* Dumping. */
 
@@ -142,7 +173,7 @@ struct restore_job {
 	size_t nr_items;
 	unsigned jobs;			/* 0: the type's choice */
 	bool heal;
-	json_t *way_back;		/* set by restore_way_back(): {"kind":"renamed","database":"crm_before_20261121T020000Z"}; owned by the job */
+	json_t *way_back;		/* restore_way_back(): {"kind":"renamed","database":"crm_before_20261121T020000Z"}; owned */
 	/** A safety dump of the component as it is now, in a snapshot of its own (TAG_SAFETY); its name, malloc'ed. */
 	enum err_code (*safety_dump)(void *ctx, struct component *c, char **snapshot, struct err *e);
 	/** Write down for vouch rollback that way exists; NULL: nobody wants to know. */
@@ -158,15 +189,19 @@ struct restore_job {
  */
 MUST_CHECK enum err_code restore_way_back(struct component *c, struct restore_job *j, json_t *way, struct err *e);
 
-/** A file of the job's dump, each byte checked as it is read. */
+/** A file of the job's dump, each byte checked as it is read: blob_close().  ERR_NOT_FOUND. */
 struct blob;
-MUST_CHECK enum err_code restore_file(struct restore_job *j, const char *name, struct blob **out, struct err *e);	/* blob_close(); ERR_NOT_FOUND */
+MUST_CHECK enum err_code restore_file(struct restore_job *j, const char *name, struct blob **out, struct err *e);
 /** All of it into a spawn's standard input, which is closed after. */
-MUST_CHECK enum err_code restore_feed(struct component *c, struct restore_job *j, const char *name, struct spawn *to, struct err *e);
-/** A seekable path to it, for tools that need one: a private mount of the repository, else (no /dev/fuse) a copy in a private folder for which the space was checked. */
+MUST_CHECK enum err_code restore_feed(struct component *c, struct restore_job *j, const char *name, struct spawn *to,
+				      struct err *e);
+/**
+ * A seekable path to it, for tools that need one: a private mount of the repository, else (no /dev/fuse) a copy in a private folder
+ * for which the space was checked, in $TMPDIR or /var/tmp.  Only this user's processes on this host can read it.
+ */
 struct restore_path;
 MUST_CHECK enum err_code restore_path_open(struct restore_job *j, const char *name, struct restore_path **out, struct err *e);
 const char *restore_path_text(const struct restore_path *p);
-void restore_path_close(struct restore_path *p);	/* NULL is allowed */
+void restore_path_close(struct restore_path *p);	/* NULL is allowed; nothing of it is left */
 
 #endif
