@@ -11,6 +11,7 @@
 #include "store/damage_internal.h"
 #include "store/engine/pack.h"
 #include "store/engine/writer.h"
+#include "store/orphans_internal.h"
 #include "store/prune_internal.h"
 #include "store/signature_internal.h"
 

@@ -63,12 +63,4 @@ MUST_CHECK enum err_code survey_packs(struct store *s, const struct live *l,
 				      const struct object_id *condemned, size_t nr_condemned,
 				      unsigned unused_percent, struct survey *out, struct err *e);
 
-/* prune_orphans.c */
-
-/** Parity files without a pack: appends the ids of what they are of, struct object_id each. */
-MUST_CHECK enum err_code orphans_find(struct store *s, struct buf *out, struct err *e);
-/** Delete those that were found before (it is sorted) and are still alone; *nr counts them. */
-MUST_CHECK enum err_code orphans_end(struct store *s, const struct buf *before, uint64_t *nr,
-				     struct err *e);
-
 #endif

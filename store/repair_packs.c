@@ -8,6 +8,7 @@
 #include "store/engine/mend.h"
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
+#include "store/orphans_internal.h"
 
 enum err_code pack_is_whole(struct backend *b, const struct object_id *id, struct err *e)
 {
@@ -249,43 +250,19 @@ enum err_code repair_packs(struct repair *r, struct err *e)
 
 /* Packs that are gone. */
 
-struct orphans {
-	struct buf packs, parities;	/* struct object_id each */
-};
-
-static bool add_name(void *ctx, const char *name, uint64_t size)
-{
-	struct orphans *o = ctx;
-	struct object_id id;
-
-	(void)size;
-	if (pack_name_parse(name, &id))
-		buf_add(&o->packs, &id, sizeof(id));
-	else if (parity_name_parse(name, &id))
-		buf_add(&o->parities, &id, sizeof(id));
-	return !o->packs.bad && !o->parities.bad;
-}
-
 enum err_code repair_add_orphans(struct repair *r, struct err *e)
 {
-	struct orphans o = { BUF_INIT, BUF_INIT };
-	enum err_code rc = r->s->backend->ops->list(r->s->backend, "packs/", false, add_name, &o, e);
-	size_t nr = o.packs.len / sizeof(struct object_id);
+	struct buf ids = BUF_INIT;
+	enum err_code rc = orphans_find(r->s, &ids, e);
 
-	if (!rc && (o.packs.bad || o.parities.bad))
-		rc = err_set(e, ERR_NOMEM, "a list of packs");
-	if (!rc && nr > 0)
-		qsort(o.packs.p, nr, sizeof(struct object_id), id_sort_cmp);
-	for (size_t i = 0; !rc && i < o.parities.len / sizeof(struct object_id); i++) {
+	for (size_t i = 0; !rc && i < ids.len; i += sizeof(struct object_id)) {
 		struct bad_pack p = { .end = PACK_UNMENDED };
 
-		memcpy(&p.id, o.parities.p + i * sizeof(p.id), sizeof(p.id));
-		if (nr == 0 || !bsearch(&p.id, o.packs.p, nr, sizeof(p.id), id_sort_cmp))
-			buf_add(&r->packs, &p, sizeof(p));
+		memcpy(&p.id, ids.p + i, sizeof(p.id));
+		buf_add(&r->packs, &p, sizeof(p));
 		if (r->packs.bad)
 			rc = err_set(e, ERR_NOMEM, "a list of packs");
 	}
-	buf_release(&o.packs);
-	buf_release(&o.parities);
+	buf_release(&ids);
 	return rc;
 }

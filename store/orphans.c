@@ -4,13 +4,12 @@
  * for by them and they do no harm, so there is time: gone is what was alone at the beginning of a prune and still is
  * at its end, that is no writer's who is just between the two names.
  */
-#include "store/prune_internal.h"
+#include "store/orphans_internal.h"
 
 #include <stdlib.h>
 
 #include "store/engine/pack.h"
 #include "store/engine/parity.h"
-#include "store/internal.h"
 
 struct names {
 	struct buf packs, parities;	/* struct object_id each */
