@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/affix.h"
 #include "store/format/checkline.h"
 #include "store/format/limits.h"
 #include "store/format/snaprec.h"
@@ -14,18 +15,6 @@
 
 #define COPIES "copies/"
 #define NAME_LEN 255u
-
-static bool begins(const char *name, const char *with)
-{
-	return strncmp(name, with, strlen(with)) == 0;
-}
-
-static bool ends(const char *name, const char *with)
-{
-	size_t len = strlen(name), n = strlen(with);
-
-	return len > n && strcmp(name + len - n, with) == 0;
-}
 
 /* Without "copies/". */
 static const char *plain_name(const char *name)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/affix.h"
 #include "store/base/digest.h"
 #include "store/base/keyset.h"
 #include "store/base/sign.h"
@@ -86,13 +87,6 @@ static enum err_code list(struct backend *b, const char *prefix, const char *bel
 
 	*out = n.text;
 	return !rc && out->bad ? err_set(e, ERR_NOMEM, "a list of records") : rc;
-}
-
-static bool ends(const char *name, const char *suffix)
-{
-	size_t len = strlen(name), n = strlen(suffix);
-
-	return len > n && strcmp(name + len - n, suffix) == 0;
 }
 
 static bool record_ok(const char *name, const struct buf *b)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/base/affix.h"
 #include "store/base/buf.h"
 #include "store/base/checked.h"
 #include "store/signature_internal.h"
@@ -15,13 +16,6 @@ struct twins {
 	struct buf names;	/* without copies/, NUL after each; what has its second copy twice */
 	size_t skip;		/* bytes of what is listed before that */
 };
-
-static bool ends(const char *name, const char *suffix)
-{
-	size_t len = strlen(name), n = strlen(suffix);
-
-	return len > n && strcmp(name + len - n, suffix) == 0;
-}
 
 static bool on_name(void *ctx, const char *name, uint64_t size)
 {
