@@ -236,8 +236,10 @@ static enum err_code runs_read(struct store *s, struct runs *l, struct err *e)
 enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e)
 {
 	struct runs l = { 0 };
-	enum err_code rc = runs_read(s, &l, e);
+	enum err_code rc;
 
+	history_refresh(s, false);
+	rc = runs_read(s, &l, e);
 	for (size_t i = 0; i < l.nr && !rc; i++)
 		if (i == 0 || by_time(&l.all[i - 1], &l.all[i]) != 0)	/* a log that was copied under another name */
 			rc = fn(ctx, &l.all[i], e);
@@ -308,7 +310,7 @@ static enum err_code write_rows(struct store *s, const char *stamp, const struct
 	return rc;
 }
 
-void history_refresh(struct store *s)
+void history_refresh(struct store *s, bool only_new)
 {
 	struct err e = ERR_INIT;
 	struct runs l = { 0 };
@@ -316,16 +318,20 @@ void history_refresh(struct store *s)
 	bool stale = false;
 	enum err_code rc;
 
-	rc = stamp_of(s, stamp, &e);
+	rc = chunks_history_stale(s->chunks, NULL, &stale, &e);
+	if (!rc && !stale && only_new)
+		return;
+	if (!rc)
+		rc = stamp_of(s, stamp, &e);
 	if (!rc)
 		rc = chunks_history_stale(s->chunks, stamp, &stale, &e);
 	if (!rc && stale)
 		rc = runs_read(s, &l, &e);
 	if (!rc && stale)
 		rc = write_rows(s, stamp, &l, &e);
-	runs_release(&l);
-	if (rc)
+	if (rc && l.nr > 0)
 		store_event(s, EVENT_WARNING, "index.db", &e, "its view backup_history is behind log/");
+	runs_release(&l);
 }
 
 enum err_code history_add_run(struct store *s, const struct history_run *r, struct err *e)
@@ -339,6 +345,6 @@ enum err_code history_add_run(struct store *s, const struct history_run *r, stru
 	rc = b.bad ? err_set(e, ERR_NOMEM, "the history") : runlog_append(s, EVENT, (const char *)b.p, e);
 	buf_release(&b);
 	if (!rc)
-		history_refresh(s);
+		history_refresh(s, false);
 	return rc;
 }

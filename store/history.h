@@ -39,7 +39,7 @@ bool history_is_id(const char *s);
 MUST_CHECK enum err_code history_add_run(struct store *s, const struct history_run *r, struct err *e);
 
 typedef enum err_code history_run_fn(void *ctx, const struct history_run *r, struct err *e);
-/** Every run that log/ knows, oldest first. */
+/** Every run that log/ knows, oldest first; the index's view follows, where log/ came from elsewhere meanwhile. */
 MUST_CHECK enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e);
 
 /**

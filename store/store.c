@@ -354,7 +354,7 @@ static enum err_code open_chunks(struct store *s, struct err *e)
 		rc = open_chunks_at(s, ":memory:", e);
 	}
 	if (!rc)
-		history_refresh(s);
+		history_refresh(s, true);
 	return rc;
 }
 

@@ -92,7 +92,7 @@ struct catalog_backup {
 	double seconds;
 };
 
-/** Whether the file can be written and its history was not made of what stamp stands for. */
+/** Whether the file can be written and its history was not made of what stamp stands for (NULL: was never made). */
 MUST_CHECK enum err_code catalog_history_stale(struct catalog *c, const char *stamp, bool *stale,
 					       struct err *e);
 /** In one transaction: these rows instead of those that are there.  Of several with one time and id the first counts. */

@@ -28,7 +28,7 @@ enum err_code catalog_history_stale(struct catalog *c, const char *stamp, bool *
 	if (step != SQLITE_ROW && step != SQLITE_DONE)
 		rc = catalog_db_err(c->db, "history", e);
 	else
-		*stale = !c->read_only && (!text || strcmp((const char *)text, stamp) != 0);
+		*stale = !c->read_only && (!text || (stamp && strcmp((const char *)text, stamp) != 0));
 	(void)sqlite3_reset(st);
 out:
 	catalog_unlock(c);
