@@ -245,7 +245,7 @@ out:
 	return same;
 }
 
-bool restore_file(struct ritem *it)
+bool restore_regular(struct ritem *it)
 {
 	struct out o = { .it = it, .dirfd = -1, .fd = -1, .err = ERR_INIT };
 

@@ -182,7 +182,7 @@ void restore_tmp_share(int fd);
 /** Walker: true where the file is so large that several jobs write it, and is taken. */
 bool restore_file_parts(struct restore *r, struct ritem *it);
 /** Make the file; false: failed, and told. Does not free the item. */
-bool restore_file(struct ritem *it);
+bool restore_regular(struct ritem *it);
 
 /* restore_link.c */
 

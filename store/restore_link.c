@@ -169,7 +169,7 @@ static bool same_file(int from_fd, const char *from, int to_fd, const char *to)
 
 bool restore_make(struct ritem *it)
 {
-	return it->e.type == ENTRY_FILE ? restore_file(it) : restore_other(it);
+	return it->e.type == ENTRY_FILE ? restore_regular(it) : restore_other(it);
 }
 
 /* Link it to the group's first; a copy where that cannot be. */

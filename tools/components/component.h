@@ -173,6 +173,7 @@ struct restore_job {
 	size_t nr_items;
 	unsigned jobs;			/* 0: the type's choice */
 	bool heal;
+	const atomic_bool *cancel;	/* of what takes long and has no component at hand; may be NULL */
 	json_t *way_back;		/* restore_way_back(): {"kind":"renamed","database":"crm_before_20261121T020000Z"}; owned */
 	/** A safety dump of the component as it is now, in a snapshot of its own (TAG_SAFETY); its name, malloc'ed. */
 	enum err_code (*safety_dump)(void *ctx, struct component *c, char **snapshot, struct err *e);
