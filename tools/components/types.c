@@ -3,5 +3,6 @@
 #include "tools/components/component.h"
 
 const struct component_ops *const component_types[] = {
+	&component_qdrant,
 	NULL
 };

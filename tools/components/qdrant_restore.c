@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collections brought back from a dump.  What is there is taken into a safety dump before the first of them is overwritten;
+ * what a snapshot cannot replace, because its vectors are others, is dropped and made again from the snapshot; what the server
+ * refuses leaves the collection as it was, or, where there is none, an empty one made from its configuration: a failure.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/components/qdrant.h"
+
+static json_t *names_where(const struct qdrant_items *t, bool there)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->v[i].there == there && json_array_append_new(list, json_string(t->v[i].target))) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+/* Of what is there: that a collection is lost may be why it is brought back. */
+static enum err_code keep_what_is_there(struct component *c, struct restore_job *j, char **snapshot, struct err *e)
+{
+	struct qdrant *q = c->priv;
+	enum err_code rc;
+
+	q->may_lack = true;
+	rc = j->safety_dump(j->ctx, c, snapshot, e);
+	q->may_lack = false;
+	return rc;
+}
+
+static enum err_code make_way_back(struct component *c, struct restore_job *j, const struct qdrant_items *t, struct err *e)
+{
+	json_t *existed = names_where(t, true), *created = names_where(t, false);
+	char *snapshot = NULL;
+	enum err_code rc = ERR_OK;
+
+	if (!existed || !created)
+		rc = err_set(e, ERR_NOMEM, "out of memory");
+	else if (json_array_size(existed) > 0 && !j->safety_dump)
+		rc = err_set(e, ERR_USAGE, "nothing would keep what is there now");
+	else if (json_array_size(existed) > 0)
+		rc = keep_what_is_there(c, j, &snapshot, e);
+	if (!rc)
+		rc = restore_way_back(c, j, json_pack("{s:s, s:s*, s:O, s:O, s:O}", "kind", snapshot ? "safety-dump" : "created",
+						      "snapshot", snapshot, "existed", existed, "created", created, "aliases",
+						      t->aliases), e);
+	json_decref(existed);
+	json_decref(created);
+	free(snapshot);
+	return rc;
+}
+
+/* Empty, but with the vectors and indexes that it had. */
+static enum err_code make_empty(struct qdrant *q, const struct qdrant_item *it, struct err *e)
+{
+	json_t *schema, *indexes = json_object_get(it->config, "indexes");
+	const char *field;
+	enum err_code rc;
+
+	rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "", json_deep_copy(json_object_get(it->config, "create")), NULL, e);
+	json_object_foreach(indexes, field, schema) {
+		if (!rc)
+			rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "/index?wait=true",
+				       json_pack("{s:s, s:O}", "field_name", field, "field_schema", schema), NULL, e);
+	}
+	return rc;
+}
+
+/* The server would not have its snapshot. */
+static void make_do(struct qdrant *q, const struct qdrant_item *it, struct err *e)
+{
+	struct err why = ERR_INIT;
+
+	if (it->there && !it->differs)
+		err_prefix(e, "%s is as it was: its snapshot was refused", it->target);
+	else if (make_empty(q, it, &why))
+		err_prefix(e, "its snapshot was refused, and %s could not be made from its configuration (%s)", it->target,
+			   why.msg);
+	else
+		err_prefix(e, "%s was made from its configuration, without points: its snapshot was refused", it->target);
+}
+
+/* *refused: this one only, by the server. */
+static enum err_code bring_back(struct component *c, struct restore_job *j, const struct qdrant_item *it, bool *refused,
+				struct err *e)
+{
+	struct qdrant *q = c->priv;
+	struct qdrant_reading r = { 0 };
+	struct qdrant_source from = { qdrant_on_read, &r, it->bytes, &it->sha256 };
+	char status[16] = "";
+	enum err_code rc;
+
+	*refused = false;
+	rc = qdrant_open_snapshot(j, it, &r, e);
+	if (!rc && it->differs) {
+		component_note(c, "%s has other vectors than the dump: dropped, and made from its snapshot", it->target);
+		rc = qdrant_drop(q, it->target, e);
+	}
+	if (!rc && j->temporary && !qdrant_names_add(&q->made, it->target))
+		rc = err_set(e, ERR_NOMEM, "out of memory");
+	if (!rc) {
+		rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
+		*refused = rc == ERR_FAILED && q->status >= 400 && q->status != 401 && q->status != 403;
+		if (*refused && !j->temporary)
+			make_do(q, it, e);
+	}
+	if (!rc)
+		rc = qdrant_settle(q, it->target, c->wait, status, e);
+	if (!rc && strcmp(status, "green") != 0)
+		component_note(c, "%s: its status is %s: the server still works on it, or says why in its log", it->target,
+			       status);
+	blob_close(r.b);
+	return rc;
+}
+
+/* One step, so that no moment is without the alias. */
+static enum err_code set_aliases(struct qdrant *q, json_t *now, json_t *want, struct err *e)
+{
+	json_t *actions = json_array(), *v;
+	const char *alias;
+	enum err_code rc = ERR_OK;
+	int bad = !actions;
+
+	json_object_foreach(want, alias, v) {
+		json_t *is = json_object_get(now, alias);
+
+		if (is && json_equal(is, v))
+			continue;
+		if (is)
+			bad |= json_array_append_new(actions, json_pack("{s:{s:s}}", "delete_alias", "alias_name", alias));
+		if (!json_is_null(v))
+			bad |= json_array_append_new(actions, json_pack("{s:{s:s, s:O}}", "create_alias", "alias_name", alias,
+									"collection_name", v));
+	}
+	if (bad)
+		rc = err_set(e, ERR_NOMEM, "out of memory");
+	else if (json_array_size(actions) > 0)
+		rc = qdrant_do(q, QDRANT_ASK, "POST", NULL, "/collections/aliases", json_pack("{s:O}", "actions", actions), NULL,
+			       e);
+	json_decref(actions);
+	return rc;
+}
+
+/* {"ALIAS": "COLLECTION"} as recorded of the collections that were brought back. */
+static json_t *recorded_aliases(const struct restore_job *j, const struct qdrant_items *t)
+{
+	json_t *items = json_object_get(j->recorded->root, "items"), *out = json_object(), *o;
+	size_t i;
+
+	json_array_foreach(items, i, o) {
+		const char *kind = json_string_value(json_object_get(o, "kind"));
+		const char *is = json_string_value(json_object_get(o, "is"));
+		const char *name = json_string_value(json_object_get(o, "name"));
+		char *alias;
+
+		if (!kind || strcmp(kind, "alias") != 0 || !is || !name)
+			continue;
+		alias = qdrant_target(j->into, name);
+		for (size_t k = 0; k < t->nr; k++)
+			if (strcmp(t->v[k].name, is) == 0 &&
+			    (!alias || json_object_set_new(out, alias, json_string(t->v[k].target)))) {
+				json_decref(out);
+				free(alias);
+				return NULL;
+			}
+		free(alias);
+	}
+	return out;
+}
+
+static enum err_code put_back_aliases(struct qdrant *q, struct restore_job *j, const struct qdrant_items *t, struct err *e)
+{
+	json_t *want = recorded_aliases(j, t), *now = NULL;
+	enum err_code rc = want ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+
+	/* Anew: with a collection that was dropped, its aliases went */
+	if (!rc)
+		rc = qdrant_aliases(q, &now, e);
+	if (!rc)
+		rc = set_aliases(q, now, want, e);
+	json_decref(now);
+	json_decref(want);
+	return rc;
+}
+
+/* The first error is the one that is returned; another is told. */
+static void keep(struct component *c, enum err_code *rc, enum err_code one, const struct err *why, struct err *e)
+{
+	if (one && *rc)
+		component_note(c, "%s", why->msg);
+	if (!one || *rc)
+		return;
+	*rc = one;
+	if (e)
+		*e = *why;
+}
+
+enum err_code qdrant_restore(struct component *c, struct restore_job *j, struct err *e)
+{
+	struct err why = ERR_INIT;
+	struct qdrant_items t = { 0 };
+	enum err_code rc, one;
+	bool refused = true;
+	size_t done = 0;
+
+	rc = qdrant_prepare(c, j, &t, e);
+	if (!rc && !j->temporary)
+		rc = make_way_back(c, j, &t, e);
+	if (rc)
+		goto out;
+	/* One that the server refuses does not keep the others away */
+	for (; done < t.nr && (!rc || refused); done++) {
+		one = bring_back(c, j, &t.v[done], &refused, &why);
+		keep(c, &rc, one, &why, e);
+	}
+	if (!rc || refused) {
+		one = put_back_aliases(c->priv, j, &t, &why);
+		keep(c, &rc, one, &why, e);
+	}
+	if (rc && !j->temporary)
+		err_prefix(e, "not all came back (vouch rollback %s takes back what did)", c->name);
+out:
+	qdrant_items_release(&t);
+	return rc;
+}
+
+static bool listed(const json_t *list, const json_t *name)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(list, i, o)
+		if (json_equal(o, name))
+			return true;
+	return false;
+}
+
+/* The aliases of these collections as they were; others may have been changed since, with reason. */
+static enum err_code aliases_before(struct qdrant *q, const json_t *way, struct err *e)
+{
+	json_t *before = json_object_get(way, "aliases"), *want = json_object(), *now = NULL, *v;
+	const json_t *existed = json_object_get(way, "existed"), *created = json_object_get(way, "created");
+	struct qdrant_names there = { 0 };
+	const char *alias;
+	enum err_code rc;
+	int bad = !want;
+
+	rc = qdrant_aliases(q, &now, e);
+	if (!rc)
+		rc = qdrant_collections(q, &there, e);
+	json_object_foreach(now, alias, v)
+		if (listed(existed, v) || listed(created, v))
+			bad |= json_object_set_new(want, alias, json_null());
+	json_object_foreach(before, alias, v) {
+		bool ours = listed(existed, v) || json_object_get(want, alias);
+
+		if (ours && json_is_string(v) && qdrant_names_have(&there, json_string_value(v)))
+			bad |= json_object_set(want, alias, v);
+	}
+	if (!rc)
+		rc = bad ? err_set(e, ERR_NOMEM, "out of memory") : set_aliases(q, now, want, e);
+	qdrant_names_release(&there);
+	json_decref(want);
+	json_decref(now);
+	return rc;
+}
+
+enum err_code qdrant_rollback(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
+{
+	json_t *existed = json_object_get(way, "existed"), *created = json_object_get(way, "created"), *o;
+	const char **names = calloc(json_array_size(existed) + 1, sizeof(*names));
+	struct qdrant *q = c->priv;
+	struct restore_job back = *j;
+	struct qdrant_items t = { 0 };
+	enum err_code rc = ERR_OK;
+	bool refused = false;
+	size_t i;
+
+	if (!names || !json_is_array(existed) || !json_is_array(created)) {
+		rc = names ? err_set(e, ERR_CORRUPT, "the way back does not tell its collections") :
+			     err_set(e, ERR_NOMEM, "out of memory");
+		goto out;
+	}
+	back.nr_items = 0;
+	json_array_foreach(existed, i, o)
+		if (json_is_string(o))
+			names[back.nr_items++] = json_string_value(o);
+	back.items = names;
+	back.into = NULL;
+	if (back.nr_items > 0) {
+		rc = qdrant_gather(&back, &t, e);
+		if (!rc)
+			rc = qdrant_look(q, &t, e);
+		for (i = 0; !rc && i < t.nr; i++)
+			rc = bring_back(c, &back, &t.v[i], &refused, e);
+	}
+	json_array_foreach(created, i, o)
+		if (!rc && json_is_string(o))
+			rc = qdrant_drop(q, json_string_value(o), e);
+	if (!rc)
+		rc = aliases_before(q, way, e);
+out:
+	qdrant_items_release(&t);
+	free(names);
+	return rc;
+}
+
+enum err_code qdrant_discard(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
+{
+	struct qdrant *q = c->priv;
+	enum err_code rc = ERR_OK, one;
+
+	(void)j;
+	(void)way;	/* its snapshot is the caller's; nothing of it is on the server */
+	for (size_t i = 0; i < q->made.nr; i++) {
+		one = qdrant_drop(q, q->made.v[i], rc ? NULL : e);
+		if (one && !rc)
+			rc = one;
+	}
+	qdrant_names_release(&q->made);
+	return rc;
+}
