@@ -22,5 +22,6 @@ extern const struct command cmd_sync;
 extern const struct command cmd_repair;
 extern const struct command cmd_key;
 extern const struct command cmd_history;
+extern const struct command cmd_run;
 
 #endif

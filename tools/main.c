@@ -35,6 +35,7 @@ static const struct command *const commands[] = {
 	&cmd_repair,
 	&cmd_key,
 	&cmd_history,
+	&cmd_run,
 };
 
 static void print_usage(FILE *to)

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vouch run: components, one after the other, into one snapshot; no type is known here by name.
+ *
+ *   cmd_run.c      options, vouch.conf, --dry-run
+ *   run.c          locks ──► before hooks ──► each component ──► after hooks ──► the snapshot ──► the history
+ *   run_part.c     one component: its hooks, ops->dump, facts.json; or nothing of it
+ *   run_tell.c     what looks wrong though it went well; the summary, as text and JSON
+ */
+#ifndef VOUCH_TOOLS_RUN_H
+#define VOUCH_TOOLS_RUN_H
+
+#include "store/history.h"
+#include "tools/common.h"
+#include "tools/components/component.h"
+#include "tools/history.h"
+#include "tools/lock.h"
+
+/** One component of a run. */
+struct run_part {
+	const char *name, *type;	/* "crm", "postgres"; views */
+	struct config_section *section;
+	struct component *c;		/* NULL: it could not be opened, and e says why */
+	bool named_id;			/* there are several of its type: its ids have its name */
+	char *folder;			/* "postgres/crm" */
+	struct lock *lock;
+
+	bool begun;			/* its dump was */
+	char id[BACKUP_ID_MAX + 1];
+	struct vtime began;
+	double seconds;
+	char instant[48];
+	uint64_t bytes, new_bytes;
+	uint64_t items, rows;		/* tables and their rows; labels, nodes; collections, points */
+	bool has_lines;			/* the type counted the lines of its text */
+	uint64_t lines;
+	bool has_checksum;
+	struct object_id checksum;
+	bool has_partial;		/* a failed dump left something that is kept */
+	struct err e;			/* e.code is ERR_OK where it went well */
+
+	bool has_last;			/* the good run before */
+	uint64_t last_bytes;
+	double last_seconds;
+};
+
+struct run {
+	struct app *a;
+	struct store *s;
+	struct config_section *section;	/* [run]; NULL: there is none */
+	struct strings tags;
+	bool dry_run, keep_partial;
+	const atomic_bool *cancel;
+	struct run_part *parts;
+	size_t nr;
+	struct run_list before;		/* the history */
+
+	struct lock *hooks_lock;
+	struct assembly *to;
+	char *snapshot, *partial;	/* names; NULL: none was made */
+	uint64_t new_bytes, stored_bytes;
+	bool hook_failed, unwritten;	/* after hooks; the history */
+	uint64_t nr_warnings;
+};
+
+/** All of it; the parts are there, each open or with the error why not.  An exit status. */
+int run_all(struct run *r);
+void run_release(struct run *r);	/* the parts' contents and all else; components stay open */
+
+/** Of p's last good run, what is known; and its id, which none has that was. */
+void run_part_before(struct run *r, struct run_part *p);
+/** Dump it: p->e says how that went. */
+void run_part_dump(struct run *r, struct run_part *p);
+
+/** Say what looks wrong of a dump that went well. */
+void run_warn(struct run *r, const struct run_part *p);
+/** "NAME: failed: ..." */
+void run_tell_failed(struct run *r, const struct run_part *p);
+/** What would be done. */
+bool run_tell_plan(struct run *r);
+/** The lines at the end; false where standard output could not be written. */
+bool run_tell_summary(struct run *r, int status);
+
+/** Hooks of the section: key, and VOUCH_COMPONENTS, VOUCH_OUTCOME. */
+MUST_CHECK enum err_code run_hooks(struct run *r, struct config_section *s, const char *key, const char *components,
+				   const char *outcome, const atomic_bool *cancel, struct err *e);
+
+#endif
