@@ -23,5 +23,7 @@ extern const struct command cmd_repair;
 extern const struct command cmd_key;
 extern const struct command cmd_history;
 extern const struct command cmd_run;
+extern const struct command cmd_recover;
+extern const struct command cmd_rollback;
 
 #endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/recover.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/confirm.h"
+
+/* Some were brought back: what failed beside is no damage to those, but all were asked for. */
+static int worse(int status, int other)
+{
+	if (status == STATUS_DONE || other == STATUS_DAMAGE)
+		return other ? other : status;
+	return status;
+}
+
+static int prepare(struct recovery *r, struct app *a, struct store *s, struct component *c, const struct snapshot_list *l,
+		   const struct recover_options *o)
+{
+	struct err e = ERR_INIT;
+	enum err_code rc = recovery_open(r, a, s, c, l, o, &e);
+
+	if (!rc)
+		rc = recovery_read(r, &e);
+	if (!rc)
+		rc = recovery_plan(r, &e);
+	if (!rc)
+		return STATUS_DONE;
+	recovery_close(r);
+	return recover_fail(a, c->name, &e);
+}
+
+/* What the countdown says; r of those that could be prepared have a component. */
+static enum err_code ask(struct app *a, const struct recovery *r, size_t nr, const struct recover_options *o, bool yes,
+			 struct err *e)
+{
+	char what[512];
+	size_t ready = 0, last = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (r[i].c) {
+			ready++;
+			last = i;
+		}
+	}
+	if (ready == 1)
+		(void)snprintf(what, sizeof(what), "%.200s will be overwritten%s%.100s", r[last].c->name,
+			       r[last].items.nr ? " in part" : "", o->into ? ", in another place than its own," : "");
+	else
+		(void)snprintf(what, sizeof(what), "%zu components will be overwritten", ready);
+	return confirm_countdown(a, yes, what, o->cancel, e);
+}
+
+static int execute(struct recovery *r, size_t nr, const struct recover_options *o)
+{
+	int status = STATUS_DONE;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (!r[i].c)
+			continue;
+		if (atomic_load(o->cancel)) {
+			app_say(r[i].a, NULL, "%s: interrupted, nothing was touched", r[i].c->name);
+			status = worse(status, STATUS_FAILED);
+			continue;
+		}
+		recovery_execute(&r[i]);
+		status = worse(status, recovery_report(&r[i]));
+		if (r[i].outcome == RECOVER_OK && !o->no_notes)
+			ways_discard_old(r[i].a, r[i].s, r[i].c);
+	}
+	return status;
+}
+
+int recover_run(struct app *a, struct store *s, struct component *const *v, size_t nr, const struct recover_options *o,
+		bool yes)
+{
+	struct recovery *r = calloc(nr, sizeof(*r));
+	struct snapshot_list l = { 0 };
+	struct err e = ERR_INIT;
+	int status = STATUS_DONE;
+	size_t ready = 0;
+
+	if (!r) {
+		status = recover_fail(a, "recover", &(struct err){ .code = ERR_NOMEM, .msg = "out of memory" });
+		goto out;
+	}
+	if ((!o->dry_run && confirm_possible(yes, &e)) || snapshot_list_read(s, &l, &e)) {
+		status = app_fail(a, &e);
+		goto out;
+	}
+	for (size_t i = 0; i < nr && !atomic_load(o->cancel); i++) {
+		int one = prepare(&r[i], a, s, v[i], &l, o);
+
+		ready += one == STATUS_DONE;
+		status = worse(status, one);
+	}
+	if (o->dry_run || ready == 0 || nr == 0)
+		goto out;
+	if (ask(a, r, nr, o, yes, &e)) {
+		app_say(a, NULL, "%s", e.msg);
+		status = STATUS_FAILED;
+		goto out;
+	}
+	status = worse(status, execute(r, nr, o));
+out:
+	for (size_t i = 0; r && i < nr; i++)
+		recovery_close(&r[i]);
+	free(r);
+	snapshot_list_release(&l);
+	return status;
+}
