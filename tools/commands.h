@@ -21,6 +21,7 @@ extern const struct command cmd_parity;
 extern const struct command cmd_sync;
 extern const struct command cmd_repair;
 extern const struct command cmd_key;
+extern const struct command cmd_check;
 extern const struct command cmd_history;
 extern const struct command cmd_run;
 extern const struct command cmd_recover;

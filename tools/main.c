@@ -35,6 +35,7 @@ static const struct command *const commands[] = {
 	&cmd_repair,
 	&cmd_recover, &cmd_rollback,
 	&cmd_key,
+	&cmd_check,
 	&cmd_history,
 	&cmd_run,
 };
