@@ -11,24 +11,27 @@
 
 /* Events of a component */
 
+static void tell(struct app *a, const struct event *ev)
+{
+	struct store_events to = progress_events(a->progress);
+
+	if (to.fn)
+		to.fn(to.ctx, ev);
+}
+
 static void tell_found(void *ctx, enum finding kind, const char *text)
 {
-	app_say(ctx, kind == FINDING_OK ? "note" : kind == FINDING_WARNING ? "warning" : NULL, "%s", text);
+	tell(ctx, &(struct event){ .kind = kind == FINDING_OK ? EVENT_NOTE : EVENT_WARNING, .text = text });
 }
 
 static void tell_note(void *ctx, const char *text)
 {
-	app_say(ctx, "note", "%s", text);
+	tell(ctx, &(struct event){ .kind = EVENT_NOTE, .text = text });
 }
 
 static void tell_progress(void *ctx, const char *stage, uint64_t bytes, uint64_t total)
 {
-	struct app *a = ctx;
-	struct store_events to = progress_events(a->progress);
-	struct event ev = { .kind = EVENT_PROGRESS, .text = stage, .bytes = bytes, .bytes_total = total };
-
-	if (to.fn)
-		to.fn(to.ctx, &ev);
+	tell(ctx, &(struct event){ .kind = EVENT_PROGRESS, .text = stage, .bytes = bytes, .bytes_total = total });
 }
 
 void recover_events(struct app *a, struct component *c)
