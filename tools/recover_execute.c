@@ -94,6 +94,7 @@ static enum err_code look_before(struct recovery *r, struct err *e)
 
 	if (r->items.nr == 0 || !r->recorded.root)
 		return ERR_OK;
+	facts_begin(&r->before, r->c->ops->type, r->c->name);
 	rc = r->c->ops->inspect(r->c, r->o->into, &r->before, e);
 	if (rc == ERR_NOT_FOUND) {
 		err_clear(e);
@@ -120,6 +121,7 @@ static enum err_code restore_and_compare(struct recovery *r, struct err *e)
 		r->outcome = RECOVER_OK;
 		return ERR_OK;
 	}
+	facts_begin(&r->found, r->c->ops->type, r->c->name);
 	rc = r->c->ops->inspect(r->c, r->o->into, &r->found, e);
 	if (!rc)
 		rc = facts_check(&r->found, e);

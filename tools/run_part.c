@@ -8,6 +8,7 @@
 
 #include "store/base/digest.h"
 #include "tools/hook.h"
+#include "tools/ways.h"
 
 #define POLL_NS 20000000	/* between two looks at the clock */
 
@@ -201,4 +202,6 @@ void run_part_dump(struct run *r, struct run_part *p)
 	}
 	if (rc && !p->e.code)
 		(void)err_set(&p->e, rc, "%s: it failed without a word", p->name);
+	if (!rc)
+		ways_discard_old(r->a, r->s, p->c);
 }

@@ -149,7 +149,6 @@ static enum err_code box_inspect(struct component *c, const char *into, struct f
 
 	if (rc)
 		return rc;
-	facts_begin(out, c->ops->type, c->name);
 	into_facts(&l, out);
 	return ERR_OK;
 }

@@ -70,8 +70,8 @@ struct component_ops {
 	enum err_code (*dump)(struct component *c, struct dump *d, struct err *e);
 
 	/**
-	 * What is there now, as dump would record it (without files).  into: the database (home, collection prefix) to look at; NULL: the
-	 * component's own.
+	 * What is there now, as dump would record it (without files), into out, which was begun.  into: the database (home, collection
+	 * prefix) to look at; NULL: the component's own.  ERR_NOT_FOUND: there is no such database.
 	 */
 	enum err_code (*inspect)(struct component *c, const char *into, struct facts *out, struct err *e);
 
