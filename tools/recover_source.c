@@ -249,6 +249,7 @@ static struct restore_job job_of(const struct recovery *r)
 	return (struct restore_job){
 		.store = r->s, .snapshot = r->snapshot, .folder = r->folder, .recorded = &r->recorded, .into = r->o->into,
 		.items = (const char *const *)r->items.v, .nr_items = r->items.nr, .jobs = r->a->jobs, .heal = true,
+		.cancel = r->c->cancel,
 	};
 }
 

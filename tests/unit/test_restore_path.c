@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,6 +177,47 @@ static void test_mount(void **state)
 	publish(NULL, 0);
 }
 
+/* Whoever has it open is killed: the mount does not outlive him. */
+static void test_killed(void **state)
+{
+	const struct timespec step = { .tv_nsec = 20000000 };
+	struct restore_job j = job();
+	struct restore_path *p = NULL;
+	char dir[300] = "", at[400];
+	struct stat st, above;
+	unsigned tries = 0;
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	if (!can_mount())
+		skip();
+	self = vouch;
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (restore_path_open(&j, "small", &p, NULL) || p->copied ||
+		    write(ends[1], p->dir, strlen(p->dir) + 1) < 0)
+			_exit(1);
+		(void)kill(getpid(), SIGKILL);
+	}
+	(void)close(ends[1]);
+	assert_true(read(ends[0], dir, sizeof(dir)) > 1);
+	(void)close(ends[0]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	(void)snprintf(at, sizeof(at), "%s/repository", dir);
+	for (; tries < 500; tries++) {
+		assert_int_equal(stat(dir, &above), 0);
+		if (stat(at, &st) == 0 && st.st_dev == above.st_dev)
+			break;
+		(void)nanosleep(&step, NULL);
+	}
+	assert_true(tries < 500);
+	assert_int_equal(rmdir(at), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_copy(void **state)
 {
 	struct restore_job j = job();
@@ -271,7 +313,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file), cmocka_unit_test(test_feed), cmocka_unit_test(test_mount), cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_file), cmocka_unit_test(test_feed), cmocka_unit_test(test_mount), cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_no_folder), cmocka_unit_test(test_space),
 	};
 
