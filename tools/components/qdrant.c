@@ -178,8 +178,12 @@ static enum err_code check_collection(struct component *c, struct qdrant *q, con
 		component_found(c, FINDING_OK, "collection %s: %zu snapshots of others on the server, %s with all", name,
 				json_array_size(list) - left, text_size(bytes, size));
 	add_need(need, json_object_get(json_object_get(info, "config"), "params"), n);
-	if (qdrant_here(q, name, e) == ERR_UNSUPPORTED)
+	rc = qdrant_here(q, name, e);
+	if (rc == ERR_UNSUPPORTED) {
 		component_found(c, FINDING_FAILED, "%s", e ? e->msg : name);
+		err_clear(e);
+		rc = ERR_OK;
+	}
 out:
 	json_decref(info);
 	json_decref(list);

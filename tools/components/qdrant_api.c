@@ -288,7 +288,11 @@ enum err_code qdrant_drop(struct qdrant *q, const char *collection, struct err *
 {
 	enum err_code rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, "", NULL, NULL, e);
 
-	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	if (rc == ERR_NOT_FOUND) {
+		err_clear(e);
+		rc = ERR_OK;
+	}
+	return rc;
 }
 
 enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t seconds, char status[16], struct err *e)

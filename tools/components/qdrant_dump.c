@@ -231,6 +231,7 @@ static enum err_code save_collection(struct qdrant *q, struct dump *d, const cha
 			rc = err_set(e, ERR_CANCELED, "stopped on request");
 			goto out;
 		}
+		err_clear(e);
 		rc = save_snapshot(q, d, collection, create, &replaced, points, e);
 	}
 	if (rc)

@@ -58,6 +58,7 @@ static enum err_code search(struct qdrant *q, const char *collection, const stru
 	rc = body ? qdrant_do(q, QDRANT_WORK, "POST", collection, "/points/query", body, &r, e) :
 		    err_set(e, ERR_NOMEM, "out of memory");
 	if (rc == ERR_NOT_FOUND) {
+		err_clear(e);
 		body = s->name[0] == '\0' ? json_pack("{s:O, s:i, s:{s:b}}", "vector", s->vector, "limit", NEAREST, "params",
 						      "exact", exact) :
 					    json_pack("{s:{s:s, s:O}, s:i, s:{s:b}}", "vector", "name", s->name, "vector",

@@ -43,6 +43,7 @@ class State:
         self.aliases = {}
         self.snapshots = {}         # collection: {name: [bytes, time, checksum or None]}
         self.used = {}              # line of misbehave: how often
+        self.written = 0            # when misbehave was
 
     def find(self, name):
         name = self.aliases.get(name, name)
@@ -54,8 +55,11 @@ class State:
         try:
             with open(os.path.join(self.folder, "misbehave"), encoding="utf-8") as f:
                 lines = f.read().splitlines()
+                written = os.fstat(f.fileno()).st_mtime_ns
         except FileNotFoundError:
             return []
+        if written != self.written:     # told anew
+            self.written, self.used = written, {}
         out = []
         for n, line in enumerate(lines):
             times, meth, regex, action = (line.split(None, 3) + [""] * 4)[:4]
@@ -287,7 +291,7 @@ class Handler(BaseHTTPRequestHandler):
                     s.make_snapshot(name)
                     s.snapshots[name][file] = s.snapshots[name].pop(list(s.snapshots[name])[-1])
                 elif a == "checksum":
-                    out["checksum"] = arg
+                    s.snapshots[name][file][2] = out["checksum"] = arg
                 elif a == "write":
                     v = {n: [0.5] * d["size"] for n, d in s.find(name).vectors.items()}
                     s.find(name).put({"id": 10 ** 9 + len(s.find(name).points), "vector": v.get("", v)})

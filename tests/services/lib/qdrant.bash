@@ -1,0 +1,74 @@
+# The tests' Qdrant (qdrant.py) for bats: started on a free port, stopped by its process id.
+
+# qdrant_start [KEY [READ-ONLY-KEY]]: $Q is its address, $QD its folder.
+qdrant_start()
+{
+	QD=$(mktemp -d "$BATS_TEST_TMPDIR/qdrant.XXXXXX")
+	QDRANT_KEY=${1-} QDRANT_RO_KEY=${2-} PYTHONDONTWRITEBYTECODE=1 \
+		python3 "$BATS_TEST_DIRNAME/lib/qdrant.py" "$QD" >"$QD/log" 2>&1 3>&- &
+	QPID=$!
+	QKEY=${1-}
+	for _ in $(seq 200); do
+		[ -s "$QD/port" ] && break
+		kill -0 $QPID 2>/dev/null || break
+		sleep 0.05
+	done
+	Q=http://127.0.0.1:$(cat "$QD/port")
+}
+
+qdrant_stop()
+{
+	[ -z "${QPID-}" ] && return
+	kill "$QPID" 2>/dev/null
+	wait "$QPID" 2>/dev/null || :
+	QPID=
+}
+
+# q METHOD PATH [JSON]: the answer's result, compact.
+q()
+{
+	curl -sS -X "$1" ${QKEY:+-H @<(echo "api-key: $QKEY")} ${3:+-d "$3"} "$Q$2" | jq -c '.result // .status'
+}
+
+# misbehave LINE...: from now on (see qdrant.py); none: it behaves again.
+misbehave()
+{
+	printf '%s\n' "$@" >"$QD/misbehave"
+}
+
+# fill COLLECTION N [SEED [FROM]]
+fill() { q POST /_test/fill "{\"collection\":\"$1\",\"n\":$2,\"seed\":${3:-1},\"from\":${4:-1}}" >/dev/null; }
+
+points() { q POST "/collections/$1/points/count" '{"exact":true}' | jq .count; }
+
+# All of a collection: configuration, points with their vectors and payload.
+content()
+{
+	q GET "/collections/$1" | jq -S '.config, .payload_schema'
+	q POST "/collections/$1/points/scroll" '{"limit":1000000,"with_vector":true}' | jq -S .points
+}
+
+# What is on the server beside the collections: must be nothing after any command.
+left_behind()
+{
+	local c
+
+	for c in $(q GET /collections | jq -r '.collections[].name'); do
+		q GET "/collections/$c/snapshots" | jq -r ".[].name"
+	done
+}
+
+# Three collections: docs with an index and an alias, emb, named with two vectors.
+qdrant_sample()
+{
+	q PUT /collections/docs '{"vectors":{"size":8,"distance":"Cosine"}}'
+	q PUT /collections/emb '{"vectors":{"size":128,"distance":"Euclid","on_disk":true},"hnsw_config":{"m":24}}'
+	q PUT /collections/named '{"vectors":{"a":{"size":4,"distance":"Dot"},"b":{"size":16,"distance":"Euclid"}},"sparse_vectors":{"s":{}}}'
+	q PUT '/collections/docs/index?wait=true' '{"field_name":"city","field_schema":"keyword"}'
+	q POST /collections/aliases '{"actions":[{"create_alias":{"collection_name":"docs","alias_name":"live"}}]}'
+	fill docs 300
+	fill emb 200
+	fill named 10
+	q PUT '/collections/named/points?wait=true' '{"points":[{"id":"5c56c793-69f3-4fbf-87e6-c4bf54c28c26",
+		"vector":{"a":[1,2,3,4],"s":{"indices":[1,7],"values":[0.5,0.25]}},"payload":{"city":null}}]}'
+} >/dev/null
