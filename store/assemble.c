@@ -33,61 +33,6 @@ struct assembly_file {
 	struct assembly_file *next, **link;	/* a's mutex */
 };
 
-int assembled_order(const char *a, const char *b)
-{
-	unsigned char x, y;
-
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	x = (unsigned char)*a;
-	y = (unsigned char)*b;
-	/* The end of a name comes first of all: "a" is before "a/b", which is before "a.b". */
-	if (x == '/' && y != '\0')
-		return y == '/' ? 0 : -1;
-	if (y == '/' && x != '\0')
-		return 1;
-	return (x > y) - (x < y);
-}
-
-/** Where path is, or would be. */
-static size_t find(const struct assembly *a, const char *path, bool *there)
-{
-	size_t lo = 0, hi = a->nr_files;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (assembled_order(a->files[mid]->path, path) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*there = lo < a->nr_files && strcmp(a->files[lo]->path, path) == 0;
-	return lo;
-}
-
-/** path is folder, or lies below it; all do below "". */
-static bool is_below(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	return len == 0 || (strncmp(path, folder, len) == 0 && (path[len] == '\0' || path[len] == '/'));
-}
-
-/** Files at folder and below it stand together: from the result on, *nr of them. */
-static size_t range(const struct assembly *a, const char *folder, size_t *nr)
-{
-	bool there;
-	size_t at = find(a, folder, &there), end = at;
-
-	while (end < a->nr_files && is_below(a->files[end]->path, folder))
-		end++;
-	*nr = end - at;
-	return at;
-}
-
 static enum err_code check_path(const char *path, struct err *e)
 {
 	const char *p = path;
@@ -111,19 +56,18 @@ static enum err_code check_path(const char *path, struct err *e)
 static bool is_taken(const struct assembly *a, const char *path)
 {
 	char *up = strdup(path), *slash;
-	bool taken = !up, there;
+	bool taken = !up;
 	size_t nr;
 
-	(void)range(a, path, &nr);
+	(void)assembled_range(&a->files, path, &nr);
 	taken = taken || nr > 0;
 	while (!taken && (slash = strrchr(up, '/')) != NULL) {
 		*slash = '\0';
-		(void)find(a, up, &there);
-		taken = there;
+		taken = assembled_has(&a->files, up);
 	}
 	free(up);
 	for (const struct assembly_file *f = a->open; f && !taken; f = f->next)
-		taken = is_below(f->path, path) || is_below(path, f->path);
+		taken = assembled_below(f->path, path) || assembled_below(path, f->path);
 	return taken;
 }
 
@@ -234,7 +178,7 @@ static void tell_progress(struct assembly *a, const char *path)
 		a->next_progress_ns = now + PROGRESS_NS;
 		heartbeat_beat(a->heart);
 	}
-	ev.files = a->nr_files;
+	ev.files = a->files.nr;
 	ev.bytes = a->seen;
 	must(pthread_mutex_unlock(&a->mutex));
 	if (due && a->s->events.fn)
@@ -346,27 +290,6 @@ static enum err_code finish(struct assembly_file *f, struct assembled **out, str
 	return ERR_OK;
 }
 
-static enum err_code keep(struct assembly *a, struct assembled *t, struct err *e)
-{
-	bool there;
-	size_t at;
-
-	if (a->nr_files == a->cap_files) {
-		size_t cap = a->cap_files ? 2 * a->cap_files : 64;
-		struct assembled **n = reallocarray(a->files, cap, sizeof(n[0]));
-
-		if (!n)
-			return err_set(e, ERR_NOMEM, "%zu files", cap);
-		a->files = n;
-		a->cap_files = cap;
-	}
-	at = find(a, t->path, &there);
-	memmove(a->files + at + 1, a->files + at, (a->nr_files - at) * sizeof(a->files[0]));
-	a->files[at] = t;
-	a->nr_files++;
-	return ERR_OK;
-}
-
 enum err_code assembly_file_close(struct assembly_file *f, uint64_t *size, struct object_id *sha256,
 				  struct err *e)
 {
@@ -379,7 +302,7 @@ enum err_code assembly_file_close(struct assembly_file *f, uint64_t *size, struc
 	if (!rc)
 		rc = finish(f, &t, e);
 	if (!rc)
-		rc = keep(a, t, e);
+		rc = assembled_keep(&a->files, t, e);
 	if (!rc && size)
 		*size = t->ent.size;
 	if (!rc && sha256)
@@ -391,6 +314,23 @@ enum err_code assembly_file_close(struct assembly_file *f, uint64_t *size, struc
 	return rc;
 }
 
+/** As far as it was written; what cannot be kept is dropped after all. */
+static void set_aside(struct assembly_file *f)
+{
+	struct assembly *a = f->a;
+	struct assembled *t = NULL;
+	enum err_code rc = cut(f, true, NULL);
+
+	must(pthread_mutex_lock(&a->mutex));
+	if (!rc)
+		rc = finish(f, &t, NULL);
+	if (!rc)
+		rc = assembled_keep(&a->dropped, t, NULL);
+	if (rc)
+		assembled_free(t);
+	must(pthread_mutex_unlock(&a->mutex));
+}
+
 void assembly_file_drop(struct assembly_file *f)
 {
 	if (!f)
@@ -398,6 +338,8 @@ void assembly_file_drop(struct assembly_file *f)
 	must(pthread_mutex_lock(&f->a->mutex));
 	unlink_open(f);
 	must(pthread_mutex_unlock(&f->a->mutex));
+	if (f->a->keep_dropped)
+		set_aside(f);
 	file_free(f);
 }
 
@@ -417,25 +359,16 @@ enum err_code assembly_put(struct assembly *a, const char *path, const void *buf
 	return assembly_file_close(f, NULL, NULL, e);
 }
 
-void assembled_free(struct assembled *f)
-{
-	if (!f)
-		return;
-	free(f->path);
-	free(f->content);
-	free(f);
-}
-
 void assembly_drop(struct assembly *a, const char *path)
 {
 	size_t at, nr;
 
 	must(pthread_mutex_lock(&a->mutex));
-	at = range(a, path, &nr);
+	at = assembled_range(&a->files, path, &nr);
 	for (size_t i = at; i < at + nr; i++)
-		assembled_free(a->files[i]);
-	memmove(a->files + at, a->files + at + nr, (a->nr_files - at - nr) * sizeof(a->files[0]));
-	a->nr_files -= nr;
+		if (!a->keep_dropped || assembled_keep(&a->dropped, a->files.all[i], NULL))
+			assembled_free(a->files.all[i]);
+	assembled_cut(&a->files, at, nr);
 	must(pthread_mutex_unlock(&a->mutex));
 }
 
@@ -446,9 +379,9 @@ uint64_t assembly_bytes(struct assembly *a, const char *path, uint64_t *new_byte
 	size_t at, nr;
 
 	must(pthread_mutex_lock(&a->mutex));
-	at = range(a, path, &nr);
+	at = assembled_range(&a->files, path, &nr);
 	for (size_t i = at; i < at + nr; i++)
-		sum += a->files[i]->ent.size;
+		sum += a->files.all[i]->ent.size;
 	writer_stats(a->writer, &stats);
 	must(pthread_mutex_unlock(&a->mutex));
 	if (new_bytes)
@@ -462,6 +395,7 @@ void assembly_close(struct assembly *a)
 
 	if (!a)
 		return;
+	a->keep_dropped = false;
 	while (a->open)
 		assembly_file_drop(a->open);
 	/* What was put is stored, and so known to the next run; that it fails is of no more interest. */
@@ -472,9 +406,8 @@ void assembly_close(struct assembly *a)
 	if (a->heart)
 		damage_settle(a->s);
 	heartbeat_end(a->heart);
-	for (size_t i = 0; i < a->nr_files; i++)
-		assembled_free(a->files[i]);
-	free(a->files);
+	assembled_release(&a->files);
+	assembled_release(&a->dropped);
 	free(a->user);
 	free(a->group);
 	snapshot_release(&a->snap);

@@ -20,6 +20,7 @@ struct assembly_options {
 	unsigned jobs;			/* threads that compress; 0: one a processor */
 	uint64_t limit_rate;		/* bytes of content a second; 0: no limit */
 	const atomic_bool *cancel;	/* set by a signal handler; may be NULL */
+	bool keep_dropped;		/* what is dropped is set aside, for assembly_take_dropped() */
 };
 
 /** The repository is open for writing.  Until assembly_publish() nothing of it can be seen; what was sealed is found again by the next run. */
@@ -45,6 +46,13 @@ MUST_CHECK enum err_code assembly_put(struct assembly *a, const char *path, cons
 
 /** Take out all files that were closed at path and below it ("mysql/shop"). */
 void assembly_drop(struct assembly *a, const char *path);
+
+/**
+ * What from dropped at path and below it, files that were never closed as far as they were written, becomes part of to; *nr
+ * counts the files.  Of several of one name the last counts.  from has come to its end, and lives until to is published.
+ */
+MUST_CHECK enum err_code assembly_take_dropped(struct assembly *from, const char *path,
+					       struct assembly *to, size_t *nr, struct err *e);
 
 /** Bytes of closed files at path and below it ("": of all); new_bytes (may be NULL): plain bytes of chunks that were not known before, of the whole assembly so far. */
 uint64_t assembly_bytes(struct assembly *a, const char *path, uint64_t *new_bytes);

@@ -21,7 +21,7 @@ static enum err_code fill_folder(struct assembly *a, size_t from, size_t to, siz
 	enum err_code rc = ERR_OK;
 
 	for (size_t i = from, end; i < to && !rc; i = end) {
-		struct assembled *f = a->files[i];
+		struct assembled *f = a->files.all[i];
 		const char *name = f->path + skip;
 		size_t len = strcspn(name, "/");
 		struct entry dir;
@@ -33,7 +33,7 @@ static enum err_code fill_folder(struct assembly *a, size_t from, size_t to, siz
 			rc = dir_builder_add(b, &f->ent, e);
 			continue;
 		}
-		while (end < to && strncmp(a->files[end]->path + skip, name, len + 1) == 0)
+		while (end < to && strncmp(a->files.all[end]->path + skip, name, len + 1) == 0)
 			end++;
 		rc = make_folder(a, i, end, skip + len + 1, &dir, e);
 		dir.name = name;
@@ -67,7 +67,7 @@ static enum err_code make_folder(struct assembly *a, size_t from, size_t to, siz
 enum err_code assembly_tree(struct assembly *a, struct err *e)
 {
 	struct entry root;
-	enum err_code rc = make_folder(a, 0, a->nr_files, 0, &root, e);
+	enum err_code rc = make_folder(a, 0, a->files.nr, 0, &root, e);
 
 	if (!rc)
 		rc = root_emit(&root, assembly_emit, a, &a->snap.root, e);
@@ -103,7 +103,7 @@ enum err_code assembly_publish(struct assembly *a, const struct component_outcom
 	enum err_code rc = ERR_OK;
 
 	a->ended = true;
-	if (a->nr_files == 0)
+	if (a->files.nr == 0)
 		return err_set(e, ERR_FAILED, "there is nothing to make a snapshot of");
 	if (a->cancel && atomic_load(a->cancel))
 		rc = err_set(e, ERR_CANCELED, "stopped on request");
@@ -113,13 +113,14 @@ enum err_code assembly_publish(struct assembly *a, const struct component_outcom
 		rc = assembly_tree(a, e);
 	if (!rc)
 		rc = writer_finish(a->writer, e);
+	a->sealed = !rc;
 	if (!rc) {
 		writer_stats(a->writer, &stats);
 		s->new_bytes = stats.new_bytes;
 		s->stored_bytes = stats.stored_bytes;
 		rc = writing_publish(a->s, a->heart, s, e);
 	}
-	writing_log(a->s, s, a->nr_files, s->totals.bytes, rc);
+	writing_log(a->s, s, a->files.nr, s->totals.bytes, rc);
 	if (!rc) {
 		*out = *s;
 		*s = (struct snapshot){0};
@@ -182,6 +183,7 @@ enum err_code assembly_open(struct store *s, const struct assembly_options *o, s
 		return err_set(e, ERR_NOMEM, "snapshot");
 	a->s = s;
 	a->cancel = o->cancel;
+	a->keep_dropped = o->keep_dropped;
 	rate_init(&a->rate, o->limit_rate, o->cancel);
 	must(pthread_mutex_init(&a->mutex, NULL));
 	rc = describe(a, o, e);

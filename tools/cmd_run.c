@@ -8,7 +8,7 @@
 #include "tools/run.h"
 #include "tools/signals.h"
 
-enum { OPT_CONFIG = APP_OPT_FIRST, OPT_TAG };
+enum { OPT_CONFIG = APP_OPT_FIRST, OPT_KEEP_PARTIAL, OPT_TAG };
 
 /* What a component says goes where the store's news goes. */
 
@@ -167,6 +167,7 @@ static int run(struct app *a, int argc, char **argv)
 		APP_LONG_OPTIONS, APP_LONG_WORK,
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "dry-run", no_argument, NULL, 'n' },
+		{ "keep-partial", no_argument, NULL, OPT_KEEP_PARTIAL },
 		{ "tag", required_argument, NULL, OPT_TAG },
 		APP_LONG_END
 	};
@@ -179,6 +180,8 @@ static int run(struct app *a, int argc, char **argv)
 			config_file = optarg;
 		else if (c == 'n')
 			r.dry_run = true;
+		else if (c == OPT_KEEP_PARTIAL)
+			r.keep_partial = true;
 		else if (c == OPT_TAG && strncmp(optarg, TAG_RESERVED, strlen(TAG_RESERVED)) != 0)
 			strings_add(&r.tags, optarg, SIZE_MAX);
 		else if (c == OPT_TAG)
@@ -202,11 +205,12 @@ static int run(struct app *a, int argc, char **argv)
 const struct command cmd_run = {
 	.name = "run",
 	.summary = "dump the databases of vouch.conf into a snapshot",
-	.usage = "usage: vouch run [NAME...] [--config FILE] [--tag TAG] [--dry-run]\n"
+	.usage = "usage: vouch run [NAME...] [--config FILE] [--tag TAG] [--keep-partial] [--dry-run]\n"
 		 "Dump the components of vouch.conf(5), or those NAMEd, one after the other into one snapshot.  One\n"
 		 "that fails is told, recorded in vouch history, and not in the snapshot; the others are.\n\n"
 		 "  --config FILE      instead of " CONFIG_DEFAULT "\n"
 		 "  --tag TAG          mark the snapshot (repeatable)\n"
+		 "  --keep-partial     what there is of a dump that failed, in a snapshot of its own\n"
 		 "  -n, --dry-run      only say what would be done\n"
 		 APP_WORK_USAGE,
 	.run = run,

@@ -15,4 +15,13 @@
 MUST_CHECK enum err_code hook_run(struct config_section *s, const char *key, char *const *env, const atomic_bool *cancel,
 				  struct err *e);
 
+/**
+ * Should vouch be killed (-9) before hook_guard_close(), the same programs are run all the same, each whatever became of the one before,
+ * by a process that waits for that.  *out is NULL where there is no such key.
+ */
+struct hook_guard;
+MUST_CHECK enum err_code hook_guard_open(struct config_section *s, const char *key, char *const *env, struct hook_guard **out,
+					 struct err *e);
+void hook_guard_close(struct hook_guard *g);	/* NULL is allowed */
+
 #endif

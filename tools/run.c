@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "store/forget.h"
+#include "tools/ways.h"
 
 #define SAFETY_DAYS	7
 #define HOOKS_NAME	"[run]"		/* no component is called so */
@@ -117,23 +118,20 @@ static const char *outcome_of(const struct run *r)
 /* Between the hooks: as short as it can be, for writers may be held. */
 static enum err_code dump_between_hooks(struct run *r, struct err *e)
 {
-	struct err later = ERR_INIT;
+	struct hook_guard *guard = NULL;
 	char *names = names_of(r);
 	enum err_code rc = names ? ERR_OK : err_set(e, ERR_NOMEM, "a run");
 
 	if (rc)
 		return rc;
 	if (r->section)
-		rc = run_hooks(r, r->section, "before", names, "", r->cancel, e);
+		rc = run_hooks_before(r, r->section, "before", "after", names, &guard, e);
 	if (!rc)
 		dump_all(r);
 	if (!rc && is_canceled(r))
 		rc = err_set(e, ERR_CANCELED, "interrupted");
-	if (r->section &&
-	    run_hooks(r, r->section, "after", names, rc ? "failed" : outcome_of(r), NULL, &later)) {
-		app_say(r->a, NULL, "%s; look after what it should have done", later.msg);
-		r->hook_failed = true;
-	}
+	if (r->section)
+		run_hooks_after(r, r->section, "after", names, rc ? "failed" : outcome_of(r), guard);
 	free(names);
 	return rc;
 }
@@ -142,7 +140,8 @@ static enum err_code dump_between_hooks(struct run *r, struct err *e)
 
 static enum err_code open_assembly(struct run *r, const char *tag, struct assembly **out, struct err *e)
 {
-	struct assembly_options o = { .jobs = r->a->jobs, .limit_rate = r->a->limit_rate, .cancel = r->cancel };
+	struct assembly_options o = { .jobs = r->a->jobs, .limit_rate = r->a->limit_rate, .cancel = r->cancel,
+				      .keep_dropped = r->keep_partial && !tag };
 	const char **names = calloc(r->nr + 1, sizeof(*names));
 	const char **tags = calloc(r->tags.nr + 2, sizeof(*tags));
 	enum err_code rc;
@@ -203,6 +202,37 @@ static enum err_code publish(struct run *r, struct err *e)
 	return ERR_OK;
 }
 
+/* What failed dumps left, into a snapshot that nobody takes for a backup.  That it fails takes nothing from the good ones. */
+static void publish_partial(struct run *r)
+{
+	struct component_outcome *outcomes = NULL;
+	struct snapshot snap = { 0 };
+	struct assembly *to = NULL;
+	struct err e = ERR_INIT;
+	size_t nr, all = 0;
+	enum err_code rc = open_assembly(r, TAG_PARTIAL, &to, &e);
+
+	for (size_t i = 0; i < r->nr && !rc; i++) {
+		if (!r->parts[i].begun || !r->parts[i].e.code)
+			continue;
+		rc = assembly_take_dropped(r->to, r->parts[i].folder, to, &nr, &e);
+		all += rc ? 0 : nr;
+	}
+	if (!rc && all > 0)
+		rc = make_outcomes(r, &outcomes, &e);
+	if (!rc && all > 0)
+		rc = assembly_publish(to, outcomes, r->nr, &snap, &e);
+	if (!rc && all > 0) {
+		r->partial = snap.name;
+		snap.name = NULL;
+		snapshot_release(&snap);
+	}
+	if (rc)
+		app_say(r->a, "warning", "what there is of the dumps that failed is not kept: %s", e.msg);
+	free(outcomes);
+	assembly_close(to);
+}
+
 /* The history */
 
 static void record_part(struct run *r, struct run_part *p)
@@ -259,6 +289,15 @@ static void forget_old_safety(struct run *r)
 	snapshot_list_release(&l);
 }
 
+/* Once the new state is saved, what led back to an older one may go. */
+static void let_old_go(struct run *r)
+{
+	for (size_t i = 0; i < r->nr; i++)
+		if (!r->parts[i].e.code)
+			ways_discard_old(r->a, r->s, r->parts[i].c);
+	forget_old_safety(r);
+}
+
 static int status_of(struct run *r)
 {
 	size_t ready = r->snapshot ? nr_ready(r) : 0;
@@ -300,13 +339,15 @@ int run_all(struct run *r)
 		rc = dump_between_hooks(r, &e);
 	if (!rc && r->to && nr_ready(r) > 0)
 		rc = publish(r, &e);
+	if (!rc && r->to && r->keep_partial && nr_ready(r) < r->nr)
+		publish_partial(r);
 	if (rc) {
 		(void)app_fail(r->a, &e);
 		fail_all(r, &e);
 	}
 	record(r);
 	if (r->snapshot)
-		forget_old_safety(r);
+		let_old_go(r);
 	return end(r);
 }
 

@@ -5,6 +5,7 @@
  *   cmd_run.c      options, vouch.conf, --dry-run
  *   run.c          locks ──► before hooks ──► each component ──► after hooks ──► the snapshot ──► the history
  *   run_part.c     one component: its hooks, ops->dump, facts.json; or nothing of it
+ *   run_hooks.c    hooks, and their being run though vouch is killed
  *   run_tell.c     what looks wrong though it went well; the summary, as text and JSON
  */
 #ifndef VOUCH_TOOLS_RUN_H
@@ -14,6 +15,7 @@
 #include "tools/common.h"
 #include "tools/components/component.h"
 #include "tools/history.h"
+#include "tools/hook.h"
 #include "tools/lock.h"
 
 /** One component of a run. */
@@ -36,7 +38,6 @@ struct run_part {
 	uint64_t lines;
 	bool has_checksum;
 	struct object_id checksum;
-	bool has_partial;		/* a failed dump left something that is kept */
 	struct err e;			/* e.code is ERR_OK where it went well */
 
 	bool has_last;			/* the good run before */
@@ -81,8 +82,17 @@ bool run_tell_plan(struct run *r);
 /** The lines at the end; false where standard output could not be written. */
 bool run_tell_summary(struct run *r, int status);
 
-/** Hooks of the section: key, and VOUCH_COMPONENTS, VOUCH_OUTCOME. */
-MUST_CHECK enum err_code run_hooks(struct run *r, struct config_section *s, const char *key, const char *components,
-				   const char *outcome, const atomic_bool *cancel, struct err *e);
+/** What hooks find in their environment, for hook_run(). */
+struct run_env {
+	char *v[4];		/* NULL at the end */
+};
+MUST_CHECK enum err_code run_env(struct run *r, const char *components, const char *outcome, struct run_env *out, struct err *e);
+void run_env_release(struct run_env *env);
+
+/** The "before" hooks, with the "after" ones guarded; then run_hooks_after() in every case. */
+MUST_CHECK enum err_code run_hooks_before(struct run *r, struct config_section *s, const char *before, const char *after,
+					  const char *components, struct hook_guard **guard, struct err *e);
+void run_hooks_after(struct run *r, struct config_section *s, const char *after, const char *components,
+		     const char *outcome, struct hook_guard *guard);
 
 #endif

@@ -7,8 +7,6 @@
 #include <time.h>
 
 #include "store/base/digest.h"
-#include "tools/hook.h"
-#include "tools/ways.h"
 
 #define POLL_NS 20000000	/* between two looks at the clock */
 
@@ -64,21 +62,6 @@ void run_part_before(struct run *r, struct run_part *p)
 		p->last_seconds = h->seconds;
 	}
 	give_id(r, p);
-}
-
-enum err_code run_hooks(struct run *r, struct config_section *s, const char *key, const char *components,
-			const char *outcome, const atomic_bool *cancel, struct err *e)
-{
-	char *env[4] = { NULL };
-	bool bad = asprintf(&env[0], "VOUCH_COMPONENTS=%s", components) < 0;
-	enum err_code rc;
-
-	bad = bad || asprintf(&env[1], "VOUCH_REPO=%s", store_path(r->s)) < 0;
-	bad = bad || asprintf(&env[2], "VOUCH_OUTCOME=%s", outcome) < 0;
-	rc = bad ? err_set(e, ERR_NOMEM, "%s", key) : hook_run(s, key, env, cancel, e);
-	for (size_t i = 0; i < 3; i++)
-		free(env[i]);
-	return rc;
 }
 
 /* Tables and their rows, and so on, for the summary. */
@@ -188,20 +171,14 @@ static enum err_code dump(struct run *r, struct run_part *p, struct err *e)
 
 void run_part_dump(struct run *r, struct run_part *p)
 {
-	struct err later = ERR_INIT;
+	struct hook_guard *guard;
 	enum err_code rc;
 
 	p->begun = true;
-	rc = run_hooks(r, p->section, "before-dump", p->name, "", r->cancel, &p->e);
+	rc = run_hooks_before(r, p->section, "before-dump", "after-dump", p->name, &guard, &p->e);
 	if (!rc)
 		rc = dump(r, p, &p->e);
-	/* It has what was stopped before started again: always, and to its end. */
-	if (run_hooks(r, p->section, "after-dump", p->name, rc ? "failed" : "ok", NULL, &later)) {
-		app_say(r->a, NULL, "%s; look after what it should have done", later.msg);
-		r->hook_failed = true;
-	}
+	run_hooks_after(r, p->section, "after-dump", p->name, rc ? "failed" : "ok", guard);
 	if (rc && !p->e.code)
 		(void)err_set(&p->e, rc, "%s: it failed without a word", p->name);
-	if (!rc)
-		ways_discard_old(r->a, r->s, p->c);
 }

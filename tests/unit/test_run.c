@@ -438,6 +438,72 @@ static void test_interrupted(void **state)
 	assert_unlocked(sb, "b");
 }
 
+/* Killed: no process is left to tell; but hooks are run, locks are free, and the next run finds nothing in its way. */
+static void test_killed(void **state)
+{
+	struct sandbox *sb = *state;
+	char text[2048];
+
+	(void)snprintf(text, sizeof(text), "[run]\nafter = false\n%s[component a]\ntype = fake\nmode = killed\n%s",
+		       hook(sb, "after", "A1"), hook(sb, "after-dump", "a"));
+	conf(sb, text);
+	assert_int_equal(RUN(sb, "-q"), 128 + SIGKILL);
+	for (unsigned i = 0; i < 1000 && strlen(hooks(sb)) < strlen("A1 killed a;a killed a;"); i++)
+		(void)usleep(10000);
+	assert_has(hooks(sb), "A1 killed a;");
+	assert_has(hooks(sb), "a killed a;");
+	assert_int_equal(strlen(hooks(sb)), strlen("A1 killed a;a killed a;"));
+	assert_unlocked(sb, "a");
+	assert_int_equal(sandbox_nr_snapshots(sb), 0);
+	conf(sb, "[component a]\ntype = fake\nmode = ok\n");
+	assert_int_equal(RUN(sb, "-q"), STATUS_DONE);
+	assert_string_equal(history(sb), "fake ok ;");
+}
+
+/* What a failed dump left is kept where that was asked for, but is nobody's newest backup. */
+static void test_keep_partial(void **state)
+{
+	struct sandbox *sb = *state;
+	struct snapshot_list l = { 0 };
+	const struct snapshot *latest, *partial = NULL;
+	struct entry_ref r;
+	struct blob *b;
+	uint8_t *want = noise(2000000, 'b'), *got = malloc(2000000);
+	size_t n;
+
+	conf(sb, "[component bad]\ntype = fake\nmode = fail\n[component good]\ntype = fake\nmode = ok\n");
+	assert_int_equal(RUN(sb, "--keep-partial"), STATUS_PARTIAL);
+	assert_has(out, "\npartial    2026-");
+	sandbox_reopen(sb);
+	OK(snapshot_list_read(sb->s, &l, &ok_err));
+	assert_int_equal(l.nr, 2);
+	OK(snapshot_find(&l, "latest", NULL, &latest, &ok_err));
+	for (size_t i = 0; i < l.nr; i++)
+		if (snapshot_has_tag(&l.all[i], TAG_PARTIAL))
+			partial = &l.all[i];
+	assert_non_null(partial);
+	assert_ptr_not_equal(partial, latest);
+	OK(tree_path(sb->s, &partial->root, "fake/bad/first.txt", &r, &ok_err));
+	entry_ref_release(sb->s, &r);
+	OK(tree_path(sb->s, &partial->root, "fake/bad/main.dump", &r, &ok_err));
+	assert_int_equal(r.e.size, 2000000);
+	OK(blob_open(sb->s, &r.e, &b, &ok_err));
+	OK(blob_pread(b, 0, got, 2000000, &n, &ok_err));
+	assert_int_equal(n, 2000000);
+	assert_memory_equal(got, want, 2000000);
+	blob_close(b);
+	entry_ref_release(sb->s, &r);
+	assert_int_equal(tree_path(sb->s, &partial->root, "fake/good", &r, NULL), ERR_NOT_FOUND);
+	assert_int_equal(tree_path(sb->s, &latest->root, "fake/bad", &r, NULL), ERR_NOT_FOUND);
+	snapshot_list_release(&l);
+	/* And where there is no good one at all. */
+	assert_int_equal(RUN(sb, "bad", "-q", "--keep-partial"), STATUS_FAILED);
+	sandbox_reopen(sb);
+	assert_int_equal(sandbox_nr_snapshots(sb), 3);
+	free(want);
+	free(got);
+}
+
 static void test_warnings(void **state)
 {
 	struct sandbox *sb = *state;
@@ -512,6 +578,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SANDBOX(test_good), WITH_SANDBOX(test_one_fails), WITH_SANDBOX(test_all_fail),
 		WITH_SANDBOX(test_hooks_fail), WITH_SANDBOX(test_busy), WITH_SANDBOX(test_interrupted),
+		WITH_SANDBOX(test_killed), WITH_SANDBOX(test_keep_partial),
 		WITH_SANDBOX(test_warnings), WITH_SANDBOX(test_safety), WITH_SANDBOX(test_dry_run),
 	};
 
