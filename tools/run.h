@@ -82,13 +82,6 @@ bool run_tell_plan(struct run *r);
 /** The lines at the end; false where standard output could not be written. */
 bool run_tell_summary(struct run *r, int status);
 
-/** What hooks find in their environment, for hook_run(). */
-struct run_env {
-	char *v[4];		/* NULL at the end */
-};
-MUST_CHECK enum err_code run_env(struct run *r, const char *components, const char *outcome, struct run_env *out, struct err *e);
-void run_env_release(struct run_env *env);
-
 /** The "before" hooks, with the "after" ones guarded; then run_hooks_after() in every case. */
 MUST_CHECK enum err_code run_hooks_before(struct run *r, struct config_section *s, const char *before, const char *after,
 					  const char *components, struct hook_guard **guard, struct err *e);

@@ -4,43 +4,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum err_code run_env(struct run *r, const char *components, const char *outcome, struct run_env *out, struct err *e)
+/* What hooks find in their environment. */
+struct hook_env {
+	char *v[5];		/* NULL at the end */
+};
+
+static void env_release(struct hook_env *env)
 {
-	*out = (struct run_env){ { NULL } };
+	for (size_t i = 0; i < 4; i++)
+		free(env->v[i]);
+	*env = (struct hook_env){ { NULL } };
+}
+
+static enum err_code make_env(struct run *r, const struct config_section *s, const char *components, const char *outcome,
+			      struct hook_env *out, struct err *e)
+{
+	*out = (struct hook_env){ { NULL } };
 	if (asprintf(&out->v[0], "VOUCH_COMPONENTS=%s", components) < 0)
 		out->v[0] = NULL;
 	if (asprintf(&out->v[1], "VOUCH_REPO=%s", store_path(r->s)) < 0)
 		out->v[1] = NULL;
 	if (asprintf(&out->v[2], "VOUCH_OUTCOME=%s", outcome) < 0)
 		out->v[2] = NULL;
-	if (out->v[0] && out->v[1] && out->v[2])
+	/* As recover's hooks have it. */
+	if (asprintf(&out->v[3], "VOUCH_COMPONENT=%s", s->name) < 0)
+		out->v[3] = NULL;
+	if (out->v[0] && out->v[1] && out->v[2] && out->v[3])
 		return ERR_OK;
-	run_env_release(out);
+	env_release(out);
 	return err_set(e, ERR_NOMEM, "a hook's environment");
-}
-
-void run_env_release(struct run_env *env)
-{
-	for (size_t i = 0; i < 3; i++)
-		free(env->v[i]);
-	*env = (struct run_env){ { NULL } };
 }
 
 enum err_code run_hooks_before(struct run *r, struct config_section *s, const char *before, const char *after,
 			       const char *components, struct hook_guard **guard, struct err *e)
 {
-	struct run_env env, killed = { { NULL } };
-	enum err_code rc = run_env(r, components, "", &env, e);
+	struct hook_env env, killed = { { NULL } };
+	enum err_code rc = make_env(r, s, components, "", &env, e);
 
 	*guard = NULL;
 	if (!rc)
-		rc = run_env(r, components, "killed", &killed, e);
+		rc = make_env(r, s, components, "killed", &killed, e);
 	if (!rc)
 		rc = hook_guard_open(s, after, killed.v, guard, e);
 	if (!rc)
 		rc = hook_run(s, before, env.v, r->cancel, e);
-	run_env_release(&env);
-	run_env_release(&killed);
+	env_release(&env);
+	env_release(&killed);
 	return rc;
 }
 
@@ -48,8 +57,8 @@ void run_hooks_after(struct run *r, struct config_section *s, const char *after,
 		     const char *outcome, struct hook_guard *guard)
 {
 	struct err e = ERR_INIT;
-	struct run_env env;
-	enum err_code rc = run_env(r, components, outcome, &env, &e);
+	struct hook_env env;
+	enum err_code rc = make_env(r, s, components, outcome, &env, &e);
 
 	/* Always, and to its end: it has what was stopped before started again. */
 	if (!rc)
@@ -59,5 +68,5 @@ void run_hooks_after(struct run *r, struct config_section *s, const char *after,
 		r->hook_failed = true;
 	}
 	hook_guard_close(guard);
-	run_env_release(&env);
+	env_release(&env);
 }
