@@ -3,6 +3,7 @@
 #include "tools/components/component.h"
 
 const struct component_ops *const component_types[] = {
+	&component_postgres,
 	&component_qdrant,
 	NULL
 };

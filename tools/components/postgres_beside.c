@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/* A new database beside the others, filled from a dump: what must be true before, and what is put right after. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/tree.h"
+#include "tools/components/postgres.h"
+
+#define GLOBALS_MAX (64u << 20)
+
+static const char *const marks[] = { "half restored", "temporary", "as it was before" };
+
+/* Up to the process: what is this component's and this host's. */
+static void mark_prefix(struct component *c, enum pg_mark kind, struct buf *out)
+{
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	buf_printf(out, "vouch: %s, component %s, host %s, process ", marks[kind], c->name, host);
+}
+
+enum err_code pg_mark(struct component *c, struct talk *admin, const char *database, enum pg_mark kind, struct err *e)
+{
+	struct buf sql = BUF_INIT, text = BUF_INIT;
+
+	mark_prefix(c, kind, &text);
+	buf_printf(&text, "%ld%c", (long)getpid(), 0);
+	buf_add_str(&sql, "COMMENT ON DATABASE ");
+	pg_name(&sql, database);
+	buf_add_str(&sql, " IS ");
+	pg_text(&sql, text.bad ? "" : (const char *)text.p);
+	buf_release(&text);
+	return pg_do(admin, &sql, e);
+}
+
+/* Whether comment is a mark of that kind; *pid of whoever set it. */
+static bool is_mark(struct component *c, enum pg_mark kind, const char *comment, long *pid)
+{
+	struct buf prefix = BUF_INIT;
+	bool is;
+
+	mark_prefix(c, kind, &prefix);
+	is = !prefix.bad && comment && strncmp(comment, (const char *)prefix.p, prefix.len) == 0;
+	if (is)
+		*pid = strtol(comment + prefix.len, NULL, 10);
+	buf_release(&prefix);
+	return is;
+}
+
+enum err_code pg_exists(struct component *c, struct talk *admin, const char *database, bool *there, bool *marked, struct err *e)
+{
+	struct talk_rows rows = { 0 };
+	struct buf sql = BUF_INIT;
+	enum err_code rc;
+	long pid;
+
+	buf_add_str(&sql, "SELECT shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = ");
+	pg_text(&sql, database);
+	rc = pg_ask(admin, &sql, &rows, e);
+	if (rc)
+		return rc;
+	*there = rows.nr_rows > 0;
+	if (marked) {
+		*marked = false;
+		for (int k = PG_MARK_HALF; k <= PG_MARK_BEFORE; k++)
+			*marked = *marked || is_mark(c, (enum pg_mark)k, talk_field(&rows, 0, 0), &pid);
+	}
+	talk_rows_release(&rows);
+	return ERR_OK;
+}
+
+static enum err_code drop(struct talk *admin, const char *database, struct err *e)
+{
+	struct buf sql = BUF_INIT;
+
+	buf_add_str(&sql, "DROP DATABASE ");
+	pg_name(&sql, database);
+	buf_add_str(&sql, " WITH (FORCE)");
+	return pg_do(admin, &sql, e);
+}
+
+static bool alive(long pid)
+{
+	return pid > 0 && pid != (long)getpid() && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+enum err_code pg_sweep(struct component *c, struct talk *admin, struct err *e)
+{
+	struct talk_rows rows = { 0 };
+	enum err_code rc;
+	long pid = 0;
+
+	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database "
+			     "WHERE shobj_description(oid, 'pg_database') LIKE 'vouch: %'", &rows, e);
+	for (size_t i = 0; !rc && i < rows.nr_rows; i++) {
+		const char *name = talk_field(&rows, i, 0), *comment = talk_field(&rows, i, 1);
+
+		if (!is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
+			continue;
+		if (alive(pid))
+			continue;
+		component_note(c, "database %s, left by a restore that was killed, is dropped", name);
+		rc = drop(admin, name, e);
+	}
+	talk_rows_release(&rows);
+	return rc;
+}
+
+/* Roles. */
+
+static enum err_code is_role(struct talk *admin, const char *role, bool *is, struct err *e)
+{
+	struct buf sql = BUF_INIT;
+
+	buf_add_str(&sql, "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ");
+	pg_text(&sql, role);
+	buf_add_str(&sql, ")");
+	return pg_true(admin, &sql, is, e);
+}
+
+/* The dump's globals.sql, NUL-terminated. */
+static enum err_code read_globals(struct restore_job *j, struct buf *out, struct err *e)
+{
+	struct blob *b = NULL;
+	enum err_code rc = restore_file(j, PG_GLOBALS, &b, e);
+	uint64_t size;
+	size_t n = 0;
+
+	if (rc)
+		return rc;
+	size = blob_size(b);
+	if (size > GLOBALS_MAX)
+		rc = err_set(e, ERR_LIMIT, PG_GLOBALS " of %llu bytes", (unsigned long long)size);
+	else if (!buf_room(out, (size_t)size + 1))
+		rc = err_set(e, ERR_NOMEM, PG_GLOBALS);
+	if (!rc)
+		rc = blob_pread(b, 0, out->p, (size_t)size, &n, e);
+	if (!rc)
+		out->p[n] = '\0';
+	blob_close(b);
+	return rc;
+}
+
+/* The lines of globals.sql that make the role: its name follows as pg_dumpall quotes it, with or without quotes. */
+static enum err_code create_role(struct component *c, struct talk *admin, const char *globals, const char *role, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	struct buf quoted = BUF_INIT;
+	bool made = false;
+
+	pg_name(&quoted, role);
+	buf_add_u8(&quoted, '\0');
+	if (quoted.bad)
+		rc = err_set(e, ERR_NOMEM, "role %s", role);
+	for (const char *line = globals; !rc && *line;) {
+		size_t len = strcspn(line, "\n");
+		const char *rest = line + 12;
+		struct buf sql = BUF_INIT;
+
+		if (len > 12 && (strncmp(line, "CREATE ROLE ", 12) == 0 || strncmp(line, "ALTER ROLE ", 11) == 0)) {
+			const char *name = line[0] == 'C' ? rest : rest - 1;
+			size_t q = strlen((const char *)quoted.p), r = strlen(role);
+			bool with_quotes = strncmp(name, (const char *)quoted.p, q) == 0;
+			size_t n = with_quotes ? q : r;
+			const char *after = name + n;
+
+			if ((with_quotes || strncmp(name, role, r) == 0) && (*after == ';' || strncmp(after, " WITH ", 6) == 0)) {
+				buf_add(&sql, line, len - (line[len - 1] == ';'));
+				rc = pg_do(admin, &sql, e);
+				made = true;
+			}
+		}
+		buf_release(&sql);
+		line += len + (line[len] == '\n');
+	}
+	buf_release(&quoted);
+	if (!rc && !made)
+		rc = err_set(e, ERR_NOT_FOUND, PG_GLOBALS " of the snapshot has no role %s", role);
+	if (!rc)
+		component_note(c, "role %s is made as " PG_GLOBALS " has it", role);
+	return rc;
+}
+
+static enum err_code need_roles(struct component *c, struct restore_job *j, struct talk *admin, struct err *e)
+{
+	struct buf globals = BUF_INIT, missing = BUF_INIT;
+	enum err_code rc = ERR_OK;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(j->recorded->root, "items"), i, item) {
+		const char *name = pg_member(item, "name");
+		struct buf plain = BUF_INIT;
+		const char *kind = pg_member(item, "kind");
+		bool is = true;
+
+		if (strcmp(kind, "role") != 0)
+			continue;
+		if (pg_plain_name(name, &plain))
+			rc = is_role(admin, (const char *)plain.p, &is, e);
+		if (!rc && !is && pg_of(c)->create_roles) {
+			if (!globals.p)
+				rc = read_globals(j, &globals, e);
+			if (!rc)
+				rc = create_role(c, admin, (const char *)globals.p, (const char *)plain.p, e);
+		} else if (!rc && !is) {
+			buf_printf(&missing, "%s%s", missing.len ? ", " : "", name);
+		}
+		buf_release(&plain);
+		if (rc)
+			goto out;
+	}
+	if (missing.len > 0) {
+		buf_add_u8(&missing, '\0');
+		rc = err_set(e, ERR_FAILED, "roles that own things in the dump or have rights there are not on this server: %.300s; "
+			     "make them (their definitions are in " PG_GLOBALS " beside the dump), or set create-roles = yes",
+			     (const char *)missing.p);
+	}
+out:
+	buf_release(&globals);
+	buf_release(&missing);
+	return rc;
+}
+
+/* One who is no superuser must be able to give everything to its owner. */
+static enum err_code need_owners(struct restore_job *j, struct talk *admin, struct err *e)
+{
+	const char *last = "";
+	enum err_code rc = ERR_OK;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(j->recorded->root, "items"), i, item) {
+		const char *owner = pg_member(item, "owner");
+		struct buf sql = BUF_INIT;
+		bool may = false;
+
+		if (!owner || strcmp(owner, last) == 0 || strncmp(owner, "pg_", 3) == 0)
+			continue;
+		buf_add_str(&sql, "SELECT pg_has_role(current_user, ");
+		pg_text(&sql, owner);
+		buf_add_str(&sql, ", 'MEMBER')");
+		rc = pg_true(admin, &sql, &may, e);
+		if (rc)
+			return rc;
+		if (!may)
+			return err_set(e, ERR_FAILED, "the restoring role is no superuser and no member of %s, who owns %s in the dump: "
+				       "GRANT it that role, or name a superuser in restore-dsn", owner, pg_member(item, "name"));
+		last = owner;
+	}
+	return rc;
+}
+
+enum err_code pg_may_restore(struct component *c, struct restore_job *j, struct talk *admin, struct err *e)
+{
+	struct talk_rows rows = { 0 };
+	bool super = false, createdb = false, standby = false;
+	char who[PG_ROLE_MAX] = "";
+	long version = 0;
+	enum err_code rc;
+
+	rc = talk_ask(admin, "SELECT rolsuper, rolcreatedb, pg_is_in_recovery(), current_setting('server_version_num'), rolname "
+			     "FROM pg_catalog.pg_roles WHERE rolname = current_user", &rows, e);
+	if (rc)
+		return rc;
+	if (rows.nr_rows == 1 && talk_field(&rows, 0, 4)) {
+		super = talk_field(&rows, 0, 0)[0] == 't';
+		createdb = talk_field(&rows, 0, 1)[0] == 't';
+		standby = talk_field(&rows, 0, 2)[0] == 't';
+		version = strtol(talk_field(&rows, 0, 3), NULL, 10);
+		(void)snprintf(who, sizeof(who), "%s", talk_field(&rows, 0, 4));
+	}
+	talk_rows_release(&rows);
+	if (version < PG_SERVER_MIN)
+		return err_set(e, ERR_FAILED, "the server is of version %ld.%ld: 13 is the oldest that vouch restores into",
+			       version / 10000, version % 10000);
+	if (standby)
+		return err_set(e, ERR_FAILED, "the server is a standby: restore on its primary (restore-dsn), it follows");
+	if (!super && !createdb)
+		return err_set(e, ERR_FAILED, "role %s may not make databases: ALTER ROLE %s CREATEDB, or name another in restore-dsn",
+			       who, who);
+	rc = need_roles(c, j, admin, e);
+	if (!rc && !super)
+		rc = need_owners(j, admin, e);
+	return rc;
+}
+
+/* The new database. */
+
+static const char *setting(struct restore_job *j, const char *key)
+{
+	return facts_get_in(j->recorded, "settings", key);
+}
+
+static void add_option(struct buf *sql, const char *option, const char *value)
+{
+	if (!value)
+		return;
+	buf_printf(sql, " %s ", option);
+	pg_text(sql, value);
+}
+
+static enum err_code create(struct restore_job *j, struct talk *admin, const char *name, struct err *e)
+{
+	const char *provider = setting(j, "provider"), *owner = setting(j, "owner");
+	struct buf sql = BUF_INIT;
+	enum err_code rc;
+
+	buf_add_str(&sql, "CREATE DATABASE ");
+	pg_name(&sql, name);
+	buf_add_str(&sql, " TEMPLATE template0");
+	if (owner) {
+		buf_add_str(&sql, " OWNER ");
+		pg_name(&sql, owner);
+	}
+	add_option(&sql, "ENCODING", setting(j, "encoding"));
+	add_option(&sql, "LC_COLLATE", setting(j, "collate"));
+	add_option(&sql, "LC_CTYPE", setting(j, "ctype"));
+	if (provider && strcmp(provider, "i") == 0) {
+		buf_add_str(&sql, " LOCALE_PROVIDER icu");
+		add_option(&sql, "ICU_LOCALE", setting(j, "icu locale"));
+	} else if (provider && strcmp(provider, "b") == 0) {
+		buf_add_str(&sql, " LOCALE_PROVIDER builtin");
+		add_option(&sql, "BUILTIN_LOCALE", setting(j, "icu locale"));
+	}
+	rc = pg_do(admin, &sql, e);
+	if (rc && e && strstr(e->msg, "locale name"))
+		err_prefix(e, "the server's system lacks the locale that the dump's database has: install it");
+	return rc;
+}
+
+/* A tablespace that this server lacks must not keep the data from coming back. */
+static enum err_code lacks_tablespace(struct component *c, struct restore_job *j, struct talk *admin, bool *lacks, struct err *e)
+{
+	const char *names = setting(j, "tablespaces");
+	struct buf sql = BUF_INIT;
+	enum err_code rc;
+
+	*lacks = false;
+	if (!names)
+		return ERR_OK;
+	buf_add_str(&sql, "SELECT EXISTS (SELECT FROM unnest(string_to_array(");
+	pg_text(&sql, names);
+	buf_add_str(&sql, ", ',')) t WHERE t NOT IN (SELECT spcname FROM pg_catalog.pg_tablespace))");
+	rc = pg_true(admin, &sql, lacks, e);
+	if (!rc && *lacks)
+		component_note(c, "of the tablespaces %s not all are on this server: everything goes into the default one", names);
+	return rc;
+}
+
+static enum err_code fill(struct component *c, struct restore_job *j, enum pg_where where, struct talk *admin, const char *name,
+			  struct err *e)
+{
+	bool parallel = j->jobs > 1, lacks = false;
+	struct restore_path *path = NULL;
+	struct spawn *s = NULL;
+	struct pg_tool t;
+	enum err_code rc = lacks_tablespace(c, j, admin, &lacks, e);
+
+	if (rc)
+		return rc;
+	if (parallel && c->via) {
+		component_note(c, "one job only: behind via no program can open the dump in several places");
+		parallel = false;
+	}
+	pg_tool_init(&t, c, where, name, PG_PG_RESTORE);
+	pg_tool_add(&t, "-e");
+	if (lacks)
+		pg_tool_add(&t, "--no-tablespaces");
+	if (parallel) {
+		rc = restore_path_open(j, PG_DUMP, &path, e);
+		if (rc)
+			goto out;
+		pg_tool_add(&t, "-j%u", j->jobs);
+		pg_tool_add(&t, "%s", restore_path_text(path));
+	}
+	rc = pg_tool_start(c, &t, parallel ? SPAWN_STDIN_NONE : SPAWN_STDIN_PIPE, true, &s, e);
+	if (!rc && !parallel)
+		rc = restore_feed(c, j, PG_DUMP, s, e);
+	if (!rc)
+		rc = spawn_end(s, c->cancel, e);
+out:
+	spawn_close(s);
+	restore_path_close(path);
+	pg_tool_release(&t);
+	return rc;
+}
+
+static bool safe_parameter(const char *name)
+{
+	return *name && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")] == '\0';
+}
+
+static void alter_set(struct buf *sql, const char *database, const char *role, const char *parameter)
+{
+	if (role) {
+		buf_add_str(sql, "ALTER ROLE ");
+		pg_name(sql, role);
+		buf_add_str(sql, " IN DATABASE ");
+	} else {
+		buf_add_str(sql, "ALTER DATABASE ");
+	}
+	pg_name(sql, database);
+	buf_printf(sql, " SET %s ", parameter);
+}
+
+/*
+ * The value as it was stored, lists and quotes and all: it is set in a transaction and taken FROM CURRENT.  Some can be set only where a
+ * session begins; these are no lists.
+ */
+static enum err_code put_setting(struct talk *admin, const char *database, const json_t *item, struct err *e)
+{
+	const char *parameter = pg_member(item, "parameter"), *value = pg_member(item, "is"), *role = pg_member(item, "role");
+	struct buf sql = BUF_INIT;
+	enum err_code rc;
+
+	if (!parameter || !value || !safe_parameter(parameter))
+		return err_set(e, ERR_CORRUPT, "setting %s", pg_member(item, "name"));
+	rc = talk_do(admin, e, "BEGIN");
+	buf_add_str(&sql, "SELECT set_config(");
+	pg_text(&sql, parameter);
+	buf_add_str(&sql, ", ");
+	pg_text(&sql, value);
+	buf_add_str(&sql, ", true)");
+	if (!rc)
+		rc = pg_do(admin, &sql, e);
+	buf_release(&sql);
+	alter_set(&sql, database, role, parameter);
+	buf_add_str(&sql, "FROM CURRENT");
+	if (!rc)
+		rc = pg_do(admin, &sql, e);
+	buf_release(&sql);
+	if (!rc)
+		return talk_do(admin, e, "COMMIT");
+	rc = talk_do(admin, e, "ROLLBACK");
+	if (rc)
+		return rc;
+	alter_set(&sql, database, role, parameter);
+	buf_add_str(&sql, "TO ");
+	pg_text(&sql, value);
+	return pg_do(admin, &sql, e);
+}
+
+/* "CONNECT,TEMPORARY*": each with its right to hand on. */
+static enum err_code put_grants(struct talk *admin, const char *database, const json_t *item, struct err *e)
+{
+	const char *role = pg_member(item, "role"), *list = pg_member(item, "is");
+	enum err_code rc = ERR_OK;
+
+	while (!rc && list && *list) {
+		size_t len = strcspn(list, ","), word = strspn(list, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+		struct buf sql = BUF_INIT;
+
+		buf_add_str(&sql, "GRANT ");
+		buf_add(&sql, list, word);
+		buf_add_str(&sql, " ON DATABASE ");
+		pg_name(&sql, database);
+		buf_add_str(&sql, " TO ");
+		if (role)
+			pg_name(&sql, role);
+		else
+			buf_add_str(&sql, "PUBLIC");
+		if (list[word] == '*')
+			buf_add_str(&sql, " WITH GRANT OPTION");
+		rc = pg_do(admin, &sql, e);
+		list += len + (list[len] == ',');
+	}
+	return rc;
+}
+
+/* What pg_dump leaves out without -C.  One that cannot be put back is said; the comparison after the restore finds it missing. */
+static enum err_code put_back(struct component *c, struct restore_job *j, struct talk *admin, const char *name, struct err *e)
+{
+	const char *limit = setting(j, "connection limit");
+	struct buf sql = BUF_INIT;
+	const json_t *item;
+	enum err_code rc;
+	size_t i;
+
+	buf_add_str(&sql, "REVOKE ALL ON DATABASE ");
+	pg_name(&sql, name);
+	buf_add_str(&sql, " FROM PUBLIC");
+	rc = pg_do(admin, &sql, e);
+	if (rc)
+		return rc;
+	json_array_foreach(json_object_get(j->recorded->root, "items"), i, item) {
+		const char *kind = pg_member(item, "kind");
+		struct err why = ERR_INIT;
+
+		if (strcmp(kind, "setting") == 0)
+			rc = put_setting(admin, name, item, &why);
+		else if (strcmp(kind, "grant") == 0)
+			rc = put_grants(admin, name, item, &why);
+		if (rc)
+			component_note(c, "%s %s is not put back: %s", kind, pg_member(item, "name"), why.msg);
+		rc = ERR_OK;
+	}
+	if (limit && strcmp(limit, "-1") != 0 && limit[strspn(limit, "0123456789")] == '\0') {
+		buf_add_str(&sql, "ALTER DATABASE ");
+		pg_name(&sql, name);
+		buf_printf(&sql, " CONNECTION LIMIT %s", limit);
+		rc = pg_do(admin, &sql, e);
+	}
+	return rc;
+}
+
+static enum err_code analyze(struct component *c, enum pg_where where, const char *name, struct err *e)
+{
+	struct talk *t = NULL;
+	enum err_code rc = pg_connect(c, where, name, false, &t, e);
+
+	if (!rc)
+		rc = talk_do(t, e, "ANALYZE");
+	talk_close(t);
+	return rc;
+}
+
+enum err_code pg_fill_beside(struct component *c, struct restore_job *j, enum pg_where where, struct talk *admin, const char *name,
+			     enum pg_mark mark, struct err *e)
+{
+	enum err_code rc = create(j, admin, name, e);
+
+	if (rc)
+		return rc;
+	rc = pg_mark(c, admin, name, mark, e);
+	if (!rc)
+		rc = fill(c, j, where, admin, name, e);
+	if (!rc)
+		rc = analyze(c, where, name, e);
+	if (!rc)
+		rc = put_back(c, j, admin, name, e);
+	if (rc) {
+		struct err ignored = ERR_INIT;
+
+		err_prefix(e, "restore into the new database %s", name);
+		if (drop(admin, name, &ignored))
+			component_note(c, "database %s, half restored, is still there: %s", name, ignored.msg);
+	}
+	return rc;
+}
+
+enum err_code pg_drop_marked(struct component *c, struct talk *admin, const char *database, struct err *e)
+{
+	bool there = false, marked = false;
+	enum err_code rc = pg_exists(c, admin, database, &there, &marked, e);
+
+	if (rc || !there)
+		return rc;
+	if (!marked)
+		return err_set(e, ERR_EXISTS, "database %s is not marked as vouch's: it is left as it is", database);
+	return drop(admin, database, e);
+}

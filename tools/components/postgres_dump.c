@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A dump: one session exports its snapshot, pg_dump reads in that, and what it writes goes into the repository and, at the same
+ * time, through a pg_restore, which proves that the archive can be read to its end and whose rows are counted and summed:
+ *
+ *   psql (snapshot) ──► pg_dump -Fc -Z0 ──┬──► database.dump
+ *                                         └──► pg_restore -a -f - ──► rows and sums a table (another thread)
+ *
+ * Nothing counts but that both ended with status 0 and the rows were read to their end.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base/must.h"
+#include "tools/components/pgcopy.h"
+#include "tools/components/postgres.h"
+
+#define PIECE (256u << 10)
+#define GLOBALS_MAX (64u << 20)
+
+/* What the stream told; facts only once the dump is known to be good. */
+struct found {
+	struct counted {
+		char *name;
+		bool sequence, called;
+		int64_t value;
+		struct rowsum rows;
+	} *v;
+	size_t nr, cap;
+	struct rowsum objects;
+};
+
+static void found_release(struct found *f)
+{
+	for (size_t i = 0; i < f->nr; i++)
+		free(f->v[i].name);
+	free(f->v);
+	*f = (struct found){ 0 };
+}
+
+static enum err_code add(struct found *f, const char *name, const struct counted *what, struct err *e)
+{
+	if (f->nr == f->cap) {
+		size_t cap = f->cap ? f->cap * 2 : 64;
+		struct counted *v = reallocarray(f->v, cap, sizeof(*v));
+
+		if (!v)
+			return err_set(e, ERR_NOMEM, "list of tables");
+		f->v = v;
+		f->cap = cap;
+	}
+	f->v[f->nr] = *what;
+	f->v[f->nr].name = strdup(name);
+	if (!f->v[f->nr].name)
+		return err_set(e, ERR_NOMEM, "list of tables");
+	f->nr++;
+	return ERR_OK;
+}
+
+static enum err_code on_table(void *ctx, const char *name, const struct rowsum *rows, struct err *e)
+{
+	return add(ctx, name, &(struct counted){ .rows = *rows }, e);
+}
+
+static enum err_code on_sequence(void *ctx, const char *name, int64_t value, bool called, struct err *e)
+{
+	return add(ctx, name, &(struct counted){ .sequence = true, .called = called, .value = value }, e);
+}
+
+/* The thread that reads what pg_restore makes of the archive. */
+struct proof {
+	struct component *c;
+	struct spawn *restore;
+	struct found *found;
+	enum err_code rc;
+	struct err err;
+};
+
+static void *read_proof(void *arg)
+{
+	struct proof *p = arg;
+	struct pgcopy_sink sink = { on_table, on_sequence, p->found };
+	struct pgcopy *copy = NULL;
+	char *piece = malloc(PIECE);
+	size_t n = 1;
+
+	p->rc = piece ? pgcopy_open(&sink, &copy, &p->err) : err_set(&p->err, ERR_NOMEM, "reading a dump");
+	while (piece && n > 0) {
+		struct err e = ERR_INIT;
+		enum err_code rc = spawn_read(p->restore, p->c->cancel, piece, PIECE, &n, &e);
+
+		if (rc) {
+			if (!p->rc) {
+				p->rc = rc;
+				p->err = e;
+			}
+			break;
+		}
+		/* after an error the rest is still read: a full pipe would hold up the writer */
+		if (!p->rc && n > 0)
+			p->rc = pgcopy_feed(copy, piece, n, &p->err);
+	}
+	if (!p->rc)
+		p->rc = pgcopy_finish(copy, &p->found->objects, &p->err);
+	pgcopy_close(copy);
+	free(piece);
+	return NULL;
+}
+
+/* From pg_dump into the repository and into pg_restore. */
+static enum err_code pump(struct component *c, struct spawn *from, struct spawn *to, struct assembly_file *f, uint64_t total,
+			  struct err *e)
+{
+	char *piece = malloc(PIECE);
+	enum err_code rc = piece ? ERR_OK : err_set(e, ERR_NOMEM, "dumping");
+	uint64_t done = 0;
+	size_t n = 0;
+
+	while (!rc) {
+		rc = spawn_read(from, c->cancel, piece, PIECE, &n, e);
+		if (rc || n == 0)
+			break;
+		rc = dump_write(f, piece, n, e);
+		if (!rc)
+			rc = spawn_write(to, c->cancel, piece, n, e);
+		done += n;
+		component_progress(c, "dump", done, total);
+	}
+	free(piece);
+	return rc;
+}
+
+static enum err_code start_dump(struct component *c, enum pg_where where, const char *database, const char *snapshot,
+				struct pg_tool *t, struct spawn **out, struct err *e)
+{
+	pg_tool_init(t, c, where, database, PG_PG_DUMP);
+	pg_tool_add(t, "-Fc");
+	pg_tool_add(t, "-Z0");		/* what is compressed shares no chunks with yesterday's */
+	pg_tool_add(t, "--snapshot=%s", snapshot);
+	pg_tool_add(t, "--lock-wait-timeout=%llu", (unsigned long long)pg_of(c)->lock_wait * 1000);
+	pg_tool_add(t, "-N%s", PG_BEFORE);
+	return pg_tool_start(c, t, SPAWN_STDIN_NONE, false, out, e);
+}
+
+/*
+ * Both programs, the two copies, and how it ended.  pg_dump's own words come first: where it fails, the rest fails too, and knows
+ * less.
+ */
+static enum err_code stream(struct component *c, enum pg_where where, const char *database, const char *snapshot,
+			    struct assembly_file *f, uint64_t total, struct found *found, struct err *e)
+{
+	struct proof proof = { .c = c, .found = found, .err = ERR_INIT };
+	struct pg_tool dump_tool = { .nr = 0 }, restore_tool = { .nr = 0 };
+	struct spawn *dump = NULL;
+	struct err piped = ERR_INIT;
+	pthread_t thread;
+	enum err_code rc, ended;
+
+	pg_tool_init(&restore_tool, c, where, NULL, PG_PG_RESTORE);
+	pg_tool_add(&restore_tool, "-a");
+	pg_tool_add(&restore_tool, "-f-");
+	rc = pg_tool_start(c, &restore_tool, SPAWN_STDIN_PIPE, false, &proof.restore, e);
+	if (!rc)
+		rc = start_dump(c, where, database, snapshot, &dump_tool, &dump, e);
+	if (rc)
+		goto out;
+	must(pthread_create(&thread, NULL, read_proof, &proof));
+	rc = pump(c, dump, proof.restore, f, total, &piped);
+	spawn_close_stdin(proof.restore);
+	must(pthread_join(thread, NULL));
+	/* a pg_dump that cannot go on writing because its reader failed would wait for ever */
+	ended = rc ? ERR_OK : spawn_end(dump, c->cancel, e);
+	if (ended) {
+		rc = ended;
+	} else if (rc) {
+		if (e)
+			*e = piped;
+	} else {
+		rc = spawn_end(proof.restore, c->cancel, e);
+		if (!rc && proof.rc) {
+			rc = proof.rc;
+			if (e)
+				*e = proof.err;
+		}
+		if (rc)
+			err_prefix(e, "the dump cannot be read back");
+	}
+out:
+	spawn_close(dump);
+	spawn_close(proof.restore);
+	pg_tool_release(&dump_tool);
+	pg_tool_release(&restore_tool);
+	return rc;
+}
+
+/* Sequences that count up can be compared with what is there later; others only where nothing ran since. */
+static void tell_sequence(struct facts *f, const struct counted *s)
+{
+	const char *step = pg_member(facts_item(f, "sequence", s->name), "step");
+	char value[32];
+
+	(void)snprintf(value, sizeof(value), "%lld%s", (long long)s->value, s->called ? "" : " (not taken yet)");
+	if (s->value >= 0 && step && step[0] != '-') {
+		facts_value(f, "sequence", s->name, (uint64_t)s->value, true);
+		return;
+	}
+	facts_moving(f, "sequence", s->name);
+	if (facts_item(f, "sequence", s->name) &&
+	    json_object_set_new(facts_item(f, "sequence", s->name), "info", json_string(value)))
+		f->bad = true;
+}
+
+static void tell(struct facts *f, const struct found *found)
+{
+	char sum[ROWSUM_TEXT_LEN + 1];
+
+	for (size_t i = 0; i < found->nr; i++) {
+		if (found->v[i].sequence) {
+			tell_sequence(f, &found->v[i]);
+			continue;
+		}
+		rowsum_text(&found->v[i].rows, sum);
+		facts_rows(f, "table", found->v[i].name, found->v[i].rows.rows, sum);
+	}
+	if (found->objects.rows > 0) {
+		rowsum_text(&found->objects, sum);
+		facts_rows(f, "large objects", "all", found->objects.rows, sum);
+	}
+}
+
+/* Every table that has rows of its own must have come: pg_dump leaves unlogged ones of a standby out, and says nothing. */
+static enum err_code all_there(struct component *c, const struct facts *f, struct err *e)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(f->root, "items"), i, item) {
+		const char *storage = pg_member(item, "storage");
+
+		if (!storage || json_object_get(item, "rows"))
+			continue;
+		if (strcmp(storage, "unlogged") == 0) {
+			component_note(c, "table %s is unlogged: this standby has no rows of it", pg_member(item, "name"));
+			continue;
+		}
+		return err_set(e, ERR_FAILED, "pg_dump left the rows of %s out", pg_member(item, "name"));
+	}
+	return ERR_OK;
+}
+
+static enum err_code tell_server(struct component *c, struct talk *t, struct facts *f, struct err *e)
+{
+	static const char *const position[] = { "wal", "timeline", "standby" };
+	struct talk_rows rows = { 0 };
+	enum err_code rc;
+
+	rc = talk_ask(t, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+			 "current_setting('server_version'), "
+			 "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, "
+			 "(SELECT timeline_id FROM pg_control_checkpoint()), pg_is_in_recovery()", &rows, e);
+	if (rc)
+		return rc;
+	facts_set(f, "instant", talk_field(&rows, 0, 0) ? talk_field(&rows, 0, 0) : "");
+	facts_set(f, "server", talk_field(&rows, 0, 1) ? talk_field(&rows, 0, 1) : "");
+	for (size_t i = 0; i < 3; i++)
+		if (talk_field(&rows, 0, 2 + i))
+			facts_set_in(f, "position", position[i], talk_field(&rows, 0, 2 + i));
+	talk_rows_release(&rows);
+	(void)c;
+	return ERR_OK;
+}
+
+/* The snapshot is the session's until it ends. */
+static enum err_code begin(struct talk *t, char **snapshot, uint64_t *size, struct err *e)
+{
+	struct buf sql = BUF_INIT;
+	enum err_code rc;
+
+	rc = talk_do(t, e, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+	if (!rc)
+		rc = talk_do(t, e, "SET LOCAL search_path = pg_catalog");
+	if (!rc)
+		rc = talk_value(t, snapshot, e, "SELECT pg_export_snapshot()");
+	if (!rc && !*snapshot)
+		rc = err_set(e, ERR_FAILED, "the server exported no snapshot");
+	buf_add_str(&sql, "SELECT pg_database_size(current_database())");
+	if (!rc)
+		rc = pg_count(t, &sql, size, e);
+	buf_release(&sql);
+	return rc;
+}
+
+/* One try.  *f is dropped by the caller where it failed. */
+static enum err_code dump_once(struct component *c, enum pg_where where, const char *database, struct assembly_file *f,
+			       struct facts *facts, struct err *e)
+{
+	struct found found = { 0 };
+	struct talk *t = NULL;
+	char *snapshot = NULL;
+	uint64_t size = 0;
+	enum err_code rc = pg_connect(c, where, database, true, &t, e);
+
+	if (!rc)
+		rc = begin(t, &snapshot, &size, e);
+	if (!rc)
+		rc = stream(c, where, database, snapshot, f, size, &found, e);
+	if (!rc)
+		rc = tell_server(c, t, facts, e);
+	if (!rc)
+		rc = pg_catalog(t, facts, e);
+	if (!rc) {
+		tell(facts, &found);
+		rc = facts_check(facts, e);
+	}
+	if (!rc)
+		rc = all_there(c, facts, e);
+	talk_close(t);
+	free(snapshot);
+	found_release(&found);
+	return rc;
+}
+
+/* Something was dropped or altered between the snapshot and pg_dump's locks. */
+static bool was_changed(const struct err *e)
+{
+	return strstr(e->msg, "does not exist") || strstr(e->msg, "cache lookup failed") ||
+	       strstr(e->msg, "could not open relation") || strstr(e->msg, "concurrently");
+}
+
+static enum err_code add_globals(struct component *c, struct dump *d, struct err *e)
+{
+	const char *database = pgdsn_get(&pg_of(c)->dsn[PG_OWN], "dbname");
+	struct assembly_file *f = NULL;
+	struct spawn_options o;
+	struct buf out = BUF_INIT, sql = BUF_INIT;
+	struct talk *t = NULL;
+	struct pg_tool tool;
+	bool super = false;
+	enum err_code rc;
+
+	pg_tool_init(&tool, c, PG_OWN, database, PG_PG_DUMPALL);
+	rc = pg_connect(c, PG_OWN, database, false, &t, e);
+	if (rc)
+		goto out;
+	buf_add_str(&sql, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
+	rc = pg_true(t, &sql, &super, e);
+	if (rc)
+		goto out;
+	pg_tool_add(&tool, "--globals-only");
+	if (!super)
+		pg_tool_add(&tool, "--no-role-passwords");	/* only a superuser may read their hashes */
+	facts_set_in(d->facts, "settings", "role passwords", super ? "in " PG_GLOBALS : "not recorded: the role is no superuser");
+	if (tool.bad) {
+		rc = err_set(e, ERR_NOMEM, "command line of pg_dumpall");
+		goto out;
+	}
+	o = component_spawn(c, tool.argv);
+	o.env = tool.env;
+	o.in = SPAWN_STDIN_NONE;
+	rc = spawn_run(&o, NULL, 0, c->cancel, &out, GLOBALS_MAX, NULL, e);
+	if (!rc && !strstr((const char *)out.p, "PostgreSQL database cluster dump complete"))
+		rc = err_set(e, ERR_FAILED, "what pg_dumpall wrote has no end");
+	if (!rc)
+		rc = dump_file_open(d, PG_GLOBALS, &f, e);
+	if (!rc)
+		rc = dump_write(f, out.p, out.len, e);
+	if (!rc) {
+		rc = dump_file_close(d, PG_GLOBALS, f, e);
+		f = NULL;
+	}
+out:
+	assembly_file_drop(f);
+	talk_close(t);
+	pg_tool_release(&tool);
+	buf_release(&out);
+	return rc;
+}
+
+static enum err_code tell_tool(struct component *c, struct facts *f, struct err *e)
+{
+	struct pg_tool tool;
+	struct buf out = BUF_INIT;
+	struct spawn_options o;
+	enum err_code rc;
+
+	pg_tool_init(&tool, c, PG_OWN, NULL, PG_PG_DUMP);
+	pg_tool_add(&tool, "--version");
+	o = component_spawn(c, tool.argv);
+	o.in = SPAWN_STDIN_NONE;
+	rc = spawn_run(&o, NULL, 0, c->cancel, &out, 4096, NULL, e);
+	if (!rc && out.len > 0) {
+		((char *)out.p)[strcspn((const char *)out.p, "\n")] = '\0';
+		facts_set(f, "tool", (const char *)out.p);
+	}
+	buf_release(&out);
+	pg_tool_release(&tool);
+	return rc;
+}
+
+enum err_code pg_dump(struct component *c, struct dump *d, struct err *e)
+{
+	const char *database = pgdsn_get(&pg_of(c)->dsn[PG_OWN], "dbname");
+	struct assembly_file *f = NULL;
+	struct err why = ERR_INIT;
+	enum err_code rc = tell_tool(c, d->facts, e);
+
+	for (int attempt = 0; !rc; attempt++) {
+		rc = dump_file_open(d, PG_DUMP, &f, &why);
+		if (rc)
+			break;
+		rc = dump_once(c, PG_OWN, database, f, d->facts, &why);
+		if (!rc) {
+			rc = dump_file_close(d, PG_DUMP, f, &why);
+			f = NULL;
+			break;
+		}
+		assembly_file_drop(f);
+		f = NULL;
+		if (rc != ERR_FAILED || attempt > 0 || !was_changed(&why))
+			break;
+		component_note(c, "something was dropped or altered while it was dumped, so once more: %s", why.msg);
+		/* nothing of what was recorded of the first try may stay */
+		facts_release(d->facts);
+		facts_begin(d->facts, c->ops->type, c->name);
+		rc = tell_tool(c, d->facts, &why);
+	}
+	if (!rc && pg_of(c)->globals)
+		rc = add_globals(c, d, &why);
+	if (rc && e && why.code)
+		*e = why;
+	return rc;
+}
+
+enum err_code pg_inspect(struct component *c, const char *into, struct facts *out, struct err *e)
+{
+	const char *database;
+	enum pg_where where = pg_place(c, into, &database);
+
+	return dump_once(c, where, database, NULL, out, e);
+}
+
+enum err_code pg_read_back(struct component *c, struct restore_job *j, struct err *e)
+{
+	struct pg_tool t;
+	struct spawn *s = NULL;
+	enum err_code rc;
+
+	pg_tool_init(&t, c, PG_OWN, NULL, PG_PG_RESTORE);
+	pg_tool_add(&t, "-f-");
+	rc = pg_tool_start(c, &t, SPAWN_STDIN_PIPE, true, &s, e);
+	if (!rc)
+		rc = restore_feed(c, j, PG_DUMP, s, e);
+	if (!rc)
+		rc = spawn_end(s, c->cancel, e);
+	if (rc)
+		err_prefix(e, PG_DUMP " cannot be read");
+	spawn_close(s);
+	pg_tool_release(&t);
+	return rc;
+}
+
+/* As COPY has it: \N for NULL, and \t, \n, \\ so that a field stays one. */
+static void add_field(struct buf *out, const char *text)
+{
+	if (!text) {
+		buf_add_str(out, "\\N");
+		return;
+	}
+	for (; *text; text++)
+		switch (*text) {
+		case '\t':
+			buf_add_str(out, "\\t");
+			break;
+		case '\n':
+			buf_add_str(out, "\\n");
+			break;
+		case '\\':
+			buf_add_str(out, "\\\\");
+			break;
+		default:
+			buf_add(out, text, 1);
+		}
+}
+
+enum err_code pg_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
+{
+	const char *database;
+	enum pg_where where = pg_place(c, into, &database);
+	struct talk_rows rows = { 0 };
+	struct buf text = BUF_INIT;
+	struct talk *t = NULL;
+	enum err_code rc = pg_connect(c, where, database, false, &t, e);
+
+	if (!rc)
+		rc = talk_do(t, e, "BEGIN READ ONLY");
+	if (!rc)
+		rc = talk_ask(t, query, &rows, e);
+	if (rc)
+		goto out;
+	for (size_t i = 0; i < rows.nr_rows; i++)
+		for (size_t k = 0; k < rows.nr_fields; k++) {
+			add_field(&text, talk_field(&rows, i, k));
+			buf_add_u8(&text, k + 1 < rows.nr_fields ? '\t' : '\n');
+		}
+	buf_add_u8(&text, '\0');
+	if (text.bad) {
+		rc = err_set(e, ERR_NOMEM, "answer of a query");
+		goto out;
+	}
+	*out = (char *)text.p;
+	text = (struct buf)BUF_INIT;
+out:
+	talk_rows_release(&rows);
+	talk_close(t);
+	buf_release(&text);
+	return rc;
+}
