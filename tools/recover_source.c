@@ -260,7 +260,8 @@ enum err_code recovery_open(struct recovery *r, struct app *a, struct store *s, 
 
 	*r = (struct recovery){ .a = a, .s = s, .c = c, .o = o, .list = l };
 	rc = check_selector(r, e);
-	if (!rc)
+	/* Looking needs no lock: nothing is changed. */
+	if (!rc && !o->dry_run)
 		rc = lock_take(store_id_text(s), c->name, a->command->name, &r->lock, e);
 	if (!rc)
 		rc = choose_snapshot(r, e);

@@ -635,6 +635,8 @@ static void test_lock(void **state)
 	assert_status(RECOVER("crm", "--yes"), 1);
 	assert_said("in use by another vouch (run, process");
 	assert_status(ROLLBACK("crm", "--yes"), 1);
+	assert_said("in use by another vouch");
+	assert_status(RECOVER("crm", "--dry-run"), 0);
 	assert_file(box, "a.orders 9\n");
 	lock_release(l);
 	assert_status(RECOVER("crm", "--yes"), 0);
