@@ -8,9 +8,9 @@
 /* Where a name of a database may stand; a chain is name.name.name. */
 enum where {
 	NOWHERE,
-	ALONE,			/* CREATE DATABASE x, USE x */
-	BEFORE_DOT,		/* CREATE TABLE: nothing else has a dot in it */
-	HEAD,			/* of a trigger or routine: its name, and the table after ON */
+	ALONE,	    /* CREATE DATABASE x, USE x */
+	BEFORE_DOT, /* CREATE TABLE: nothing else has a dot in it */
+	HEAD,	    /* of a trigger or routine: its name, and the table after ON */
 	IN_VIEW
 };
 
@@ -75,10 +75,10 @@ struct reader {
 	enum where where;
 	enum mysql_sql_kind kind;
 	size_t after_name;
-	bool in_chain;		/* the token before was a dot */
-	bool table;		/* a view: a table is what comes now (after FROM, JOIN) */
-	bool on;		/* a trigger: ON was the token before, the first of them */
-	bool head_done;		/* a trigger: its table was seen */
+	bool in_chain;	/* the token before was a dot */
+	bool table;	/* a view: a table is what comes now (after FROM, JOIN) */
+	bool on;	/* a trigger: ON was the token before, the first of them */
+	bool head_done; /* a trigger: its table was seen */
 };
 
 /* Is the name k, after which t stands, that of a database? */
@@ -121,10 +121,10 @@ static bool is_event_on(const struct reader *d, const struct mysql_token *k, con
 
 void mysql_sql_rename(const struct mysql_renames *r, const char *text, size_t len, struct buf *out)
 {
-	struct mysql_tokens t = { .p = text, .len = len };
-	struct mysql_token k, before = { .kind = MYSQL_TOKEN_END };
+	struct mysql_tokens t = {.p = text, .len = len};
+	struct mysql_token k, before = {.kind = MYSQL_TOKEN_END};
 	struct mysql_statement st;
-	struct reader d = { 0 };
+	struct reader d = {0};
 	bool status_seen = false;
 	size_t done = 0;
 	const char *to;
@@ -154,7 +154,7 @@ void mysql_sql_rename(const struct mysql_renames *r, const char *text, size_t le
 
 bool mysql_sql_mentions(const struct mysql_renames *r, const char *text, size_t len)
 {
-	struct mysql_tokens t = { .p = text, .len = len };
+	struct mysql_tokens t = {.p = text, .len = len};
 	struct mysql_token k;
 	struct mysql_statement st;
 	bool call, in_chain = false;

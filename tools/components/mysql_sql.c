@@ -14,7 +14,8 @@ static bool is_space(char c)
 
 static bool is_word(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$' || (c & 0x80);
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$' ||
+	       (c & 0x80);
 }
 
 static bool at(const struct mysql_tokens *t, const char *what)
@@ -121,7 +122,7 @@ bool mysql_token_name(const struct mysql_token *t, char out[MYSQL_NAME_MAX + 1])
 			return false;
 		out[n++] = t->p[i];
 		if (t->p[i] == t->p[0])
-			i++;			/* doubled */
+			i++; /* doubled */
 	}
 	out[n] = '\0';
 	return true;
@@ -131,9 +132,9 @@ static const struct {
 	const char *word;
 	enum mysql_sql_kind kind;
 } objects[] = {
-	{ "TABLE", MYSQL_SQL_TABLE },	      { "SEQUENCE", MYSQL_SQL_SEQUENCE },   { "VIEW", MYSQL_SQL_VIEW },
-	{ "TRIGGER", MYSQL_SQL_TRIGGER },     { "PROCEDURE", MYSQL_SQL_PROCEDURE }, { "FUNCTION", MYSQL_SQL_FUNCTION },
-	{ "PACKAGE", MYSQL_SQL_PACKAGE },     { "EVENT", MYSQL_SQL_EVENT },	    { "DATABASE", MYSQL_SQL_DATABASE },
+    {"TABLE", MYSQL_SQL_TABLE},	    {"SEQUENCE", MYSQL_SQL_SEQUENCE},	{"VIEW", MYSQL_SQL_VIEW},
+    {"TRIGGER", MYSQL_SQL_TRIGGER}, {"PROCEDURE", MYSQL_SQL_PROCEDURE}, {"FUNCTION", MYSQL_SQL_FUNCTION},
+    {"PACKAGE", MYSQL_SQL_PACKAGE}, {"EVENT", MYSQL_SQL_EVENT},		{"DATABASE", MYSQL_SQL_DATABASE},
 };
 
 /* `db`.`name` or name; t stands at its first token. */
@@ -196,7 +197,7 @@ static bool read_create(struct mysql_tokens *t, struct mysql_statement *out)
 		if (out->kind != MYSQL_SQL_OTHER)
 			break;
 		if (k.kind != MYSQL_TOKEN_WORD && !mysql_token_is(&k, "="))
-			return true;		/* CREATE of something else */
+			return true; /* CREATE of something else */
 	}
 	if (out->kind == MYSQL_SQL_OTHER)
 		return true;
@@ -211,7 +212,7 @@ static bool read_create(struct mysql_tokens *t, struct mysql_statement *out)
 
 bool mysql_sql_read(const char *text, size_t len, struct mysql_statement *out)
 {
-	struct mysql_tokens t = { .p = text, .len = len }, ahead;
+	struct mysql_tokens t = {.p = text, .len = len}, ahead;
 	struct mysql_token k;
 
 	memset(out, 0, sizeof(*out));
@@ -225,17 +226,20 @@ bool mysql_sql_read(const char *text, size_t len, struct mysql_statement *out)
 	}
 	if (mysql_token_is(&k, "INSERT") || mysql_token_is(&k, "REPLACE")) {
 		out->kind = MYSQL_SQL_INSERT;
-		for (ahead = t; mysql_token(&ahead, &k) && (mysql_token_is(&k, "IGNORE") || mysql_token_is(&k, "INTO")); t = ahead)
+		for (ahead = t; mysql_token(&ahead, &k) && (mysql_token_is(&k, "IGNORE") || mysql_token_is(&k, "INTO"));
+		     t = ahead)
 			;
 		return read_name(&t, out);
 	}
 	if (mysql_token_is(&k, "DROP")) {
 		out->kind = MYSQL_SQL_DROP;
-		if (!mysql_token(&t, &k) || (!mysql_token_is(&k, "TABLE") && !mysql_token_is(&k, "SEQUENCE") && !mysql_token_is(&k, "VIEW"))) {
+		if (!mysql_token(&t, &k) ||
+		    (!mysql_token_is(&k, "TABLE") && !mysql_token_is(&k, "SEQUENCE") && !mysql_token_is(&k, "VIEW"))) {
 			out->kind = MYSQL_SQL_OTHER;
 			return true;
 		}
-		for (ahead = t; mysql_token(&ahead, &k) && (mysql_token_is(&k, "IF") || mysql_token_is(&k, "EXISTS")); t = ahead)
+		for (ahead = t; mysql_token(&ahead, &k) && (mysql_token_is(&k, "IF") || mysql_token_is(&k, "EXISTS"));
+		     t = ahead)
 			;
 		return read_name(&t, out);
 	}

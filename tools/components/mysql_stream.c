@@ -10,8 +10,8 @@
 #include "store/base/digest.h"
 #include "tools/components/mysql_sql.h"
 
-#define GAP_MAX (1u << 20)	/* comments are handed on from here on, though their part is not known */
-#define ROW_MAX (64u << 10)	/* longer rows are hashed as they come */
+#define GAP_MAX	      (1u << 20)  /* comments are handed on from here on, though their part is not known */
+#define ROW_MAX	      (64u << 10) /* longer rows are hashed as they come */
 #define DELIMITER_MAX 15u
 
 /*
@@ -20,10 +20,10 @@
  */
 enum lex {
 	LEX_CODE,
-	LEX_DASH,		/* "-" */
-	LEX_DASHES,		/* "--": a comment if white space follows */
-	LEX_SLASH,		/* "/" */
-	LEX_SLASH_STAR,		/* slash, star: a comment unless "!" or "M!" follows */
+	LEX_DASH,	/* "-" */
+	LEX_DASHES,	/* "--": a comment if white space follows */
+	LEX_SLASH,	/* "/" */
+	LEX_SLASH_STAR, /* slash, star: a comment unless "!" or "M!" follows */
 	LEX_SLASH_STAR_M,
 	LEX_SINGLE,
 	LEX_DOUBLE,
@@ -36,23 +36,23 @@ enum lex {
 struct mysql_stream {
 	struct mysql_stream_events ev;
 	enum lex lex;
-	bool escaped;		/* in a string: the byte after a backslash */
-	bool has_code;		/* the statement is more than comments */
-	bool first_line;	/* no newline in it so far */
+	bool escaped;	 /* in a string: the byte after a backslash */
+	bool has_code;	 /* the statement is more than comments */
+	bool first_line; /* no newline in it so far */
 	bool in_rows;
-	bool completed;		/* "-- Dump completed" was seen */
-	bool nameless;		/* a part has begun whose name is not known: what belongs to it waits in held */
+	bool completed; /* "-- Dump completed" was seen */
+	bool nameless;	/* a part has begun whose name is not known: what belongs to it waits in held */
 	enum mysql_part part;
 	char delimiter[DELIMITER_MAX + 1];
-	size_t delimiter_len, code_run;		/* bytes of code in a row up to here */
+	size_t delimiter_len, code_run; /* bytes of code in a row up to here */
 	struct buf gap, statement, held;
-	size_t dashes;		/* offset in gap of the "--" line that was its last, + 1; 0: it was another */
+	size_t dashes; /* offset in gap of the "--" line that was its last, + 1; 0: it was another */
 	uint64_t lines;
 
-	unsigned depth;		/* of parentheses in an INSERT */
+	unsigned depth; /* of parentheses in an INSERT */
 	struct rowsum *sum;
-	struct buf row;		/* the part of a row that came before */
-	struct digest *digest;	/* of a long one */
+	struct buf row;	       /* the part of a row that came before */
+	struct digest *digest; /* of a long one */
 	bool in_digest;
 };
 
@@ -132,7 +132,8 @@ static enum err_code give_gap(struct mysql_stream *s, size_t len, struct err *e)
 		if (s->held.bad)
 			return err_set(e, ERR_NOMEM, "read a dump");
 		if (s->held.len > GAP_MAX)
-			return err_set(e, ERR_CORRUPT, "line %llu of the dump: a table without a statement", (unsigned long long)s->lines);
+			return err_set(e, ERR_CORRUPT, "line %llu of the dump: a table without a statement",
+				       (unsigned long long)s->lines);
 	} else {
 		rc = piece(s, MYSQL_GAP, s->gap.p, len, e);
 	}
@@ -145,20 +146,21 @@ static const struct {
 	const char *comment;
 	enum mysql_part part;
 } marks[] = {
-	{ "-- Current Database: ", MYSQL_DATABASE },
-	{ "-- Sequence structure for ", MYSQL_SEQUENCE },
-	{ "-- Table structure for table ", MYSQL_TABLE },
-	{ "-- Temporary table structure for view ", MYSQL_STAND_IN },
-	{ "-- Temporary view structure for view ", MYSQL_STAND_IN },
-	{ "-- Dumping events for database ", MYSQL_EVENTS },
-	{ "-- Dumping routines for database ", MYSQL_ROUTINES },
-	{ "-- Final view structure for view ", MYSQL_VIEW },
+    {"-- Current Database: ", MYSQL_DATABASE},
+    {"-- Sequence structure for ", MYSQL_SEQUENCE},
+    {"-- Table structure for table ", MYSQL_TABLE},
+    {"-- Temporary table structure for view ", MYSQL_STAND_IN},
+    {"-- Temporary view structure for view ", MYSQL_STAND_IN},
+    {"-- Dumping events for database ", MYSQL_EVENTS},
+    {"-- Dumping routines for database ", MYSQL_ROUTINES},
+    {"-- Final view structure for view ", MYSQL_VIEW},
 };
 
 static enum err_code begin_part(struct mysql_stream *s, enum mysql_part part, struct err *e)
 {
 	if (s->nameless)
-		return err_set(e, ERR_CORRUPT, "line %llu of the dump: a table without a statement", (unsigned long long)s->lines);
+		return err_set(e, ERR_CORRUPT, "line %llu of the dump: a table without a statement",
+			       (unsigned long long)s->lines);
 	s->part = part;
 	s->nameless = part == MYSQL_TABLE || part == MYSQL_SEQUENCE;
 	return s->nameless ? ERR_OK : s->ev.part(s->ev.ctx, part, "", e);
@@ -189,7 +191,8 @@ static enum err_code comment_ends(struct mysql_stream *s, struct err *e)
 		while (to > from && is_space(p[to - 1]))
 			to--;
 		if (to == from || to - from > DELIMITER_MAX)
-			return err_set(e, ERR_CORRUPT, "line %llu of the dump: not a delimiter", (unsigned long long)s->lines);
+			return err_set(e, ERR_CORRUPT, "line %llu of the dump: not a delimiter",
+				       (unsigned long long)s->lines);
 		memcpy(s->delimiter, p + from, to - from);
 		s->delimiter_len = to - from;
 	}
@@ -212,7 +215,8 @@ static enum err_code name_part(struct mysql_stream *s, struct err *e)
 	enum err_code rc;
 
 	if (!mysql_sql_read((const char *)s->statement.p, s->statement.len, &st) || st.name[0] == '\0')
-		return err_set(e, ERR_CORRUPT, "line %llu of the dump: a table's first statement does not name it", (unsigned long long)s->lines);
+		return err_set(e, ERR_CORRUPT, "line %llu of the dump: a table's first statement does not name it",
+			       (unsigned long long)s->lines);
 	s->nameless = false;
 	rc = s->ev.part(s->ev.ctx, s->part, st.name, e);
 	if (!rc)
@@ -227,7 +231,8 @@ static enum err_code before_statement(struct mysql_stream *s, struct err *e)
 	enum err_code rc;
 
 	if (s->completed)
-		return err_set(e, ERR_CORRUPT, "line %llu of the dump: a statement after its end", (unsigned long long)s->lines);
+		return err_set(e, ERR_CORRUPT, "line %llu of the dump: a statement after its end",
+			       (unsigned long long)s->lines);
 	if (s->statement.bad)
 		return err_set(e, ERR_NOMEM, "read a dump");
 	rc = give_gap(s, s->gap.len, e);
@@ -293,13 +298,19 @@ static bool code(struct mysql_stream *s, char c)
 {
 	size_t n = s->delimiter_len;
 
-	s->lex = c == '-' ? LEX_DASH : c == '/' ? LEX_SLASH : c == '\'' ? LEX_SINGLE : c == '"' ? LEX_DOUBLE : c == '`' ? LEX_BACK : LEX_CODE;
+	s->lex = c == '-'    ? LEX_DASH
+		 : c == '/'  ? LEX_SLASH
+		 : c == '\'' ? LEX_SINGLE
+		 : c == '"'  ? LEX_DOUBLE
+		 : c == '`'  ? LEX_BACK
+			     : LEX_CODE;
 	if (c == '#')
 		s->lex = LEX_LINE;
 	else if (s->lex != LEX_DASH && s->lex != LEX_SLASH && !is_space(c))
 		s->has_code = true;
 	s->code_run = s->lex == LEX_CODE || s->lex == LEX_DASH || s->lex == LEX_SLASH ? s->code_run + 1 : 0;
-	return s->code_run >= n && s->statement.len >= n && memcmp(s->statement.p + s->statement.len - n, s->delimiter, n) == 0 &&
+	return s->code_run >= n && s->statement.len >= n &&
+	       memcmp(s->statement.p + s->statement.len - n, s->delimiter, n) == 0 &&
 	       !(s->first_line && begins_word(&s->statement, "DELIMITER"));
 }
 
@@ -370,7 +381,7 @@ static void lex(struct mysql_stream *s, char c, bool *ends)
 		s->code_run = 0;
 		break;
 	case LEX_LINE:
-		break;			/* its newline: statement_byte() */
+		break; /* its newline: statement_byte() */
 	}
 }
 
@@ -390,8 +401,8 @@ static enum err_code statement_byte(struct mysql_stream *s, char c, struct err *
 	if (s->statement.bad)
 		return err_set(e, ERR_NOMEM, "read a dump");
 	if (s->statement.len > MYSQL_STATEMENT_MAX)
-		return err_set(e, ERR_LIMIT, "line %llu of the dump: a statement of more than %u MiB", (unsigned long long)s->lines,
-			       MYSQL_STATEMENT_MAX >> 20);
+		return err_set(e, ERR_LIMIT, "line %llu of the dump: a statement of more than %u MiB",
+			       (unsigned long long)s->lines, MYSQL_STATEMENT_MAX >> 20);
 	lex(s, c, &ends);
 	if (c == '\n' && (s->lex == LEX_LINE || s->lex == LEX_CODE)) {
 		s->lex = LEX_CODE;
@@ -465,7 +476,7 @@ static size_t skip_string(struct mysql_stream *s, const char *p, size_t i, size_
 /* Bytes of an INSERT; *used of them, to its end. */
 static enum err_code rows_bytes(struct mysql_stream *s, const char *p, size_t len, size_t *used, struct err *e)
 {
-	size_t row = 0, i = 0;		/* where the row that is being read begins in p */
+	size_t row = 0, i = 0; /* where the row that is being read begins in p */
 	enum err_code rc = ERR_OK;
 
 	while (i < len && s->in_rows && !rc) {
@@ -486,7 +497,8 @@ static enum err_code rows_bytes(struct mysql_stream *s, const char *p, size_t le
 			break;
 		case ')':
 			if (s->depth == 0)
-				return err_set(e, ERR_CORRUPT, "line %llu of the dump: a row that ends before it begins", (unsigned long long)s->lines);
+				return err_set(e, ERR_CORRUPT, "line %llu of the dump: a row that ends before it begins",
+					       (unsigned long long)s->lines);
 			if (--s->depth == 0)
 				rc = row_part(s, p + row, i - row, true, e);
 			break;
@@ -536,16 +548,18 @@ enum err_code mysql_stream_feed(struct mysql_stream *s, const void *buf, size_t 
 enum err_code mysql_stream_finish(struct mysql_stream *s, struct err *e)
 {
 	if (s->statement.len > 0 && !s->in_rows && !s->has_code && (s->lex == LEX_LINE || s->lex == LEX_DASHES)) {
-		enum err_code rc = comment_ends(s, e);		/* a last line without its newline */
+		enum err_code rc = comment_ends(s, e); /* a last line without its newline */
 
 		if (rc)
 			return rc;
 	}
 	if (s->in_rows || s->statement.len > 0)
-		return err_set(e, ERR_CORRUPT, "the dump is cut short: it ends in the middle of a statement, after %llu lines",
+		return err_set(e, ERR_CORRUPT,
+			       "the dump is cut short: it ends in the middle of a statement, after %llu lines",
 			       (unsigned long long)s->lines);
 	if (!s->completed)
-		return err_set(e, ERR_CORRUPT, "the dump is cut short: no \"-- Dump completed\" at its end, after %llu lines",
+		return err_set(e, ERR_CORRUPT,
+			       "the dump is cut short: no \"-- Dump completed\" at its end, after %llu lines",
 			       (unsigned long long)s->lines);
 	return give_gap(s, s->gap.len, e);
 }

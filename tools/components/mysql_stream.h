@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stream that mysqldump writes, cut into what it is made of, in pieces of any size: comments, statements, the rows of INSERTs;
- * and those put together into parts: the header, a table, a view, the trailer.  Statements end where the client program would
- * end them: quotes, comments and DELIMITER are understood, so that no text in a row or a routine is taken for the dump's own.
+ * The stream that mysqldump writes, cut into what it is made of, in pieces of any size: comments, statements, the rows of
+ * INSERTs; and those put together into parts: the header, a table, a view, the trailer.  Statements end where the client
+ * program would end them: quotes, comments and DELIMITER are understood, so that no text in a row or a routine is taken for
+ * the dump's own.
  *
  *   header   session settings (character set, time zone, sql_mode, checks off)       "enable the sandbox mode", SET @OLD_...
  *   database CREATE DATABASE, USE (dumps with --databases)                           "-- Current Database:"
@@ -36,15 +37,17 @@ enum mysql_part {
 };
 
 enum mysql_piece {
-	MYSQL_GAP,		/* white space, comments, DELIMITER lines between statements */
-	MYSQL_STATEMENT,	/* one statement, whole, with what ends it */
-	MYSQL_ROWS		/* bytes of an INSERT, as they come */
+	MYSQL_GAP,	 /* white space, comments, DELIMITER lines between statements */
+	MYSQL_STATEMENT, /* one statement, whole, with what ends it */
+	MYSQL_ROWS	 /* bytes of an INSERT, as they come */
 };
 
-#define MYSQL_STATEMENT_MAX (64u << 20)	/* but an INSERT: the largest max_allowed_packet that anybody sets for routines, and then some */
+#define MYSQL_STATEMENT_MAX                                                                                                 \
+	(64u << 20) /* but an INSERT: the largest max_allowed_packet that anybody sets for routines, and then some */
 
 struct mysql_stream_events {
-	/** What piece() gets from now on belongs to this; name without its quotes, "" where the part has none (only tables and sequences have). */
+	/** What piece() gets from now on belongs to this; name without its quotes, "" where the part has none (only tables
+	 * and sequences have). */
 	enum err_code (*part)(void *ctx, enum mysql_part part, const char *name, struct err *e);
 	/** Every byte of the stream, once, in order. */
 	enum err_code (*piece)(void *ctx, enum mysql_piece kind, const char *p, size_t len, struct err *e);
@@ -54,11 +57,12 @@ struct mysql_stream_events {
 };
 
 MUST_CHECK enum err_code mysql_stream_open(const struct mysql_stream_events *ev, struct mysql_stream **out, struct err *e);
-/** ERR_CORRUPT: it is no dump of this kind (text after the trailer, a part without a name).  ERR_LIMIT: a statement of more than MYSQL_STATEMENT_MAX. */
+/** ERR_CORRUPT: it is no dump of this kind (text after the trailer, a part without a name).  ERR_LIMIT: a statement of more
+ * than MYSQL_STATEMENT_MAX. */
 MUST_CHECK enum err_code mysql_stream_feed(struct mysql_stream *s, const void *buf, size_t len, struct err *e);
 /** The end of it.  ERR_CORRUPT: cut short: no "-- Dump completed", or in the middle of a statement. */
 MUST_CHECK enum err_code mysql_stream_finish(struct mysql_stream *s, struct err *e);
 uint64_t mysql_stream_lines(const struct mysql_stream *s);
-void mysql_stream_close(struct mysql_stream *s);	/* NULL is allowed */
+void mysql_stream_close(struct mysql_stream *s); /* NULL is allowed */
 
 #endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* What databases and tables are called: there, in the snapshot's files, in facts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base/digest.h"
+#include "store/base/hex.h"
+#include "tools/components/mysql.h"
+
+#define FILE_NAME_MAX 200u /* bytes, before ".sql" */
+#define DATABASE_MAX  64u  /* characters; bytes here, which is stricter */
+
+void mysql_names_release(struct mysql_names *n)
+{
+	for (size_t i = 0; i < n->nr; i++) {
+		union {
+			const char *c;
+			char *p;
+		} from = {n->of[i].from}, to = {n->of[i].to};
+
+		free(from.p);
+		free(to.p);
+	}
+	free(n->of);
+	*n = (struct mysql_names){0};
+}
+
+/* into takes the place of the only one, or goes before each of several: "copy_shop". */
+static enum err_code add_name(struct mysql_names *n, const char *name, const char *into, struct err *e)
+{
+	struct mysql_rename *of = realloc(n->of, (n->nr + 1) * sizeof(*of));
+	char *from = strdup(name), *to = NULL;
+
+	if (of)
+		n->of = of;
+	if (!into || !n->several)
+		to = strdup(into ? into : name);
+	else if (asprintf(&to, "%s_%s", into, name) < 0)
+		to = NULL;
+	if (!of || !from || !to) {
+		free(from);
+		free(to);
+		return err_set(e, ERR_NOMEM, "database %s", name);
+	}
+	n->of[n->nr++] = (struct mysql_rename){.from = from, .to = to};
+	n->renamed = n->renamed || strcmp(from, to) != 0;
+	if (into && (*to == '\0' || strlen(to) > DATABASE_MAX || to[strlen(to) - 1] == ' '))
+		return err_set(e, ERR_USAGE, "\"%s\" can be no database's name", to);
+	return ERR_OK;
+}
+
+enum err_code mysql_database_exists(struct talk *t, const char *name, bool *there, struct err *e)
+{
+	struct buf b = BUF_INIT;
+	uint64_t nr = 0;
+	enum err_code rc;
+
+	mysql_form(&b, "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ?", name);
+	rc = mysql_number(t, &b, &nr, e);
+	*there = nr > 0;
+	return rc;
+}
+
+static enum err_code all_there(struct talk *t, const char *into, struct mysql_names *out, struct err *e)
+{
+	struct talk_rows rows = {0};
+	enum err_code rc = talk_ask(t,
+				    "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN "
+				    "('information_schema', 'performance_schema', 'mysql', 'sys') ORDER BY 1",
+				    &rows, e);
+
+	for (size_t i = 0; i < rows.nr_rows && !rc; i++)
+		if (talk_field(&rows, i, 0))
+			rc = add_name(out, talk_field(&rows, i, 0), into, e);
+	talk_rows_release(&rows);
+	return rc;
+}
+
+/* Of "*", those that into made are known by their beginning. */
+static enum err_code all_of_into(struct talk *t, const char *into, struct mysql_names *out, struct err *e)
+{
+	struct talk_rows rows = {0};
+	struct buf b = BUF_INIT;
+	size_t len = strlen(into) + 1;
+	enum err_code rc;
+
+	buf_add_str(&b, "SELECT schema_name FROM information_schema.schemata WHERE LEFT(schema_name, ");
+	buf_printf(&b, "%zu", len);
+	mysql_form(&b, ") = CONCAT(?, '_') ORDER BY 1", into);
+	rc = mysql_ask(t, &b, &rows, e);
+	for (size_t i = 0; i < rows.nr_rows && !rc; i++) {
+		const char *name = talk_field(&rows, i, 0);
+
+		if (name && strlen(name) > len)
+			rc = add_name(out, name + len, into, e);
+	}
+	talk_rows_release(&rows);
+	return rc;
+}
+
+enum err_code mysql_names_there(struct component *c, struct talk *t, const char *into, struct mysql_names *out,
+				struct err *e)
+{
+	struct mysql *m = mysql_of(c);
+	enum err_code rc = ERR_OK;
+	bool there = false;
+	size_t kept = 0;
+
+	*out = (struct mysql_names){.several = !m->databases || m->databases[1]};
+	if (!m->databases)
+		rc = into ? all_of_into(t, into, out, e) : all_there(t, into, out, e);
+	for (char **w = m->databases; w && *w && !rc; w++)
+		rc = add_name(out, *w, into, e);
+	for (size_t i = 0; i < out->nr && !rc; i++) {
+		struct mysql_rename of = out->of[i];
+
+		rc = mysql_database_exists(t, of.to, &there, e);
+		if (!rc && !there && !m->some)
+			rc = err_set(e, ERR_NOT_FOUND, "no database %s on the server of %s (or no right to see it)", of.to,
+				     c->name);
+		if (!rc && !there)
+			continue;
+		out->of[i] = out->of[kept];
+		out->of[kept++] = of;
+	}
+	while (!rc && out->nr > kept) { /* what is not there lies at the end now */
+		struct mysql_names last = {.of = NULL};
+
+		last.of = malloc(sizeof(*last.of));
+		if (!last.of) {
+			rc = err_set(e, ERR_NOMEM, "databases");
+			break;
+		}
+		last.of[0] = out->of[--out->nr];
+		last.nr = 1;
+		mysql_names_release(&last);
+	}
+	if (rc)
+		mysql_names_release(out);
+	return rc;
+}
+
+enum err_code mysql_names_recorded(struct component *c, const struct facts *recorded, const char *into,
+				   struct mysql_names *out, struct err *e)
+{
+	const json_t *items = json_object_get(recorded->root, "items"), *v;
+	const char *layout = facts_get_in(recorded, "settings", "layout");
+	enum err_code rc = ERR_OK;
+	size_t i;
+
+	*out = (struct mysql_names){.several = layout && strcmp(layout, "several") == 0};
+	json_array_foreach(items, i, v)
+	{
+		const char *kind = json_string_value(json_object_get(v, "kind")),
+			   *name = json_string_value(json_object_get(v, "name"));
+
+		if (kind && name && strcmp(kind, "database") == 0 && !rc)
+			rc = add_name(out, name, into, e);
+	}
+	if (!rc && (out->nr == 0 || (!out->several && out->nr != 1)))
+		rc = err_set(e, ERR_CORRUPT, "the facts of %s do not say which databases it is of", c->name);
+	/* The dump of one database, which the configuration calls otherwise since: it goes where that says. */
+	if (!rc && !into && !out->several && mysql_of(c)->databases && !mysql_of(c)->databases[1] &&
+	    strcmp(out->of[0].from, mysql_of(c)->databases[0]) != 0) {
+		char *name = strdup(out->of[0].from);
+
+		mysql_names_release(out);
+		rc = name ? add_name(out, name, mysql_of(c)->databases[0], e) : err_set(e, ERR_NOMEM, "%s", c->name);
+		free(name);
+	}
+	if (rc)
+		mysql_names_release(out);
+	return rc;
+}
+
+void mysql_key(struct buf *out, const struct mysql_names *n, const char *database, const char *table)
+{
+	buf_reset(out);
+	if (n->several) {
+		buf_add_str(out, database);
+		buf_add_u8(out, '.');
+	}
+	buf_add_str(out, table);
+	buf_add_u8(out, '\0');
+}
+
+/* Letters of any language stay; what a path or a medium cannot hold becomes %XX; a name too long for it keeps its beginning
+ * and gets a digest. */
+static void add_file_name(struct buf *out, const char *name)
+{
+	size_t from = out->len;
+	struct object_id id;
+	char hex[17];
+
+	for (const char *p = name; *p; p++) {
+		unsigned char u = (unsigned char)*p;
+
+		if (u < 0x20 || u == 0x7f || strchr("%/\\:*?\"<>|", *p) || (*p == '.' && p == name))
+			buf_printf(out, "%%%02X", u);
+		else
+			buf_add_u8(out, u);
+	}
+	if (out->bad || out->len - from <= FILE_NAME_MAX)
+		return;
+	digest_sha256(name, strlen(name), &id);
+	out->len = from + FILE_NAME_MAX - 17;
+	while ((out->p[out->len] & 0xc0) == 0x80) /* no half character */
+		out->len--;
+	buf_printf(out, "~%s", hex_encode(id.b, 8, hex));
+}
+
+void mysql_table_file(struct buf *out, const struct mysql_names *n, const char *database, const char *table)
+{
+	buf_reset(out);
+	buf_add_str(out, "tables/");
+	if (n->several) {
+		add_file_name(out, database);
+		buf_add_u8(out, '/');
+	}
+	add_file_name(out, table);
+	buf_add_str(out, ".sql");
+	buf_add_u8(out, '\0');
+}

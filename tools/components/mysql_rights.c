@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* What a session's user may, from SHOW GRANTS: mysqldump leaves out, without a word and with status 0, triggers and routines
+ * that it may not see. */
+#include <string.h>
+
+#include "store/base/checked.h"
+#include "tools/components/mysql.h"
+
+static const struct {
+	const char *words;
+	unsigned rights;
+} privileges[] = {
+    {"ALL PRIVILEGES", ~0u},
+    {"SELECT", MYSQL_SELECT},
+    {"SHOW VIEW", MYSQL_SHOW_VIEW},
+    {"TRIGGER", MYSQL_TRIGGERS},
+    {"EVENT", MYSQL_EVENT},
+    {"LOCK TABLES", MYSQL_LOCK_TABLES},
+    {"RELOAD", MYSQL_RELOAD},
+    {"PROCESS", MYSQL_PROCESS},
+    {"BINLOG MONITOR", MYSQL_BINLOG},
+    {"REPLICATION CLIENT", MYSQL_BINLOG},
+    {"SUPER", MYSQL_BINLOG | MYSQL_RELOAD},
+    {"SHOW CREATE ROUTINE", MYSQL_SEE_ROUTINES},
+    {"SHOW_ROUTINE", MYSQL_ROUTINES},
+};
+#define GLOBAL_ONLY ((unsigned)(MYSQL_RELOAD | MYSQL_PROCESS | MYSQL_BINLOG))
+
+/* A name in a GRANT: % and _ stand for others, but after a backslash. */
+static bool matches(const char *pattern, const char *name)
+{
+	for (; *pattern; pattern++, name++) {
+		if (*pattern == '%') {
+			for (;; name++) {
+				if (matches(pattern + 1, name))
+					return true;
+				if (!*name)
+					return false;
+			}
+		}
+		if (*pattern == '\\' && pattern[1])
+			pattern++;
+		else if (*pattern == '_' && *name)
+			continue;
+		if (*pattern != *name)
+			return false;
+	}
+	return *name == '\0';
+}
+
+static void add_privilege(const struct buf *words, unsigned *rights)
+{
+	for (size_t i = 0; i < ARRAY_LEN(privileges); i++)
+		if (words->len == strlen(privileges[i].words) && memcmp(words->p, privileges[i].words, words->len) == 0)
+			*rights |= privileges[i].rights;
+}
+
+/* GRANT SELECT, SHOW VIEW ON `shop`.* TO ... */
+static unsigned read_grant(const char *text, const char *database)
+{
+	struct mysql_tokens t = {.p = text, .len = strlen(text)};
+	struct mysql_token k;
+	struct buf words = BUF_INIT;
+	char name[MYSQL_NAME_MAX + 1] = "";
+	unsigned rights = 0, depth = 0;
+	bool all;
+
+	if (!mysql_token(&t, &k) || !mysql_token_is(&k, "GRANT"))
+		return 0;
+	while (mysql_token(&t, &k) && !mysql_token_is(&k, "ON")) {
+		depth += mysql_token_is(&k, "("); /* SELECT (column) is not SELECT */
+		if (depth > 0 && mysql_token_is(&k, "("))
+			buf_add_u8(&words, '(');
+		if (mysql_token_is(&k, ")") && depth > 0)
+			depth--;
+		if (depth > 0 || mysql_token_is(&k, ")"))
+			continue;
+		if (mysql_token_is(&k, ",")) {
+			add_privilege(&words, &rights);
+			buf_reset(&words);
+			continue;
+		}
+		if (words.len > 0)
+			buf_add_u8(&words, ' ');
+		buf_add(&words, k.p, k.len);
+	}
+	if (!words.bad)
+		add_privilege(&words, &rights);
+	buf_release(&words);
+	if (!mysql_token(&t, &k))
+		return 0;
+	all = mysql_token_is(&k, "*");
+	if (!all && (!mysql_token_name(&k, name) || !matches(name, database)))
+		return 0;
+	if (!mysql_token(&t, &k) || !mysql_token_is(&k, ".") || !mysql_token(&t, &k))
+		return 0;
+	if (!mysql_token_is(&k, "*"))
+		return rights & MYSQL_SELECT ? MYSQL_SELECT_SOME : 0;
+	if (!all)
+		return rights & ~GLOBAL_ONLY;
+	return rights & MYSQL_SELECT ? rights | MYSQL_SEE_ROUTINES : rights;
+}
+
+/* Who may read mysql.proc sees all routines. */
+static unsigned read_proc(const char *text)
+{
+	static const char proc[] = " ON `mysql`.`proc` TO ";
+	unsigned rights = read_grant(text, "mysql");
+
+	if (rights & MYSQL_SELECT)
+		return MYSQL_SEE_ROUTINES;
+	return (rights & MYSQL_SELECT_SOME) && strstr(text, proc) ? MYSQL_SEE_ROUTINES : 0;
+}
+
+enum err_code mysql_rights(struct talk *t, const char *database, unsigned *out, struct err *e)
+{
+	struct talk_rows rows = {0};
+	enum err_code rc = talk_ask(t, "SHOW GRANTS", &rows, e);
+
+	*out = 0;
+	for (size_t i = 0; i < rows.nr_rows && !rc; i++)
+		if (talk_field(&rows, i, 0))
+			*out |= read_grant(talk_field(&rows, i, 0), database) | read_proc(talk_field(&rows, i, 0));
+	talk_rows_release(&rows);
+	return rc;
+}
