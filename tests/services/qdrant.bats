@@ -9,36 +9,6 @@ teardown()
 	qdrant_stop
 }
 
-# conf [LINE...]: vouch.conf with a component "vectors", and more of its keys.
-conf()
-{
-	{
-		printf '[repository]\npath = %s\n[component vectors]\ntype = qdrant\nurl = %s\nwait = %s\n' \
-			"$VOUCH_REPO" "$Q" "${WAIT:-5s}"
-		printf '%s\n' "$@"
-	} >"$W/vouch.conf"
-}
-
-# The command with this configuration.
-vc()
-{
-	local cmd=$1
-
-	shift
-	"$V" "$cmd" --config "$W/vouch.conf" "$@"
-}
-
-ready()
-{
-	qdrant_start
-	qdrant_sample
-	conf
-	vouch init "$VOUCH_REPO" >/dev/null
-}
-
-# The newest snapshot's file of the dump.
-saved() { vouch cat "latest:/qdrant/vectors/$1"; }
-
 @test "run: each collection as a snapshot with Qdrant's own checksum, nothing left on the server" {
 	ready
 	run vc run
@@ -180,12 +150,13 @@ fails()
 	conf "api-key-file = $W/key"
 	vouch init "$VOUCH_REPO" >/dev/null
 	misbehave '1 POST /collections/emb/snapshots slow 2'
-	vc run >"$W/out" 2>&1 &
+	"$V" run --config "$W/vouch.conf" >"$W/out" 2>&1 3>&- &
 	pid=$!
-	for _ in $(seq 100); do
-		grep -q 'emb/snapshots' "$QD/requests" && break
+	for _ in $(seq 1000); do
+		grep -q 'emb/snapshots.* slow' "$QD/requests" && break
 		sleep 0.02
 	done
+	tr '\0' ' ' </proc/$pid/cmdline | grep -q "run --config"
 	run ! grep -a $key /proc/$pid/cmdline
 	wait $pid
 	cat "$W/out"

@@ -72,3 +72,33 @@ qdrant_sample()
 	q PUT '/collections/named/points?wait=true' '{"points":[{"id":"5c56c793-69f3-4fbf-87e6-c4bf54c28c26",
 		"vector":{"a":[1,2,3,4],"s":{"indices":[1,7],"values":[0.5,0.25]}},"payload":{"city":null}}]}'
 } >/dev/null
+
+# conf [LINE...]: vouch.conf with a component "vectors", and more of its keys.
+conf()
+{
+	{
+		printf '[repository]\npath = %s\n[component vectors]\ntype = qdrant\nurl = %s\nwait = %s\n' \
+			"$VOUCH_REPO" "$Q" "${WAIT:-5s}"
+		printf '%s\n' "$@"
+	} >"$W/vouch.conf"
+}
+
+# The command with this configuration.
+vc()
+{
+	local cmd=$1
+
+	shift
+	"$V" "$cmd" --config "$W/vouch.conf" "$@"
+}
+
+ready()
+{
+	qdrant_start
+	qdrant_sample
+	conf
+	vouch init "$VOUCH_REPO" >/dev/null
+}
+
+# The newest snapshot's file of the dump.
+saved() { vouch cat "latest:/qdrant/vectors/$1"; }

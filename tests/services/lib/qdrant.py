@@ -3,7 +3,7 @@
 
     qdrant.py DIR       listens on a free port of 127.0.0.1, which it writes to DIR/port; QDRANT_KEY, QDRANT_RO_KEY: the keys
 
-DIR/requests gets a line "METHOD PATH STATUS" for each request.  DIR/misbehave is read at each: lines of
+DIR/requests gets a line "METHOD PATH STATUS" for each answer, "METHOD PATH slow" (or hang) where it is kept waiting.  DIR/misbehave is read at each: lines of
 "TIMES METHOD REGEX ACTION [ARG]", TIMES a number or *, REGEX for the path with its query, ACTION as below.
 /_test/fill and /_test/change make points without JSON.  What differs from the real one: its snapshot is a tar of its own, and
 there is one shard, no index, no cluster.
@@ -108,6 +108,10 @@ class Handler(BaseHTTPRequestHandler):
                     return bytes(out)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
+    def note(self, what):
+        with self.server.state.lock, open(os.path.join(self.server.state.folder, "requests"), "a", encoding="utf-8") as f:
+            f.write(f"{self.command} {self.path} {what}\n")
+
     def answer(self, status, body, kind=None, acts=(), headers=()):
         if isinstance(body, (dict, list)):
             body, kind = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(), "application/json"
@@ -124,8 +128,7 @@ class Handler(BaseHTTPRequestHandler):
             elif a == "cut":
                 body = body[:int(arg)]
                 self.close_connection = True
-        with self.server.state.lock, open(os.path.join(self.server.state.folder, "requests"), "a", encoding="utf-8") as f:
-            f.write(f"{self.command} {self.path} {status}\n")
+        self.note(status)
         self.send_response(status)
         self.send_header("Content-Length", str(whole))
         if kind:
@@ -141,6 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         with s.lock:
             acts = s.misbehave(self.command, self.path)
         for a, arg, *_ in acts:
+            if a in ("hang", "slow"):
+                self.note(a)
             if a == "hang":
                 time.sleep(3600)
             elif a == "slow":
