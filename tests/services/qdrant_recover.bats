@@ -208,7 +208,8 @@ refused()
 			sleep 0.05
 		done
 		kill -$signal $pid
-		run wait $pid
+		status=0
+		wait $pid || status=$?
 		cat "$W/out"
 		[ "$status" != 0 ]
 		[ $signal = KILL ] || grep -q 'DELETE /collections/docs/snapshots/vouch-' "$QD/requests"

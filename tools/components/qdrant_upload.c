@@ -55,14 +55,13 @@ static void clear_upload(struct qdrant *q, const char *collection, const char *n
 
 	(void)snprintf(tail, sizeof(tail), "/snapshots/%s", name);
 	rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, tail, NULL, NULL, &e);
-	if (rc == ERR_NOT_FOUND && create) {
+	if (rc == ERR_NOT_FOUND && create &&
+	    qdrant_do(q, QDRANT_CLEAR, "GET", collection, "", NULL, NULL, NULL) == ERR_NOT_FOUND) {
 		rc = qdrant_do(q, QDRANT_CLEAR, "PUT", collection, "", json_deep_copy(create), NULL, &e);
 		if (rc == ERR_OK) {
 			rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, tail, NULL, NULL, &e);
 			if (qdrant_drop(q, collection, NULL))
 				component_note(q->c, "the collection %s was made to clear up, and stays: delete it", collection);
-		} else if (rc == ERR_EXISTS) {
-			rc = ERR_NOT_FOUND;	/* so the collection is there, and the upload is not */
 		}
 	}
 	if (rc && rc != ERR_NOT_FOUND)
