@@ -149,8 +149,7 @@ static void command(const struct command *c, const char *const *args)
 		argv[argc++] = strdup(args[i]);
 	opterr = 0;
 	optind = 0;
-	/* Of a test, and not cleared up: no leaks of the command's. */
-	_exit(app_end(&a, c->run(&a, argc, argv)));
+	exit(app_end(&a, c->run(&a, argc, argv)));
 }
 
 static int status_of(pid_t child)

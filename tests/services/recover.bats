@@ -1,0 +1,198 @@
+#!/usr/bin/env bats
+# Real databases, lost and brought back: run, lose, recover, compare, roll back.
+
+load ../cli/helper
+load lib/pg.sh
+
+setup_file()
+{
+	# Not below bats' own folder, into which the server's user cannot go
+	export PG
+	PG=$(mktemp -d "${TMPDIR:-/tmp}/pg.XXXXXX")
+	pg_start "$PG"
+}
+
+teardown_file()
+{
+	pg_stop "$PG"
+	rm -rf "$PG" "$PG.initdb.log"
+}
+
+# A database of the test's own, called $D, and its configuration.
+ready()
+{
+	D=d$BATS_TEST_NUMBER
+	sql postgres -c "CREATE DATABASE $D"
+	sql "$D" <<-'S'
+	CREATE SCHEMA other;
+	CREATE TABLE customers (id serial PRIMARY KEY, name text NOT NULL);
+	CREATE TABLE orders (id serial PRIMARY KEY, customer int NOT NULL REFERENCES customers, total numeric(10,2) DEFAULT 1.5);
+	CREATE INDEX orders_customer ON orders (customer);
+	CREATE TABLE other.notes (t text);
+	CREATE VIEW big AS SELECT * FROM orders WHERE total > 90;
+	INSERT INTO customers (name) SELECT 'customer ' || g FROM generate_series(1, 200) g;
+	INSERT INTO orders (customer, total) SELECT 1 + g % 200, g % 100 FROM generate_series(1, 5000) g;
+	INSERT INTO other.notes SELECT 'note ' || g FROM generate_series(1, 50) g;
+	S
+	vouch init "$VOUCH_REPO" >/dev/null
+	conf
+}
+
+# conf [KEY...]: the component crm is that database.
+conf()
+{
+	(umask 077 && {
+		printf '[repository]\npath = %s\n[component crm]\ntype = postgres\ndsn = host=%s user=postgres dbname=%s\n' \
+			"$VOUCH_REPO" "$PG" "$D"
+		printf '%s\n' "$@"
+	} >"$W/vouch.conf")
+}
+
+# vc COMMAND...: with that configuration.
+vc()
+{
+	local cmd=$1
+
+	shift
+	"$V" "$cmd" --config "$W/vouch.conf" "$@"
+}
+
+# All of the database's content, in an order of its own.
+content()
+{
+	sql "${1:-$D}" -c "SELECT 'c', * FROM customers ORDER BY id" -c "SELECT 'o', * FROM orders ORDER BY id" \
+		-c "SELECT 'n', * FROM other.notes ORDER BY t" -c "SELECT count(*) FROM big" \
+		-c "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1" \
+		-c "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+}
+
+databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIKE '$D%' ORDER BY 1"; }
+
+@test "postgres: run, lose, recover, compare, roll back" {
+	ready
+	vc run
+	content >"$W/before"
+	sql "$D" -c "DELETE FROM orders WHERE id > 100" -c "DROP TABLE other.notes" -c "UPDATE customers SET name = 'x' WHERE id = 7"
+	lost=$(sql "$D" -c "SELECT count(*) FROM orders")
+	run vc recover crm --dry-run
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = "$lost" ]
+
+	run vc recover crm --yes -v
+	echo "$output"
+	[ "$status" = 0 ]
+	grep -Eq 'table public.orders +5000 +5000 +equal +equal' <<<"$output"
+	[[ $output == *"within the target of 20:00"* ]]
+	content >"$W/after"
+	cmp "$W/before" "$W/after"
+
+	run vc rollback --list
+	echo "$output"
+	[[ $output == "crm  "* ]]
+	run vc rollback crm --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = "$lost" ]
+	[ "$(sql "$D" -c "SELECT name FROM customers WHERE id = 7")" = x ]
+	# and once more forward
+	vc recover crm --yes
+	content >"$W/after"
+	cmp "$W/before" "$W/after"
+}
+
+@test "postgres: a database that is gone" {
+	ready
+	vc run
+	content >"$W/before"
+	sql postgres -c "DROP DATABASE $D"
+	run vc recover crm --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	content | cmp "$W/before" -
+}
+
+@test "postgres: into another database, and its own is left alone" {
+	ready
+	vc run
+	content >"$W/before"
+	sql "$D" -c "DELETE FROM orders"
+	run vc recover crm --yes --into "${D}_copy"
+	echo "$output"
+	[ "$status" = 0 ]
+	content "${D}_copy" | cmp "$W/before" -
+	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = 0 ]
+}
+
+@test "postgres: one table, others untouched; one that is not in the dump" {
+	ready
+	vc run
+	sql "$D" -c "SELECT * FROM orders ORDER BY id" >"$W/before"
+	sql "$D" -c "DELETE FROM orders WHERE id % 2 = 0" -c "INSERT INTO other.notes VALUES ('newer')"
+	run vc recover crm --yes --table order
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"near: public.orders"* ]]
+	run vc recover crm --yes --label orders
+	[ "$status" = 2 ]
+	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = 2500 ]
+
+	run vc recover crm --yes --table orders
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"the others are as they were before"* ]]
+	sql "$D" -c "SELECT * FROM orders ORDER BY id" | cmp "$W/before" -
+	[ "$(sql "$D" -c "SELECT count(*) FROM other.notes")" = 51 ]
+	sql "$D" -c "INSERT INTO orders (customer) VALUES (3)"
+
+	# As a whole it can be lost, too
+	sql "$D" -c "DROP TABLE orders CASCADE"
+	run vc recover crm --yes --table public.orders
+	echo "$output"
+	[ "$status" = 0 ]
+	sql "$D" -c "SELECT * FROM orders ORDER BY id" | cmp "$W/before" -
+	run ! sql "$D" -c "INSERT INTO orders (customer) VALUES (999)"
+	sql "$D" -c "INSERT INTO orders (customer) VALUES (3)"
+}
+
+@test "postgres: killed half-way, and run again; hooks stop and start the application" {
+	ready
+	sql "$D" -c "INSERT INTO other.notes SELECT repeat(md5(g::text), 20) FROM generate_series(1, 60000) g"
+	vc run
+	content >"$W/before"
+	sql "$D" -c "DELETE FROM orders"
+	"$V" recover --config "$W/vouch.conf" crm --yes >"$W/log" 2>&1 3>&- &
+	pid=$!
+	# As soon as there is another database beside it
+	for _ in $(seq 400); do
+		[ "$(databases | wc -l)" -gt 1 ] && break
+		sleep 0.02
+	done
+	kill -9 "$pid"
+	wait "$pid" || :
+	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = 0 ]
+	conf "before-recover = sh -c 'echo stop >>$W/app'" "after-recover = sh -c 'echo start \$VOUCH_OUTCOME >>$W/app'"
+	run vc recover crm --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	content | cmp "$W/before" -
+	[ "$(cat "$W/app")" = "stop
+start ok" ]
+	# What the killed one left is gone: there is the database, and the way back.
+	databases
+	[ "$(databases | wc -l)" -le 2 ]
+}
+
+@test "postgres: sessions that are open are ended" {
+	ready
+	vc run
+	content >"$W/before"
+	sql "$D" -c "DELETE FROM orders"
+	psql -XqAt -h "$PG" -U postgres -d "$D" -c "SELECT pg_sleep(60)" >"$W/session" 2>&1 3>&- &
+	session=$!
+	run vc recover crm --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	run ! wait "$session"
+	content | cmp "$W/before" -
+}
