@@ -6,5 +6,6 @@ const struct component_ops *const component_types[] = {
 	&component_postgres,
 	&component_qdrant,
 	&component_mysql,
+	&component_neo4j,
 	NULL
 };

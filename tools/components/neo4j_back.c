@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Ways back: the folders that a restore put aside. */
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/components/neo4j.h"
+
+static enum err_code way_parse(const json_t *way, const char **data, struct neo4j_moves *m, struct err *e)
+{
+	*data = json_string_value(json_object_get(way, "data"));
+	if (!*data || **data != '/')
+		return err_set(e, ERR_CORRUPT, "the way back names no folder");
+	return neo4j_moves_parse(json_object_get(way, "moves"), m, e);
+}
+
+enum err_code neo4j_rollback(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
+{
+	struct neo4j *n = neo4j_of(c);
+	struct neo4j_pause *p = NULL;
+	struct neo4j_moves m = { 0 };
+	const char *data;
+	bool any = false;
+	enum err_code rc = way_parse(way, &data, &m, e);
+
+	(void)j;
+	for (size_t i = 0; !rc && i < m.nr; i++)
+		any = any || !m.all[i].had || access(m.all[i].old, F_OK) == 0;
+	if (!rc && !any)
+		rc = err_set(e, ERR_NOT_FOUND, "the old folders of %s are not there any more", data);
+	neo4j_unserve(n->served, true);
+	n->served = NULL;
+	if (!rc && strcmp(data, n->live.data) == 0) {
+		rc = neo4j_resume(c, e);
+		if (!rc)
+			rc = neo4j_pause_begin(c, &p, e);
+	}
+	if (!rc)
+		rc = neo4j_pause_end(c, p, NULL, neo4j_swap_back(data, &m, e), e);
+	neo4j_moves_release(&m);
+	return rc;
+}
+
+static enum err_code discard_way(const json_t *way, struct err *e)
+{
+	struct neo4j_moves m = { 0 };
+	const char *data;
+	enum err_code rc = way_parse(way, &data, &m, e);
+
+	for (size_t i = 0; !rc && i < m.nr; i++) {
+		char *before = dirname(m.all[i].old), *name = strrchr(before, '/');
+
+		if (name && strncmp(name + 1, NEO4J_BEFORE, sizeof(NEO4J_BEFORE) - 1) == 0)
+			rc = neo4j_remove_tree(before, e);
+	}
+	neo4j_moves_release(&m);
+	return rc;
+}
+
+enum err_code neo4j_discard(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
+{
+	struct neo4j *n = neo4j_of(c);
+	enum err_code rc = ERR_OK;
+
+	if (j && j->temporary && j->into && *j->into && !strchr(j->into, '/')) {
+		char *folder = neo4j_path(n->scratch, j->into, NULL);
+
+		neo4j_unserve(n->served, true);
+		n->served = NULL;
+		rc = folder ? neo4j_remove_tree(folder, e) : err_set(e, ERR_NOMEM, "out of memory");
+		free(folder);
+	}
+	return rc || !way ? rc : discard_way(way, e);
+}
