@@ -10,12 +10,16 @@ setup_file()
 	export PG
 	PG=$(mktemp -d "${TMPDIR:-/tmp}/pg.XXXXXX")
 	pg_start "$PG"
+	export MARIA
+	MARIA=$(mktemp -d "${TMPDIR:-/tmp}/my.XXXXXX")
+	"$BATS_TEST_DIRNAME/lib/maria.sh" start "$MARIA"
 }
 
 teardown_file()
 {
 	pg_stop "$PG"
-	rm -rf "$PG" "$PG.initdb.log"
+	"$BATS_TEST_DIRNAME/lib/maria.sh" stop "$MARIA"
+	rm -rf "$PG" "$PG.initdb.log" "$MARIA"
 }
 
 # A database of the test's own, called $D, and its configuration.
@@ -117,7 +121,10 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 	vc run
 	content >"$W/before"
 	sql "$D" -c "DELETE FROM orders"
-	run vc recover crm --yes --into "${D}_copy"
+	vc run
+	id=$(vouch history --json | jq -r 'select(.type == "run").backup_id' | sort | head -n 1)
+	[[ $id == postgres_2* ]]
+	run vc recover crm --yes --from "$id" --into "${D}_copy"
 	echo "$output"
 	[ "$status" = 0 ]
 	content "${D}_copy" | cmp "$W/before" -
@@ -195,4 +202,90 @@ start ok" ]
 	[ "$status" = 0 ]
 	run ! wait "$session"
 	content | cmp "$W/before" -
+}
+
+my() { mariadb --no-defaults --socket="$MARIA/s" -u root -N -B "$@"; }
+
+# A second component, shop, of MariaDB.
+with_shop()
+{
+	my <<-'S'
+	DROP DATABASE IF EXISTS shop;
+	CREATE DATABASE shop CHARACTER SET utf8mb4;
+	USE shop;
+	CREATE TABLE items (id int PRIMARY KEY AUTO_INCREMENT, name varchar(50), added timestamp DEFAULT '2026-11-21 02:00:00', KEY (name));
+	CREATE TABLE sold (item int NOT NULL, FOREIGN KEY (item) REFERENCES items (id)) ENGINE=InnoDB;
+	INSERT INTO items (name) SELECT CONCAT('item ', seq) FROM seq_1_to_3000;
+	INSERT INTO sold SELECT 1 + seq % 3000 FROM seq_1_to_9000;
+	S
+	(umask 077 && printf '[client]\nsocket = %s\nuser = root\n' "$MARIA/s" >"$W/shop.cnf")
+	printf '[component shop]\ntype = mysql\ndefaults-file = %s\ndatabases = shop\n' "$W/shop.cnf" >>"$W/vouch.conf"
+}
+
+shop_content() { my shop -e "CHECKSUM TABLE items, sold EXTENDED; SHOW CREATE TABLE items; SHOW CREATE TABLE sold"; }
+
+@test "all: two services lost together, both back by one command; one type; one that fails does not keep the other" {
+	ready
+	with_shop
+	vc run
+	content >"$W/crm"
+	shop_content >"$W/shop"
+	sql "$D" -c "DROP TABLE orders CASCADE"
+	my -e "DROP DATABASE shop"
+	run vc recover --all --yes --json
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(grep -c '"type":"summary".*"outcome":"ok"' <<<"$output")" = 2 ]
+	content | cmp "$W/crm" -
+	shop_content | cmp "$W/shop" -
+
+	my shop -e "DELETE FROM sold"
+	sql "$D" -c "DELETE FROM orders"
+	run vc recover --all --type mysql --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	shop_content | cmp "$W/shop" -
+	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = 0 ]
+
+	# PostgreSQL is not to be reached
+	my shop -e "DELETE FROM sold"
+	sed -i "s|host=$PG|host=$W|; s|^dsn.*|&\nwait = 0s|" "$W/vouch.conf"
+	run vc recover --all --yes
+	echo "$output"
+	[ "$status" = 1 ]
+	shop_content | cmp "$W/shop" -
+	run vc recover --all --from nonsense --yes
+	[ "$status" = 2 ]
+}
+
+@test "mysql: killed half-way, and run again; the way back is of what was there before the first" {
+	ready
+	with_shop
+	vc run shop
+	shop_content >"$W/shop"
+	my shop -e "DELETE FROM sold WHERE item > 10; CREATE TABLE mine (a int); INSERT INTO mine VALUES (42)"
+	my shop -e "CHECKSUM TABLE items, sold, mine EXTENDED" >"$W/lost"
+	"$V" recover --config "$W/vouch.conf" shop --yes >"$W/log" 2>&1 3>&- &
+	pid=$!
+	# The safety dump is there, and the restore begins
+	for _ in $(seq 1000); do
+		grep -q 'kept in snapshot' "$W/log" && break
+		sleep 0.01
+	done
+	kill -9 "$pid"
+	wait "$pid" || :
+	run vc recover shop --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	shop_content | cmp "$W/shop" -
+	vc rollback shop --list >"$W/ways"
+	cat "$W/ways"
+	[ "$(wc -l <"$W/ways")" = 2 ]
+	# The newest is of what the killed one left, the other of what was there before it
+	vc rollback shop --yes
+	run vc rollback shop --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(my shop -e "SELECT a FROM mine")" = 42 ]
+	my shop -e "CHECKSUM TABLE items, sold, mine EXTENDED" | cmp "$W/lost" -
 }
