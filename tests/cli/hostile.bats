@@ -36,7 +36,7 @@ mounted()
 	fuse_only
 	mkdir -p "$W/mnt"
 	"$V" mount -f "$W/mnt" >"$W/log" 2>&1 3>&- & server=$!
-	for _ in $(seq 100); do mountpoint -q "$W/mnt" && return; sleep 0.05; done
+	for _ in $(seq $((${LIMIT:-5} * 20))); do mountpoint -q "$W/mnt" && return; sleep 0.05; done
 	cat "$W/log"
 	false
 }
@@ -129,13 +129,14 @@ still_mounted()
 
 @test "a great many snapshots" {
 	make_hostile snapshots "${SNAPSHOTS:-3000}"
-	LIMIT=$((30 + ${SNAPSHOTS:-3000} / 2000)) within 0 $((60 + ${SNAPSHOTS:-3000} / 500)) snapshots >"$W/list"
+	export LIMIT=$((30 + ${SNAPSHOTS:-3000} / 2000))
+	within 0 $((60 + ${SNAPSHOTS:-3000} / 250)) snapshots >"$W/list"
 	[ "$(wc -l <"$W/list")" -ge "${SNAPSHOTS:-3000}" ]
 	[ "$(vouch cat latest:file)" = content ]
 	mounted
 	[ "$(ls "$W/mnt" | grep -c ^20)" -eq "${SNAPSHOTS:-3000}" ]
 	[ "$(cat "$W/mnt/latest/file")" = content ]
-	still_mounted $((60 + ${SNAPSHOTS:-3000} / 500))
+	still_mounted $((60 + ${SNAPSHOTS:-3000} / 400))
 }
 
 @test "devices, setuid, links out: shown; given to nobody who does not ask for them" {
