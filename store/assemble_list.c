@@ -95,6 +95,8 @@ enum err_code assembled_keep(struct assembled_list *l, struct assembled *t, stru
 
 void assembled_cut(struct assembled_list *l, size_t at, size_t nr)
 {
+	if (nr == 0)
+		return;		/* of an empty list, too, which is NULL */
 	memmove(l->all + at, l->all + at + nr, (l->nr - at - nr) * sizeof(l->all[0]));
 	l->nr -= nr;
 }

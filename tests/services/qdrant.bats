@@ -161,7 +161,7 @@ fails()
 	wait $pid
 	cat "$W/out"
 	run ! grep -ra $key "$W/out" "$W/repo/log" "$W/repo/snapshots" "$W/state"
-	run ! grep -a $key <(saved facts.json; vc history --json)
+	run ! grep -a $key <(saved facts.json; vouch history --json)
 	echo falsch >"$W/key"
 	run vc run
 	[ "$status" = 1 ]

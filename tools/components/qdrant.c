@@ -104,7 +104,6 @@ static void qdrant_close(struct component *c)
 	config_words_free(q->wanted);
 	config_secret_free(q->key);
 	config_secret_free(q->header);
-	qdrant_names_release(&q->made);
 	free(q->temporary);
 	free(q->url);
 	free(q);

@@ -18,6 +18,7 @@
 
 #define QDRANT_NAME_MAX 255	/* bytes of a collection's, alias's or snapshot's name: they are file names there */
 #define QDRANT_LIST_MAX 65536	/* collections, aliases, snapshots of one answer */
+#define QDRANT_VALIDATE "vouch_validate_"	/* collections that a validate makes */
 #define QDRANT_UPLOAD "vouch-"	/* how the names of our uploads begin, so that one left behind is known */
 
 struct qdrant_names {
@@ -39,7 +40,6 @@ struct qdrant {
 	unsigned timeout;		/* seconds without a byte while the server makes or takes a snapshot */
 	bool may_lack;			/* safety dump, inspect: wanted collections need not be there */
 	long status;			/* of the last answer; 0: there was none */
-	struct qdrant_names made;	/* temporary collections of this process, for discard() */
 };
 
 /* qdrant_parse.c: what came from outside, checked. */
@@ -90,6 +90,7 @@ MUST_CHECK enum err_code qdrant_do(struct qdrant *q, enum qdrant_how how, const 
 enum err_code qdrant_tell(struct qdrant *q, enum err_code rc, const char *method, const char *path, struct err *e);
 /** Until it answers, at most c->wait seconds. */
 MUST_CHECK enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e);
+MUST_CHECK enum err_code qdrant_names_there(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e);
 MUST_CHECK enum err_code qdrant_collections(struct qdrant *q, struct qdrant_names *out, struct err *e);
 /** Those that a dump takes: as configured and there; ERR_NOT_FOUND names one that is not. */
 MUST_CHECK enum err_code qdrant_chosen(struct qdrant *q, struct qdrant_names *out, struct err *e);

@@ -161,10 +161,15 @@ enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e)
 
 enum err_code qdrant_collections(struct qdrant *q, struct qdrant_names *out, struct err *e)
 {
+	return qdrant_names_there(q, QDRANT_ASK, out, e);
+}
+
+enum err_code qdrant_names_there(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e)
+{
 	json_t *r = NULL;
 	enum err_code rc;
 
-	rc = qdrant_do(q, QDRANT_ASK, "GET", NULL, "/collections", NULL, &r, e);
+	rc = qdrant_do(q, how, "GET", NULL, "/collections", NULL, &r, e);
 	if (!rc)
 		rc = qdrant_parse_names(json_object_get(r, "collections"), "name", out, e);
 	json_decref(r);
@@ -175,7 +180,8 @@ static bool is_temporary(const struct qdrant *q, const char *collection)
 {
 	size_t len = strlen(q->temporary);
 
-	return strncmp(collection, q->temporary, len) == 0 && collection[len] == '_';
+	return (strncmp(collection, q->temporary, len) == 0 && collection[len] == '_') ||
+	       strncmp(collection, QDRANT_VALIDATE, strlen(QDRANT_VALIDATE)) == 0;
 }
 
 bool qdrant_takes(const struct qdrant *q, const char *collection)

@@ -102,8 +102,6 @@ static enum err_code bring_back(struct component *c, struct restore_job *j, cons
 		component_note(c, "%s has other vectors than the dump: dropped, and made from its snapshot", it->target);
 		rc = qdrant_drop(q, it->target, e);
 	}
-	if (!rc && j->temporary && !qdrant_names_add(&q->made, it->target))
-		rc = err_set(e, ERR_NOMEM, "out of memory");
 	if (!rc) {
 		rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
 		*refused = rc == ERR_FAILED && q->status >= 400 && q->status != 401 && q->status != 403;
@@ -314,15 +312,20 @@ out:
 enum err_code qdrant_discard(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
 {
 	struct qdrant *q = c->priv;
+	struct qdrant_names there = { 0 };
+	size_t len = j && j->into ? strlen(j->into) : 0;
 	enum err_code rc = ERR_OK, one;
 
-	(void)j;
 	(void)way;	/* its snapshot is the caller's; nothing of it is on the server */
-	for (size_t i = 0; i < q->made.nr; i++) {
-		one = qdrant_drop(q, q->made.v[i], rc ? NULL : e);
-		if (one && !rc)
-			rc = one;
+	if (!j || !j->temporary || len == 0)
+		return ERR_OK;
+	rc = qdrant_names_there(q, QDRANT_CLEAR, &there, e);
+	for (size_t i = 0; i < there.nr; i++) {
+		if (strncmp(there.v[i], j->into, len) != 0 || there.v[i][len] != '_')
+			continue;
+		one = qdrant_drop(q, there.v[i], rc ? NULL : e);
+		rc = rc ? rc : one;
 	}
-	qdrant_names_release(&q->made);
+	qdrant_names_release(&there);
 	return rc;
 }

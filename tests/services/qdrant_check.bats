@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# What vouch check says of a Qdrant, and what a day's change costs.
+
+load ../cli/helper
+load lib/qdrant
+
+teardown()
+{
+	qdrant_stop
+}
+
+@test "check: version, rights, collections, what is left on the server" {
+	ready
+	run vc check
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"Qdrant 1.18.3 at $Q"* ]]
+	[[ $output == *"may make snapshots"* ]]
+	[[ $output == *"collection docs: 300 points, status green"* ]]
+	[ -z "$(left_behind)" ]
+	q POST /collections/docs/snapshots >/dev/null
+	curl -sS "$Q/collections/docs/snapshots/upload?priority=snapshot" -F 'snapshot=@/etc/hostname;filename=vouch-0123456789abcdef.snapshot' >/dev/null
+	q PUT /collections/vouch_tmp_docs '{"vectors":{"size":4,"distance":"Dot"}}'
+	run vc check
+	echo "$output"
+	[[ $output == *"collection docs: 1 uploads (vouch-*.snapshot) of interrupted restores"* ]]
+	[[ $output == *"collection docs: 1 snapshots of others"* ]]
+	[[ $output == *"vouch_tmp_docs is temporary"* ]]
+}
+
+@test "check: no key, a wrong one, one that may only read, no server" {
+	qdrant_start sehr-geheim nur-lesen
+	qdrant_sample
+	vouch init "$VOUCH_REPO" >/dev/null
+	for key in '' api-key=falsch api-key=nur-lesen; do
+		conf "$key"
+		chmod 600 "$W/vouch.conf"
+		run vc check
+		echo "$output"
+		[ "$status" = 1 ]
+		[[ $output == *"set api-key-file"* || $output == *"may only read"* ]]
+		[[ $output != *falsch* ]]
+	done
+	conf 'api-key = ${QDRANT_TEST_KEY}'
+	QDRANT_TEST_KEY=sehr-geheim vc check
+	qdrant_stop
+	WAIT=1s conf
+	run vc check
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"nobody answers there"* ]]
+}
+
+@test "check: a collection that is missing, a node of several, an address that is none" {
+	ready
+	conf 'collections = docs nosuch'
+	run vc check
+	[ "$status" = 1 ]
+	[[ $output == *"no collection nosuch"* ]]
+	conf
+	misbehave '* GET /collections/docs/cluster status 200 {"status":"ok","result":{"remote_shards":[{"shard_id":1}]}}'
+	run vc check
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"shards on other nodes"* ]]
+	run vc run
+	[ "$status" = 1 ]
+	[[ $output == *"shards on other nodes"* ]]
+	misbehave
+	Q=ftp://localhost conf
+	run vc check
+	echo "$output"
+	[ "$status" = 2 ]
+	[[ $output == *"vouch.conf:5: [component vectors] url:"* ]]
+	Q=http://u:geheim@localhost conf
+	run vc check
+	[ "$status" = 2 ]
+	[[ $output != *geheim* ]]
+	conf 'via = docker exec x'
+	run vc check
+	[ "$status" = 2 ]
+}
+
+# By the stand-in's snapshots, which have vectors one after the other as the real one's segments do.
+@test "day two with one point in a hundred changed: a fifth of the first day's bytes at most are new" {
+	local first second
+
+	qdrant_start
+	conf
+	vouch init "$VOUCH_REPO" >/dev/null
+	q PUT /collections/emb '{"vectors":{"size":384,"distance":"Cosine"}}'
+	fill emb 5000
+	vc run >/dev/null
+	first=$(vouch snapshots --json | jq -s 'map(select(.new_bytes)) | last.new_bytes | tonumber')
+	q POST /_test/change '{"collection":"emb","every":100,"seed":2}'
+	vc run
+	second=$(vouch snapshots --json | jq -s 'map(select(.new_bytes)) | last.new_bytes | tonumber')
+	echo "first day $first bytes, second $second new"
+	[ "$first" -gt 7000000 ]
+	[ $((second * 5)) -lt "$first" ]
+}
