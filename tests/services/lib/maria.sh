@@ -20,7 +20,7 @@ install_data()
 		cp -a "$MARIA_TEMPLATE" "$dir/data"
 		return
 	fi
-	quiet mariadb-install-db --no-defaults "$user" --datadir="$dir/data" --auth-root-authentication-method=normal \
+	quiet env TMPDIR="$dir" mariadb-install-db --no-defaults "$user" --datadir="$dir/data" --auth-root-authentication-method=normal \
 		--skip-test-db --innodb-log-file-size=32M
 	[ -z "${MARIA_TEMPLATE-}" ] || cp -a "$dir/data" "$MARIA_TEMPLATE"
 }
