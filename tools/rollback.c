@@ -9,10 +9,34 @@
 #include "tools/recover.h"
 #include "tools/text.h"
 
+/* "safety: snapshot 2026-..., tables a b": what a type wrote down, as a person reads it. */
+static void add_way(struct buf *line, const json_t *way)
+{
+	const char *key, *kind = json_string_value(json_object_get(way, "kind"));
+	const json_t *v, *item;
+	size_t i;
+
+	text_escape_str(line, kind ? kind : "its own");
+	json_object_foreach((json_t *)(uintptr_t)way, key, v) {
+		if (strcmp(key, "kind") == 0 || (json_is_array(v) && json_array_size(v) == 0) || json_is_object(v))
+			continue;
+		buf_add_str(line, ", ");
+		text_escape_str(line, key);
+		if (json_is_string(v)) {
+			buf_add_u8(line, ' ');
+			text_escape_str(line, json_string_value(v));
+		}
+		json_array_foreach(v, i, item) {
+			buf_add_u8(line, ' ');
+			text_escape_str(line, json_is_string(item) ? json_string_value(item) : "...");
+		}
+	}
+}
+
 static bool print_plan(struct app *a, const struct way *w)
 {
 	struct buf line = BUF_INIT;
-	char when[TEXT_LEN], *json = json_dumps(w->json, JSON_COMPACT);
+	char when[TEXT_LEN];
 	struct jsonout j;
 
 	if (a->json) {
@@ -21,18 +45,17 @@ static bool print_plan(struct app *a, const struct way *w)
 		jsonout_str(&j, "id", w->id);
 		jsonout_time(&j, "made", (struct vtime){ .sec = w->made });
 		jsonout_put(&j, "way", json_incref(w->json));
-		free(json);
 		return jsonout_end(&j);
 	}
-	buf_printf(&line, "%s: back to what it was at %s, before the recover from %s\n  by: %s", w->component,
-		   text_time((struct vtime){ .sec = w->made }, when), *w->from ? w->from : "another place", json ? json : "");
+	buf_printf(&line, "%s: back to what it was at %s, before the recover from %s\n  way back: ", w->component,
+		   text_time((struct vtime){ .sec = w->made }, when), *w->from ? w->from : "another place");
+	add_way(&line, w->json);
 	buf_add_u8(&line, '\0');
 	progress_clear(a->progress);
 	if (!line.bad && !a->quiet)
 		puts((const char *)line.p);
 	(void)fflush(stdout);
 	buf_release(&line);
-	free(json);
 	return true;
 }
 

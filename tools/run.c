@@ -218,6 +218,8 @@ static void publish_partial(struct run *r)
 		rc = assembly_take_dropped(r->to, r->parts[i].folder, to, &nr, &e);
 		all += rc ? 0 : nr;
 	}
+	if (!rc && all > 0 && assembly_bytes(to, "", NULL) == 0)
+		all = 0;	/* empty files of a server that was not there */
 	if (!rc && all > 0)
 		rc = make_outcomes(r, &outcomes, &e);
 	if (!rc && all > 0)
