@@ -30,7 +30,7 @@ rule 'store/backend/*.[ch]' "$base|$backend|store/(err|id)\.h"
 rule 'store/engine/*.[ch]' "$base|$format|$engine|store/backend/backend\.h|store/(err|id)\.h"
 rule 'store/*.c' "store/.*"
 rule 'fs/*.[ch]' "fs/[a-z0-9_]+\.h|$public|$helpers"
-rule 'tools/*.[ch]' "tools/([a-z]+/)?[a-z0-9_]+\.h|fs/mount\.h|$public|$helpers"
+rule 'tools/*.[ch]' "store/base/digest\.h|tools/([a-z]+/)?[a-z0-9_]+\.h|fs/mount\.h|$public|$helpers"
 rule 'tools/components/*.[ch]' "tools/components/[a-z0-9_]+\.h|tools/(config|spawn|http|text)\.h|$public|$helpers|store/base/digest\.h"
 
 # The public headers stand alone: only types of their own level.
