@@ -263,7 +263,9 @@ static void say_trouble(const struct recovery *r)
 		return;
 	case RECOVER_FAILED:
 	case RECOVER_CANCELED:
-		app_say(r->a, NULL, "%s: %s; %s%s%s", name, r->outcome == RECOVER_CANCELED ? "interrupted" : r->e.msg,
+		/* The way back is written down before the first thing is overwritten. */
+		app_say(r->a, NULL, "%s: %s; %s%s%s%s", name, r->outcome == RECOVER_CANCELED ? "interrupted" : r->e.msg,
+			r->way_made ? "it may be half restored: " : r->way ? "" : "nothing was overwritten: ",
 			r->way ? "run the rollback again" : "run the recover again",
 			r->way_made ? ", or, to have back what was there before: vouch rollback " : "",
 			r->way_made ? name : "");

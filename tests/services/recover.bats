@@ -289,3 +289,20 @@ shop_content() { my shop -e "CHECKSUM TABLE items, sold EXTENDED; SHOW CREATE TA
 	[ "$(my shop -e "SELECT a FROM mine")" = 42 ]
 	my shop -e "CHECKSUM TABLE items, sold, mine EXTENDED" | cmp "$W/lost" -
 }
+
+@test "postgres: from a drive that is locked against writing" {
+	root_only
+	ready
+	vc run
+	content >"$W/before"
+	sql "$D" -c "DELETE FROM orders"
+	mount --bind "$VOUCH_REPO" "$VOUCH_REPO"
+	mount -o remount,bind,ro "$VOUCH_REPO"
+	run vc recover crm --yes
+	umount "$VOUCH_REPO"
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"medium is read-only"* ]]
+	[[ $output == *'will not know of this way back: {"kind"'* ]]
+	content | cmp "$W/before" -
+}

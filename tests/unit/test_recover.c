@@ -363,7 +363,7 @@ static void test_failure(void **state)
 	put(box, "a.orders 9\n");
 	configure("trouble = fail");
 	assert_status(RECOVER("crm", "--yes"), 1);
-	assert_said("the box broke");
+	assert_said("the box broke; it may be half restored: run the recover again");
 	assert_said("to have back what was there before: vouch rollback crm");
 	assert_file(box, "a.orders 10\n");
 	configure("");
@@ -374,6 +374,7 @@ static void test_failure(void **state)
 	assert_int_equal(unlink(box), 0);
 	assert_status(RECOVER("crm", "--yes"), 1);
 	assert_null(strstr(said, "vouch rollback"));
+	assert_said("nothing was overwritten: run the recover again");
 	assert_int_equal(notes("recover"), 2);
 	assert_said("\"outcome\":\"failed\"");
 	assert_said("the box broke");
@@ -614,10 +615,12 @@ static void test_hooks(void **state)
 	assert_said("before-recover");
 	assert_file(box, "a.orders 9\n");
 	assert_file(other, "not begun\n");
-	configure("after-recover = sh -c 'exit 7'");
+	configure("rto = 1s\nrpo = 0s\nbefore-recover = sleep 1.1\nafter-recover = sh -c 'exit 7'");
 	assert_status(RECOVER("crm", "--yes"), 1);
 	assert_said("after-recover");
 	assert_said("the data is back and right, but a hook after it failed");
+	assert_said("OVER the target of 1.0 s");
+	assert_said("no target");
 	assert_file(box, whole);
 }
 
