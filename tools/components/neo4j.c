@@ -149,7 +149,7 @@ static enum err_code examine(struct component *c, const char *into, const struct
 {
 	const struct neo4j *n = neo4j_of(c);
 	struct http *h = NULL;
-	json_t *values = NULL;
+	size_t labels = 0;
 	enum err_code rc = neo4j_reach(c, into, &h, e);
 
 	(void)recorded;
@@ -157,25 +157,15 @@ static enum err_code examine(struct component *c, const char *into, const struct
 		rc = neo4j_wait_online(h, n->database, n->online_wait, c->cancel, e);
 	if (!rc)
 		component_found(c, FINDING_OK, "all indexes are online");
-	else if (rc == ERR_FAILED)
-		component_found(c, FINDING_FAILED, "%s", e->msg);
-	if (rc && rc != ERR_FAILED)
-		goto out;
-	err_clear(e);
-	rc = neo4j_ask(h, n->database, false, "MATCH (n) WITH labels(n) AS l, collect(n)[0] AS n UNWIND l AS label WITH label, "
-		       "collect(n)[0] AS n OPTIONAL MATCH (n)-[r]-(m) RETURN label, size(keys(n)), count(r) ORDER BY label", NULL, &values,
-		       e);
 	if (!rc)
-		component_found(c, FINDING_OK, "a sample graph query read a node of each of %zu labels with its relationships",
-				json_array_size(values));
-	else if (rc == ERR_FAILED)
-		component_found(c, FINDING_FAILED, "a sample graph query failed: %s", e->msg);
-	if (rc == ERR_FAILED) {
+		rc = neo4j_sample(h, n->database, &labels, e);
+	if (!rc)
+		component_found(c, FINDING_OK, "a sample query read a node of each of %zu labels with its relationships", labels);
+	if (rc == ERR_FAILED) {		/* the server's answer, and so a finding */
+		component_found(c, FINDING_FAILED, "%s", e->msg);
 		err_clear(e);
 		rc = ERR_OK;
 	}
-out:
-	json_decref(values);
 	http_close(h);
 	return rc;
 }

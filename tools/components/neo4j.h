@@ -7,7 +7,7 @@
  *   neo4j_dump.c     dump, inspect                        neo4j_pause.c    the server stopped, and started again whatever happens
  *   neo4j_ask.c      Cypher over HTTP, facts, query       neo4j_swap.c     data folders exchanged by renames, and back
  *   neo4j_load.c     a dump read back, loaded, checked    neo4j_restore.c  loaded beside what is there, exchanged with it
- *   neo4j_back.c     ways back                            neo4j_label.c    one label with its relationships
+ *   neo4j_back.c     ways back                            neo4j_label*.c   one label with its relationships
  *   neo4j_check.c    what a dump would meet
  */
 #ifndef VOUCH_COMPONENTS_NEO4J_H
@@ -140,6 +140,8 @@ MUST_CHECK enum err_code neo4j_count(struct http *h, const char *database, struc
 /** Wait until no index populates.  ERR_FAILED: one has failed, or it took longer. */
 MUST_CHECK enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, const atomic_bool *cancel,
 					   struct err *e);
+/** A node of each label, with its properties and relationships, is read; how many labels. */
+MUST_CHECK enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels, struct err *e);
 /** Rows as lines, fields told apart by tabs. */
 MUST_CHECK enum err_code neo4j_lines(const json_t *values, char **out, struct err *e);
 

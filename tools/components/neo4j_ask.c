@@ -199,6 +199,24 @@ enum err_code neo4j_count(struct http *h, const char *database, struct facts *ou
 	return rc;
 }
 
+enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels, struct err *e)
+{
+	json_t *rows = NULL;
+	enum err_code rc = neo4j_ask(h, database, false, "CALL db.labels() YIELD label RETURN label ORDER BY label", NULL, &rows, e);
+
+	for (size_t i = 0; !rc && i < json_array_size(rows); i++) {
+		const char *name = json_string_value(json_array_get(json_array_get(rows, i), 0));
+		char *text = name ? quoted("MATCH (n:", name, ") WITH n LIMIT 1 OPTIONAL MATCH (n)-[r]-(m) WITH n, r, m LIMIT 100 "
+					   "RETURN properties(n), collect(properties(r)), count(m)") : NULL;
+
+		rc = text ? neo4j_ask(h, database, false, text, NULL, NULL, e) : err_set(e, ERR_NOMEM, "out of memory");
+		free(text);
+	}
+	*labels = json_array_size(rows);
+	json_decref(rows);
+	return rc;
+}
+
 enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, const atomic_bool *cancel, struct err *e)
 {
 	const struct timespec later = { .tv_nsec = LOOK_MS * 1000000L };

@@ -155,6 +155,7 @@ enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_pla
 			   "server.directories.transaction.logs.root=%s\n"
 			   "server.databases.default_to_read_only=true\n"
 			   "server.https.enabled=false\n"
+			   "db.tx_log.preallocate=false\n"
 			   "dbms.security.auth_enabled=false\n"
 			   "dbms.usage_report.enabled=false\n"
 			   "initial.dbms.default_database=%s\n"
