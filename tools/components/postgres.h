@@ -82,6 +82,15 @@ MUST_CHECK enum err_code pg_do(struct talk *t, struct buf *sql, struct err *e);
 MUST_CHECK enum err_code pg_count(struct talk *t, struct buf *sql, uint64_t *out, struct err *e);
 MUST_CHECK enum err_code pg_true(struct talk *t, struct buf *sql, bool *out, struct err *e);
 
+/**
+ * Begin the transaction whose snapshot a dump reads in, every table locked as that has it: postgres_instant.c.  ERR_FAILED, "since the
+ * snapshot": one was changed meanwhile.  *snapshot malloc'ed; *size of the database, about.
+ */
+MUST_CHECK enum err_code pg_instant(struct component *c, struct talk *t, char **snapshot, uint64_t *size, struct err *e);
+/** The instant, version and WAL position, in that transaction. */
+MUST_CHECK enum err_code pg_tell_server(struct talk *t, struct facts *f, struct err *e);
+/** globals.sql. */
+MUST_CHECK enum err_code pg_add_globals(struct component *c, struct dump *d, struct err *e);
 /** Name and definition of all that a dump holds, into facts: postgres_facts.c.  In the session's transaction. */
 MUST_CHECK enum err_code pg_catalog(struct talk *t, struct facts *f, struct err *e);
 

@@ -60,6 +60,10 @@ static const struct look {
 	{ FINDING_FAILED, "no right to use the schema (GRANT USAGE ON SCHEMA ... TO the role)",
 	  "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', '" PG_BEFORE "') "
 	  "AND NOT has_schema_privilege(oid, 'USAGE') ORDER BY 1" },
+	{ FINDING_FAILED, "no right to read large objects (GRANT SELECT ON LARGE OBJECT ... TO the role)",
+	  "SELECT l.oid::text FROM pg_largeobject_metadata l JOIN pg_roles r ON r.rolname = current_user WHERE NOT r.rolsuper "
+	  "AND NOT EXISTS (SELECT FROM aclexplode(coalesce(l.lomacl, acldefault('L', l.lomowner))) x "
+	  "WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE'))) ORDER BY 1" },
 	{ FINDING_FAILED, "row security hides rows from this role (ALTER ROLE ... BYPASSRLS, or dump as the owner)",
 	  "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_roles r ON r.rolname = current_user WHERE c.relrowsecurity "
 	  "AND NOT r.rolsuper AND NOT r.rolbypassrls AND (c.relforcerowsecurity OR NOT pg_has_role(current_user, c.relowner, "

@@ -18,7 +18,6 @@
 #include "tools/components/postgres.h"
 
 #define PIECE (256u << 10)
-#define GLOBALS_MAX (64u << 20)
 
 /* What the stream told; facts only once the dump is known to be good. */
 struct found {
@@ -250,51 +249,9 @@ static enum err_code all_there(struct component *c, const struct facts *f, struc
 	return ERR_OK;
 }
 
-static enum err_code tell_server(struct component *c, struct talk *t, struct facts *f, struct err *e)
-{
-	static const char *const position[] = { "wal", "timeline", "standby" };
-	struct talk_rows rows = { 0 };
-	enum err_code rc;
-
-	rc = talk_ask(t, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-			 "current_setting('server_version'), "
-			 "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, "
-			 "(SELECT timeline_id FROM pg_control_checkpoint()), pg_is_in_recovery()", &rows, e);
-	if (rc)
-		return rc;
-	facts_set(f, "instant", talk_field(&rows, 0, 0) ? talk_field(&rows, 0, 0) : "");
-	facts_set(f, "server", talk_field(&rows, 0, 1) ? talk_field(&rows, 0, 1) : "");
-	for (size_t i = 0; i < 3; i++)
-		if (talk_field(&rows, 0, 2 + i))
-			facts_set_in(f, "position", position[i], talk_field(&rows, 0, 2 + i));
-	talk_rows_release(&rows);
-	(void)c;
-	return ERR_OK;
-}
-
-/* The snapshot is the session's until it ends. */
-static enum err_code begin(struct talk *t, char **snapshot, uint64_t *size, struct err *e)
-{
-	struct buf sql = BUF_INIT;
-	enum err_code rc;
-
-	rc = talk_do(t, e, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-	if (!rc)
-		rc = talk_do(t, e, "SET LOCAL search_path = pg_catalog");
-	if (!rc)
-		rc = talk_value(t, snapshot, e, "SELECT pg_export_snapshot()");
-	if (!rc && !*snapshot)
-		rc = err_set(e, ERR_FAILED, "the server exported no snapshot");
-	buf_add_str(&sql, "SELECT pg_database_size(current_database())");
-	if (!rc)
-		rc = pg_count(t, &sql, size, e);
-	buf_release(&sql);
-	return rc;
-}
-
-/* One try.  *f is dropped by the caller where it failed. */
+/* One try.  *f is dropped by the caller where it failed.  *reached: there was a session. */
 static enum err_code dump_once(struct component *c, enum pg_where where, const char *database, struct assembly_file *f,
-			       struct facts *facts, struct err *e)
+			       struct facts *facts, bool *reached, struct err *e)
 {
 	struct found found = { 0 };
 	struct talk *t = NULL;
@@ -302,12 +259,13 @@ static enum err_code dump_once(struct component *c, enum pg_where where, const c
 	uint64_t size = 0;
 	enum err_code rc = pg_connect(c, where, database, true, &t, e);
 
+	*reached = rc == ERR_OK;
 	if (!rc)
-		rc = begin(t, &snapshot, &size, e);
+		rc = pg_instant(c, t, &snapshot, &size, e);
 	if (!rc)
 		rc = stream(c, where, database, snapshot, f, size, &found, e);
 	if (!rc)
-		rc = tell_server(c, t, facts, e);
+		rc = pg_tell_server(t, facts, e);
 	if (!rc)
 		rc = pg_catalog(t, facts, e);
 	if (!rc) {
@@ -326,56 +284,8 @@ static enum err_code dump_once(struct component *c, enum pg_where where, const c
 static bool was_changed(const struct err *e)
 {
 	return strstr(e->msg, "does not exist") || strstr(e->msg, "cache lookup failed") ||
-	       strstr(e->msg, "could not open relation") || strstr(e->msg, "concurrently");
-}
-
-static enum err_code add_globals(struct component *c, struct dump *d, struct err *e)
-{
-	const char *database = pgdsn_get(&pg_of(c)->dsn[PG_OWN], "dbname");
-	struct assembly_file *f = NULL;
-	struct spawn_options o;
-	struct buf out = BUF_INIT, sql = BUF_INIT;
-	struct talk *t = NULL;
-	struct pg_tool tool;
-	bool super = false;
-	enum err_code rc;
-
-	pg_tool_init(&tool, c, PG_OWN, database, PG_PG_DUMPALL);
-	rc = pg_connect(c, PG_OWN, database, false, &t, e);
-	if (rc)
-		goto out;
-	buf_add_str(&sql, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
-	rc = pg_true(t, &sql, &super, e);
-	if (rc)
-		goto out;
-	pg_tool_add(&tool, "--globals-only");
-	if (!super)
-		pg_tool_add(&tool, "--no-role-passwords");	/* only a superuser may read their hashes */
-	facts_set_in(d->facts, "settings", "role passwords", super ? "in " PG_GLOBALS : "not recorded: the role is no superuser");
-	if (tool.bad) {
-		rc = err_set(e, ERR_NOMEM, "command line of pg_dumpall");
-		goto out;
-	}
-	o = component_spawn(c, tool.argv);
-	o.env = tool.env;
-	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, NULL, 0, c->cancel, &out, GLOBALS_MAX, NULL, e);
-	if (!rc && !strstr((const char *)out.p, "PostgreSQL database cluster dump complete"))
-		rc = err_set(e, ERR_FAILED, "what pg_dumpall wrote has no end");
-	if (!rc)
-		rc = dump_file_open(d, PG_GLOBALS, &f, e);
-	if (!rc)
-		rc = dump_write(f, out.p, out.len, e);
-	if (!rc) {
-		rc = dump_file_close(d, PG_GLOBALS, f, e);
-		f = NULL;
-	}
-out:
-	assembly_file_drop(f);
-	talk_close(t);
-	pg_tool_release(&tool);
-	buf_release(&out);
-	return rc;
+	       strstr(e->msg, "could not open relation") || strstr(e->msg, "concurrently") ||
+	       strstr(e->msg, "appears to be empty") || strstr(e->msg, "since the snapshot");
 }
 
 static enum err_code tell_tool(struct component *c, struct facts *f, struct err *e)
@@ -404,13 +314,14 @@ enum err_code pg_dump(struct component *c, struct dump *d, struct err *e)
 	const char *database = pgdsn_get(&pg_of(c)->dsn[PG_OWN], "dbname");
 	struct assembly_file *f = NULL;
 	struct err why = ERR_INIT;
+	bool reached = false;
 	enum err_code rc = tell_tool(c, d->facts, e);
 
 	for (int attempt = 0; !rc; attempt++) {
 		rc = dump_file_open(d, PG_DUMP, &f, &why);
 		if (rc)
 			break;
-		rc = dump_once(c, PG_OWN, database, f, d->facts, &why);
+		rc = dump_once(c, PG_OWN, database, f, d->facts, &reached, &why);
 		if (!rc) {
 			rc = dump_file_close(d, PG_DUMP, f, &why);
 			f = NULL;
@@ -418,7 +329,7 @@ enum err_code pg_dump(struct component *c, struct dump *d, struct err *e)
 		}
 		assembly_file_drop(f);
 		f = NULL;
-		if (rc != ERR_FAILED || attempt > 0 || !was_changed(&why))
+		if (rc != ERR_FAILED || attempt > 0 || !reached || !was_changed(&why))
 			break;
 		component_note(c, "something was dropped or altered while it was dumped, so once more: %s", why.msg);
 		/* nothing of what was recorded of the first try may stay */
@@ -427,7 +338,7 @@ enum err_code pg_dump(struct component *c, struct dump *d, struct err *e)
 		rc = tell_tool(c, d->facts, &why);
 	}
 	if (!rc && pg_of(c)->globals)
-		rc = add_globals(c, d, &why);
+		rc = pg_add_globals(c, d, &why);
 	if (rc && e && why.code)
 		*e = why;
 	return rc;
@@ -437,83 +348,7 @@ enum err_code pg_inspect(struct component *c, const char *into, struct facts *ou
 {
 	const char *database;
 	enum pg_where where = pg_place(c, into, &database);
+	bool reached;
 
-	return dump_once(c, where, database, NULL, out, e);
-}
-
-enum err_code pg_read_back(struct component *c, struct restore_job *j, struct err *e)
-{
-	struct pg_tool t;
-	struct spawn *s = NULL;
-	enum err_code rc;
-
-	pg_tool_init(&t, c, PG_OWN, NULL, PG_PG_RESTORE);
-	pg_tool_add(&t, "-f-");
-	rc = pg_tool_start(c, &t, SPAWN_STDIN_PIPE, true, &s, e);
-	if (!rc)
-		rc = restore_feed(c, j, PG_DUMP, s, e);
-	if (!rc)
-		rc = spawn_end(s, c->cancel, e);
-	if (rc)
-		err_prefix(e, PG_DUMP " cannot be read");
-	spawn_close(s);
-	pg_tool_release(&t);
-	return rc;
-}
-
-/* As COPY has it: \N for NULL, and \t, \n, \\ so that a field stays one. */
-static void add_field(struct buf *out, const char *text)
-{
-	if (!text) {
-		buf_add_str(out, "\\N");
-		return;
-	}
-	for (; *text; text++)
-		switch (*text) {
-		case '\t':
-			buf_add_str(out, "\\t");
-			break;
-		case '\n':
-			buf_add_str(out, "\\n");
-			break;
-		case '\\':
-			buf_add_str(out, "\\\\");
-			break;
-		default:
-			buf_add(out, text, 1);
-		}
-}
-
-enum err_code pg_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
-{
-	const char *database;
-	enum pg_where where = pg_place(c, into, &database);
-	struct talk_rows rows = { 0 };
-	struct buf text = BUF_INIT;
-	struct talk *t = NULL;
-	enum err_code rc = pg_connect(c, where, database, false, &t, e);
-
-	if (!rc)
-		rc = talk_do(t, e, "BEGIN READ ONLY");
-	if (!rc)
-		rc = talk_ask(t, query, &rows, e);
-	if (rc)
-		goto out;
-	for (size_t i = 0; i < rows.nr_rows; i++)
-		for (size_t k = 0; k < rows.nr_fields; k++) {
-			add_field(&text, talk_field(&rows, i, k));
-			buf_add_u8(&text, k + 1 < rows.nr_fields ? '\t' : '\n');
-		}
-	buf_add_u8(&text, '\0');
-	if (text.bad) {
-		rc = err_set(e, ERR_NOMEM, "answer of a query");
-		goto out;
-	}
-	*out = (char *)text.p;
-	text = (struct buf)BUF_INIT;
-out:
-	talk_rows_release(&rows);
-	talk_close(t);
-	buf_release(&text);
-	return rc;
+	return dump_once(c, where, database, NULL, out, &reached, e);
 }

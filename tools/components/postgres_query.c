@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* A dump read back before it is restored, and what a user asks of a database. */
+#include <string.h>
+
+#include "tools/components/postgres.h"
+
+enum err_code pg_read_back(struct component *c, struct restore_job *j, struct err *e)
+{
+	struct pg_tool t;
+	struct spawn *s = NULL;
+	enum err_code rc;
+
+	pg_tool_init(&t, c, PG_OWN, NULL, PG_PG_RESTORE);
+	pg_tool_add(&t, "-f-");
+	rc = pg_tool_start(c, &t, SPAWN_STDIN_PIPE, true, &s, e);
+	if (!rc)
+		rc = restore_feed(c, j, PG_DUMP, s, e);
+	if (!rc)
+		rc = spawn_end(s, c->cancel, e);
+	if (rc)
+		err_prefix(e, PG_DUMP " cannot be read");
+	spawn_close(s);
+	pg_tool_release(&t);
+	return rc;
+}
+
+/* As COPY has it: \N for NULL, and \t, \n, \\ so that a field stays one. */
+static void add_field(struct buf *out, const char *text)
+{
+	if (!text) {
+		buf_add_str(out, "\\N");
+		return;
+	}
+	for (; *text; text++)
+		switch (*text) {
+		case '\t':
+			buf_add_str(out, "\\t");
+			break;
+		case '\n':
+			buf_add_str(out, "\\n");
+			break;
+		case '\\':
+			buf_add_str(out, "\\\\");
+			break;
+		default:
+			buf_add(out, text, 1);
+		}
+}
+
+enum err_code pg_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
+{
+	const char *database;
+	enum pg_where where = pg_place(c, into, &database);
+	struct talk_rows rows = { 0 };
+	struct buf text = BUF_INIT;
+	struct talk *t = NULL;
+	enum err_code rc = pg_connect(c, where, database, false, &t, e);
+
+	if (!rc)
+		rc = talk_do(t, e, "BEGIN READ ONLY");
+	if (!rc)
+		rc = talk_ask(t, query, &rows, e);
+	if (rc)
+		goto out;
+	for (size_t i = 0; i < rows.nr_rows; i++)
+		for (size_t k = 0; k < rows.nr_fields; k++) {
+			add_field(&text, talk_field(&rows, i, k));
+			buf_add_u8(&text, k + 1 < rows.nr_fields ? '\t' : '\n');
+		}
+	buf_add_u8(&text, '\0');
+	if (text.bad) {
+		rc = err_set(e, ERR_NOMEM, "answer of a query");
+		goto out;
+	}
+	*out = (char *)text.p;
+	text = (struct buf)BUF_INIT;
+out:
+	talk_rows_release(&rows);
+	talk_close(t);
+	buf_release(&text);
+	return rc;
+}
