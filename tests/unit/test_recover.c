@@ -428,6 +428,23 @@ static void test_safety_dump(void **state)
 	testrepo_close(&repo);
 }
 
+/* A way back that nobody would find is none. */
+static void test_way_that_cannot_be_written_down(void **state)
+{
+	char command_text[300];
+
+	free(snapshot("crm", "ok"));
+	(void)state;
+	put(box, "a.orders 9\n");
+	(void)snprintf(command_text, sizeof(command_text), "cd '%s' && rm -rf log && : >log", repo.path);
+	assert_int_equal(system(command_text), 0);
+	assert_status(RECOVER("crm", "--yes"), 4);
+	assert_said("way back of crm: it cannot be written down");
+	assert_said("nothing was overwritten");
+	assert_said("this is not in the history");
+	assert_file(box, "a.orders 9\n");
+}
+
 /* Items */
 
 static void test_items(void **state)
@@ -746,6 +763,7 @@ int main(void)
 		TEST(test_failure),
 		TEST(test_killed_and_run_again),
 		TEST(test_safety_dump),
+		TEST(test_way_that_cannot_be_written_down),
 		TEST(test_items),
 		TEST(test_items_that_are_not_there),
 		TEST(test_which_snapshot),

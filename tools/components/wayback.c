@@ -11,6 +11,6 @@ enum err_code restore_way_back(struct component *c, struct restore_job *j, json_
 	j->way_back = way;
 	rc = j->remember ? j->remember(j->ctx, c, way, e) : ERR_OK;
 	if (rc)
-		err_prefix(e, "way back of %s: it cannot be written down, so nothing was overwritten", c->name);
+		err_prefix(e, "way back of %s: it cannot be written down", c->name);
 	return rc;
 }
