@@ -24,6 +24,7 @@ extern const struct command cmd_key;
 extern const struct command cmd_check;
 extern const struct command cmd_history;
 extern const struct command cmd_run;
+extern const struct command cmd_validate;
 extern const struct command cmd_recover;
 extern const struct command cmd_rollback;
 

@@ -33,7 +33,7 @@ static const struct command *const commands[] = {
 	&cmd_status, &cmd_parity,
 	&cmd_sync,
 	&cmd_repair,
-	&cmd_recover, &cmd_rollback,
+	&cmd_recover, &cmd_rollback, &cmd_validate,
 	&cmd_key,
 	&cmd_check,
 	&cmd_history,

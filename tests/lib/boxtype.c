@@ -141,11 +141,21 @@ static enum err_code box_dump(struct component *c, struct dump *d, struct err *e
 	return dump_file_close(d, "box.txt", f, e);
 }
 
-static enum err_code box_inspect(struct component *c, const char *into, struct facts *out, struct err *e)
+static const char *place(struct component *c, const char *into, char out[512])
 {
 	const struct box *b = c->priv;
+
+	if (!into || strchr(into, '/'))
+		return into ? into : b->file;
+	(void)snprintf(out, 512, "%s.%s", b->file, into);
+	return out;
+}
+
+static enum err_code box_inspect(struct component *c, const char *into, struct facts *out, struct err *e)
+{
 	struct lines l;
-	enum err_code rc = read_lines(into ? into : b->file, &l, e);
+	char path[512];
+	enum err_code rc = read_lines(place(c, into, path), &l, e);
 
 	if (rc)
 		return rc;
@@ -199,7 +209,7 @@ static enum err_code box_plan(struct component *c, struct restore_job *j, struct
 static enum err_code way_back(struct component *c, struct restore_job *j, const char *target, struct err *e)
 {
 	const struct box *b = c->priv;
-	char before[512], *snapshot = NULL;
+	char before[1024], *snapshot = NULL;
 	struct lines l;
 	enum err_code rc = in_trouble(c, "silent") ? ERR_NOT_FOUND : read_lines(target, &l, e);
 
@@ -256,10 +266,13 @@ static enum err_code merge(struct component *c, struct restore_job *j, const cha
 static enum err_code box_restore(struct component *c, struct restore_job *j, struct err *e)
 {
 	const struct timespec step = { .tv_nsec = 10000000 };
-	const struct box *b = c->priv;
-	const char *target = j->into ? j->into : b->file;
+	char path[512];
+	const char *target = place(c, j->into, path);
 	struct lines l, half;
-	enum err_code rc = way_back(c, j, target, e);
+	enum err_code rc = j->temporary ? ERR_OK : way_back(c, j, target, e);
+
+	if (j->temporary && access(target, F_OK) == 0)
+		return err_set(e, ERR_EXISTS, "%s is there", target);
 
 	if (!rc)
 		rc = merge(c, j, target, &l, e);
@@ -303,18 +316,65 @@ static enum err_code box_rollback(struct component *c, struct restore_job *j, co
 static enum err_code box_discard(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
 {
 	const char *copy = json_string_value(json_object_get(way, "copy"));
+	char path[512];
 
-	(void)c;
-	(void)j;
+	if (j && j->temporary) {
+		if (c->cancel && atomic_load(c->cancel))
+			return err_set(e, ERR_CANCELED, "interrupted");
+		if (in_trouble(c, "stuck") && access(place(c, j->into, path), F_OK) == 0)
+			return err_set(e, ERR_FAILED, "it is stuck");
+		if (unlink(place(c, j->into, path)) < 0 && errno != ENOENT)
+			return err_sys(e, "remove it");
+	}
 	if (copy && unlink(copy) < 0)
 		return errno == ENOENT ? ERR_NOT_FOUND : err_sys(e, "remove %s", copy);
+	return ERR_OK;
+}
+
+static enum err_code box_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
+{
+	struct lines l;
+	char path[512], text[BOX_MAX] = "";
+	unsigned long sum = 0;
+	size_t n = 0;
+	enum err_code rc = read_lines(place(c, into, path), &l, e);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < l.nr; i++) {
+		sum += l.v[i].value;
+		if (strcmp(query, "names") == 0)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\n", l.v[i].name);
+	}
+	if (strcmp(query, "sum") == 0)
+		(void)snprintf(text, sizeof(text), "%lu\n", sum);
+	else if (strncmp(query, "value ", 6) == 0 && find(&l, query + 6))
+		(void)snprintf(text, sizeof(text), "%lu\n", find(&l, query + 6)->value);
+	else if (strncmp(query, "nulls ", 6) == 0)
+		(void)snprintf(text, sizeof(text), "%d\n", !find(&l, query + 6));
+	else if (strcmp(query, "names") != 0)
+		return err_set(e, ERR_FAILED, "no such query: %s", query);
+	*out = strdup(text);
+	return *out ? ERR_OK : err_set(e, ERR_NOMEM, "answer");
+}
+
+static enum err_code box_examine(struct component *c, const char *into, const struct facts *recorded, struct err *e)
+{
+	(void)into;
+	(void)recorded;
+	(void)e;
+	if (in_trouble(c, "crooked"))
+		component_found(c, FINDING_FAILED, "the box is crooked");
+	else
+		component_found(c, FINDING_OK, "the box is square");
 	return ERR_OK;
 }
 
 #define BOX_OPERATIONS										\
 	.main_file = "box.txt", .item_kind = "line", .rto = 60, .open = box_open, .close = box_close,	\
 	.dump = box_dump, .inspect = box_inspect, .read_back = box_read_back, .plan = box_plan,	\
-	.restore = box_restore, .rollback = box_rollback, .discard = box_discard
+	.restore = box_restore, .rollback = box_rollback, .discard = box_discard,	\
+	.query = box_query, .examine = box_examine, .nulls_query = "nulls {column}", .orphans_query = ""
 
 const struct component_ops box_type = { .type = "box", .selector = "line", BOX_OPERATIONS };
 const struct component_ops heap_type = {

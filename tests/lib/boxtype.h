@@ -7,6 +7,9 @@
  *   fail    half of it is there, then ERR_FAILED                  kill     half of it is there, then SIGKILL
  *   cancel  it waits, half done, for the request to stop          newer    it adds a line that is not in the dump
  *   silent  no way back                                           more     a chosen line comes back with more
+ *   crooked examine() finds it so                                 stuck    what a validate restored cannot be dropped
+ *
+ * query() knows "value NAME", "sum", "names", and "nulls NAME" for not-null = box.NAME.  A place without '/' is beside the file.
  */
 #ifndef VOUCH_TESTS_BOXTYPE_H
 #define VOUCH_TESTS_BOXTYPE_H

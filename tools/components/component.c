@@ -17,7 +17,7 @@
 
 /* Keys of any component that only commands read: recover's and run's hooks, check --restart, what validate looks at. */
 static const char *const command_keys[] = {
-	"before-dump", "after-dump", "before-recover", "after-recover", "restart", "expect",
+	"before-dump", "after-dump", "before-recover", "after-recover", "restart", "expect", "not-null", "orphans",
 };
 
 /* Saying things. */

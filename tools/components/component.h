@@ -54,6 +54,11 @@ struct component_ops {
 	 * collection), and are listed.
 	 */
 	bool merges_items, keeps_extra;
+	/*
+	 * How query() is asked for not-null and orphans of vouch.conf(5): {table}, {column}, {parent}, {parent-column} are replaced, the answer
+	 * is a number.  NULL: in SQL.  "": the type cannot be asked.
+	 */
+	const char *nulls_query, *orphans_query;
 
 	/** Take the section's keys (config_get); c->priv.  Nothing is started or asked yet.  ERR_USAGE. */
 	enum err_code (*open)(struct component *c, struct err *e);

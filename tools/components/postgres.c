@@ -141,8 +141,6 @@ static enum err_code pg_open(struct component *c, struct err *e)
 		rc = config_seconds(c->section, "lock-wait", 300, &p->lock_wait, e);
 	if (!rc && (p->lock_wait == 0 || p->lock_wait > 86400))
 		rc = config_wrong(c->section, "lock-wait", e, "must be from 1s to 24h");
-	for (size_t i = 0; config_nth(c->section, "not-null", i); i++)
-		;	/* examine's */
 	return rc;
 }
 

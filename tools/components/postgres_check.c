@@ -186,33 +186,6 @@ static enum err_code examine_keys(struct component *c, struct talk *t, struct er
 	return rc;
 }
 
-/* "not-null = orders.customer": the rows where it is NULL. */
-static enum err_code examine_nulls(struct component *c, struct talk *t, struct err *e)
-{
-	enum err_code rc = talk_do(t, e, "RESET search_path");
-	const char *value;
-
-	for (size_t i = 0; !rc && (value = config_nth(c->section, "not-null", i)); i++) {
-		const char *dot = strrchr(value, '.');
-		struct buf sql = BUF_INIT;
-		struct err why = ERR_INIT;
-		uint64_t n = 0;
-		enum err_code asked;
-
-		if (!dot) {
-			component_found(c, FINDING_FAILED, "not-null = %s: not TABLE.COLUMN", value);
-			continue;
-		}
-		buf_printf(&sql, "SELECT count(*) FROM %.*s WHERE %s IS NULL", (int)(dot - value), value, dot + 1);
-		asked = pg_count(t, &sql, &n, &why);
-		if (asked)
-			component_found(c, FINDING_FAILED, "not-null = %s: %s", value, why.msg);
-		else
-			component_found(c, n ? FINDING_FAILED : FINDING_OK, "%s is NULL in %llu rows", value, (unsigned long long)n);
-	}
-	return rc;
-}
-
 enum err_code pg_examine(struct component *c, const char *into, const struct facts *recorded, struct err *e)
 {
 	static const struct look more[] = {
@@ -236,8 +209,6 @@ enum err_code pg_examine(struct component *c, const char *into, const struct fac
 		component_found(c, FINDING_OK, "constraints validated, indexes valid");
 	if (!rc)
 		rc = examine_keys(c, t, e);
-	if (!rc)
-		rc = examine_nulls(c, t, e);
 	talk_close(t);
 	return rc;
 }
