@@ -235,9 +235,23 @@ static void test_quote(void **state)
 	buf_release(&b);
 }
 
+static void test_lines(void **state)
+{
+	char a[] = "a\tb\n", b[] = "\\N", empty[] = "";
+	char *fields[] = { a, NULL, b, empty };
+	const struct talk_rows r = { .nr_rows = 2, .nr_fields = 2, .fields = fields };
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	talk_rows_lines(&out, &r);
+	buf_add_u8(&out, '\0');
+	assert_string_equal((char *)out.p, "a\\tb\\n\t\\N\n\\\\N\t\n");
+	buf_release(&out);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(psql_rows) + ARRAY_LEN(mysql_rows) + 4];
+	struct CMUnitTest tests[ARRAY_LEN(psql_rows) + ARRAY_LEN(mysql_rows) + 5];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(psql_rows); i++)
@@ -250,5 +264,6 @@ int main(void)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_lost);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_sql);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_quote);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_lines);
 	return cmocka_run_group_tests_name("talk", tests, NULL, NULL);
 }

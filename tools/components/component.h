@@ -102,8 +102,8 @@ struct component_ops {
 	enum err_code (*discard)(struct component *c, struct restore_job *j, const json_t *way, struct err *e);
 
 	/**
-	 * The answer of a user's query in into (NULL: its own) as lines: rows, fields told apart by tabs; for expect, NULLs, orphans,
-	 * references, sample searches.  *out malloc'ed.
+	 * The answer of a user's query in into (NULL: its own) as lines: rows, fields told apart by tabs, \N for NULL
+	 * (talk_rows_lines()); for expect, not-null, orphans and references.  *out malloc'ed.
 	 */
 	enum err_code (*query)(struct component *c, const char *into, const char *query, char **out, struct err *e);
 	/**

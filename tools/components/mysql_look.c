@@ -169,21 +169,6 @@ enum err_code mysql_examine(struct component *c, const char *into, const struct 
 
 /* The user's queries */
 
-static void add_rows(struct buf *out, const struct talk_rows *rows)
-{
-	for (size_t i = 0; i < rows->nr_rows; i++) {
-		for (size_t f = 0; f < rows->nr_fields; f++) {
-			const char *v = talk_field(rows, i, f);
-
-			if (f > 0)
-				buf_add_u8(out, '\t');
-			buf_add_str(out, v ? v : "NULL");
-		}
-		buf_add_u8(out, '\n');
-	}
-	buf_add_u8(out, '\0');
-}
-
 enum err_code mysql_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
 {
 	struct mysql *m = mysql_of(c);
@@ -204,7 +189,8 @@ enum err_code mysql_query(struct component *c, const char *into, const char *que
 	if (!rc)
 		rc = talk_ask(t, query, &rows, e);
 	if (!rc)
-		add_rows(&b, &rows);
+		talk_rows_lines(&b, &rows);
+	buf_add_u8(&b, '\0');
 	if (!rc && b.bad)
 		rc = err_set(e, ERR_NOMEM, "an answer");
 	if (!rc) {

@@ -24,29 +24,6 @@ enum err_code pg_read_back(struct component *c, struct restore_job *j, struct er
 	return rc;
 }
 
-/* As COPY has it: \N for NULL, and \t, \n, \\ so that a field stays one. */
-static void add_field(struct buf *out, const char *text)
-{
-	if (!text) {
-		buf_add_str(out, "\\N");
-		return;
-	}
-	for (; *text; text++)
-		switch (*text) {
-		case '\t':
-			buf_add_str(out, "\\t");
-			break;
-		case '\n':
-			buf_add_str(out, "\\n");
-			break;
-		case '\\':
-			buf_add_str(out, "\\\\");
-			break;
-		default:
-			buf_add(out, text, 1);
-		}
-}
-
 enum err_code pg_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
 {
 	const char *database;
@@ -62,11 +39,7 @@ enum err_code pg_query(struct component *c, const char *into, const char *query,
 		rc = talk_ask(t, query, &rows, e);
 	if (rc)
 		goto out;
-	for (size_t i = 0; i < rows.nr_rows; i++)
-		for (size_t k = 0; k < rows.nr_fields; k++) {
-			add_field(&text, talk_field(&rows, i, k));
-			buf_add_u8(&text, k + 1 < rows.nr_fields ? '\t' : '\n');
-		}
+	talk_rows_lines(&text, &rows);
 	buf_add_u8(&text, '\0');
 	if (text.bad) {
 		rc = err_set(e, ERR_NOMEM, "answer of a query");

@@ -265,5 +265,7 @@ const struct component_ops component_qdrant = {
 	.rollback = qdrant_rollback,
 	.discard = qdrant_discard,
 	.query = qdrant_query,
+	.nulls_query = "nulls {table} {column}",
+	.orphans_query = "",
 	.examine = qdrant_examine,
 };

@@ -323,3 +323,26 @@ const char *talk_field(const struct talk_rows *r, size_t row, size_t field)
 		return NULL;
 	return r->fields[row * r->nr_fields + field];
 }
+
+void talk_rows_lines(struct buf *out, const struct talk_rows *r)
+{
+	for (size_t i = 0; i < r->nr_rows; i++) {
+		for (size_t k = 0; k < r->nr_fields; k++) {
+			const char *text = talk_field(r, i, k);
+
+			if (k > 0)
+				buf_add_u8(out, '\t');
+			if (!text)
+				buf_add_str(out, "\\N");
+			for (; text && *text; text++) {
+				static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\";
+				const char *at = strchr(plain, *text);
+
+				if (at)
+					buf_add_u8(out, '\\');
+				buf_add_u8(out, (uint8_t)(at ? escaped[at - plain] : *text));
+			}
+		}
+		buf_add_u8(out, '\n');
+	}
+}

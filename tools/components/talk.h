@@ -35,6 +35,8 @@ struct talk_rows {
 void talk_rows_release(struct talk_rows *r);
 /** NULL: SQL's NULL, or no such field. */
 const char *talk_field(const struct talk_rows *r, size_t row, size_t field);
+/** Append them as ops->query answers: a line each, fields told apart by tabs; \N is NULL, and \t, \n, \\ are escaped as in COPY. */
+void talk_rows_lines(struct buf *out, const struct talk_rows *r);
 
 #define TALK_ANSWER_MAX (256u << 20)
 
