@@ -185,6 +185,8 @@ static void tell_space(struct check *k, struct store *st, bool dumped)
 		tellf(k, FINDING_FAILED, "%s can only be read: a dump could not be stored", store_path(st));
 	else if (s.total_bytes == 0)
 		tellf(k, FINDING_WARNING, "%s: how much is free is not known", store_path(st));
+	else if (k->need == 0)
+		tellf(k, FINDING_OK, "%s: %s free; how large the dumps will be is not known", store_path(st), free_text);
 	else if (s.free_bytes >= k->need)
 		tellf(k, FINDING_OK, "%s: %s free, for dumps of about %s", store_path(st), free_text, need);
 	else if (dumped || s.free_bytes >= k->need / PACKED_AT_BEST)

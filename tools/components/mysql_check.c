@@ -165,6 +165,8 @@ static enum err_code check_tables(struct component *c, struct talk *t, const str
 	}
 	talk_rows_release(&rows);
 	if (!rc)
+		component_need(c, bytes);
+	if (!rc)
 		component_found(c, FINDING_OK,
 				"%llu tables, about %s with their indexes: a dump goes to the repository as it is read, and "
 				"needs no space here",
