@@ -74,7 +74,7 @@ static void forget(struct seen *s)
 /* step 0: pieces of random lengths */
 static enum err_code read_all(const char *text, size_t len, size_t step, struct seen *s, struct err *e)
 {
-	struct mysql_stream_events ev = {.part = on_part, .piece = on_piece, .rows = on_rows, .ctx = s};
+	struct mysql_stream_events ev = { .part = on_part, .piece = on_piece, .rows = on_rows, .ctx = s };
 	struct mysql_stream *m = NULL;
 	enum err_code rc;
 
@@ -104,26 +104,26 @@ static enum err_code read_all(const char *text, size_t len, size_t step, struct 
 	"--\n-- Dumping data for table `t`\n--\n\nLOCK TABLES `t` WRITE;\n"
 
 static const char whole[] = HEADER
-    "--\n-- Sequence structure for `sq`\n--\n\nDROP SEQUENCE IF EXISTS `sq`;\nCREATE SEQUENCE `sq` start with 10;\n"
-    "DO SETVAL(`sq`, 10, 0);\n\n" TABLE_T
-    "INSERT INTO `t` VALUES\n(1,'it\\'s \\\"x\\\" \\\\'),\n(2,'),(;\\n-- Table structure for table `no`\n/* '),(3,NULL);\n"
-    "INSERT INTO `t` (`a`, `VALUES `) VALUES (4,0xFF),(-5,\"d'q\"),(6,'a''b'),(7,f(1,(2)));\nUNLOCK TABLES;\n"
-    "DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`ro``ot`@`local\"host`*/ /*!50003 TRIGGER shop.tr BEFORE INSERT ON t "
-    "FOR EACH ROW BEGIN\n"
-    "-- Dump completed; it's\n SET NEW.a=';;'; # it's\n/* ;; ' */ INSERT INTO `t` VALUES (1); END */;;\nDELIMITER ;\n\n"
-    "--\n-- Temporary table structure for view `v`\n--\n\nDROP TABLE IF EXISTS `v`;\n/*!50001 CREATE VIEW `v` AS SELECT "
-    "1*/;\n\n"
-    "--\n-- Table structure for table `we``ird; na'me`\n--\n\nDROP TABLE IF EXISTS `we``ird; na'me`;\nCREATE TABLE "
-    "`we``ird; na'me` (\n `c` int);\n"
-    "INSERT INTO `we``ird; na'me` VALUES (1);\n"
-    "\n--\n-- Dumping events for database 'shop'\n--\nDELIMITER ;;\n/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 "
-    "EVENT `ev` ON SCHEDULE EVERY 1 DAY "
-    "ON COMPLETION NOT PRESERVE ENABLE DO SELECT 1 */ ;;\nDELIMITER ;\n"
-    "\n--\n-- Dumping routines for database 'shop'\n--\nDELIMITER ;;\nCREATE DEFINER=`r`@`h` PROCEDURE `pr`()\nBEGIN SELECT "
-    "';;', \"DELIMITER ;\"; END\n;;\nDELIMITER ;\n"
-    "\n--\n-- Final view structure for view `v`\n--\n\n/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL "
-    "SECURITY DEFINER */\n"
-    "/*!50001 VIEW `v` AS select 1 */;\n\n-- SET GLOBAL gtid_slave_pos='0-1-23';\n" TRAILER;
+	"--\n-- Sequence structure for `sq`\n--\n\nDROP SEQUENCE IF EXISTS `sq`;\nCREATE SEQUENCE `sq` start with 10;\n"
+	"DO SETVAL(`sq`, 10, 0);\n\n" TABLE_T
+	"INSERT INTO `t` VALUES\n(1,'it\\'s \\\"x\\\" \\\\'),\n(2,'),(;\\n-- Table structure for table `no`\n/* '),(3,NULL);\n"
+	"INSERT INTO `t` (`a`, `VALUES `) VALUES (4,0xFF),(-5,\"d'q\"),(6,'a''b'),(7,f(1,(2)));\nUNLOCK TABLES;\n"
+	"DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`ro``ot`@`local\"host`*/ /*!50003 TRIGGER shop.tr BEFORE INSERT ON t "
+	"FOR EACH ROW BEGIN\n"
+	"-- Dump completed; it's\n SET NEW.a=';;'; # it's\n/* ;; ' */ INSERT INTO `t` VALUES (1); END */;;\nDELIMITER ;\n\n"
+	"--\n-- Temporary table structure for view `v`\n--\n\nDROP TABLE IF EXISTS `v`;\n/*!50001 CREATE VIEW `v` AS SELECT "
+	"1*/;\n\n"
+	"--\n-- Table structure for table `we``ird; na'me`\n--\n\nDROP TABLE IF EXISTS `we``ird; na'me`;\nCREATE TABLE "
+	"`we``ird; na'me` (\n `c` int);\n"
+	"INSERT INTO `we``ird; na'me` VALUES (1);\n"
+	"\n--\n-- Dumping events for database 'shop'\n--\nDELIMITER ;;\n/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 "
+	"EVENT `ev` ON SCHEDULE EVERY 1 DAY "
+	"ON COMPLETION NOT PRESERVE ENABLE DO SELECT 1 */ ;;\nDELIMITER ;\n"
+	"\n--\n-- Dumping routines for database 'shop'\n--\nDELIMITER ;;\nCREATE DEFINER=`r`@`h` PROCEDURE `pr`()\nBEGIN SELECT "
+	"';;', \"DELIMITER ;\"; END\n;;\nDELIMITER ;\n"
+	"\n--\n-- Final view structure for view `v`\n--\n\n/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL "
+	"SECURITY DEFINER */\n"
+	"/*!50001 VIEW `v` AS select 1 */;\n\n-- SET GLOBAL gtid_slave_pos='0-1-23';\n" TRAILER;
 
 static void test_parts_however_cut(void **state)
 {
@@ -151,8 +151,8 @@ static void test_parts_however_cut(void **state)
 		assert_string_equal((char *)s.parts.p, "Ssq Tt I Twe`ird; na'me E R V X ");
 		assert_string_equal(
 		    (char *)s.kinds.p,
-		    "13:sq: 4:sq: 14:sq: 13:t: 3:t: 6:tr:ro`ot@local\"host 13:v: 5:v: 13:we`ird; na'me: 3:we`ird; na'me: "
-		    "11:ev:r@h 7:pr:r@h 5:v:r@h ");
+			"13:sq: 4:sq: 14:sq: 13:t: 3:t: 6:tr:ro`ot@local\"host 13:v: 5:v: 13:we`ird; na'me: 3:we`ird; na'me: "
+			"11:ev:r@h 7:pr:r@h 5:v:r@h ");
 		assert_int_equal(s.nr, 2);
 		assert_memory_equal(&s.sums[0], &want, sizeof(want));
 		assert_memory_equal(&s.sums[1], &one, sizeof(one));
@@ -181,16 +181,16 @@ static void test_what_it_is_not(void **state)
 	static const struct {
 		const char *text, *says;
 	} rows[] = {
-	    {"", "no \"-- Dump completed\""},
-	    {HEADER TRAILER "SELECT 1;\n", "after its end"},
-	    {HEADER TRAILER "INSERT INTO `t` VALUES (1);\n", "after its end"},
-	    {HEADER "--\n-- Table structure for table `a`\n--\n-- Table structure for table `b`\n",
+		{ "", "no \"-- Dump completed\"" },
+		{ HEADER TRAILER "SELECT 1;\n", "after its end" },
+		{ HEADER TRAILER "INSERT INTO `t` VALUES (1);\n", "after its end" },
+		{HEADER "--\n-- Table structure for table `a`\n--\n-- Table structure for table `b`\n",
 	     "a table without a statement"},
-	    {HEADER "--\n-- Table structure for table `a`\n--\nUNLOCK TABLES;\n" TRAILER, "does not name it"},
-	    {HEADER TABLE_T "INSERT INTO `t` VALUES (1));\n" TRAILER, "ends before it begins"},
-	    {HEADER "DELIMITER 0123456789012345\n" TRAILER, "not a delimiter"},
-	    {HEADER "SELECT '-- Dump completed\n", "middle of a statement"},
-	    {HEADER "/* -- Dump completed\n", "middle of a statement"},
+		{ HEADER "--\n-- Table structure for table `a`\n--\nUNLOCK TABLES;\n" TRAILER, "does not name it" },
+		{ HEADER TABLE_T "INSERT INTO `t` VALUES (1));\n" TRAILER, "ends before it begins" },
+		{ HEADER "DELIMITER 0123456789012345\n" TRAILER, "not a delimiter" },
+		{ HEADER "SELECT '-- Dump completed\n", "middle of a statement" },
+		{ HEADER "/* -- Dump completed\n", "middle of a statement" },
 	};
 	struct seen s;
 	struct err e = ERR_INIT;
@@ -235,44 +235,44 @@ static void test_long_rows(void **state)
 static void test_rename(void **state)
 {
 	static const struct mysql_rename to[] = {{"shop", "co`py"}, {"crm", "c2"}};
-	static const struct mysql_renames r = {.of = to, .nr = 2, .events_off = true};
+	static const struct mysql_renames r = { .of = to, .nr = 2, .events_off = true };
 	static const struct {
 		const char *text, *want;
 		bool mentions;
 	} rows[] = {
-	    {"USE `shop`;", "USE `co``py`;", false},
-	    {"USE `other`;", "USE `other`;", false},
-	    {"CREATE DATABASE /*!32312 IF NOT EXISTS*/ `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;",
+		{ "USE `shop`;", "USE `co``py`;", false },
+		{ "USE `other`;", "USE `other`;", false },
+		{"CREATE DATABASE /*!32312 IF NOT EXISTS*/ `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;",
 	     "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `co``py` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;", false},
-	    {"CREATE TABLE `shop` (`shop` int DEFAULT nextval(`shop`.`sq`) COMMENT '`shop`.`x`', CONSTRAINT `f` FOREIGN KEY "
+		{"CREATE TABLE `shop` (`shop` int DEFAULT nextval(`shop`.`sq`) COMMENT '`shop`.`x`', CONSTRAINT `f` FOREIGN KEY "
 	     "(`shop`) REFERENCES `crm`.`t` (`shop`));",
 	     "CREATE TABLE `shop` (`shop` int DEFAULT nextval(`co``py`.`sq`) COMMENT '`shop`.`x`', CONSTRAINT `f` FOREIGN "
 	     "KEY (`shop`) REFERENCES `c2`.`t` (`shop`));",
 	     false},
-	    {"/*!50003 CREATE*/ /*!50017 DEFINER=`shop`@`h`*/ /*!50003 TRIGGER shop.tr BEFORE INSERT ON `shop` . `t` FOR "
+		{"/*!50003 CREATE*/ /*!50017 DEFINER=`shop`@`h`*/ /*!50003 TRIGGER shop.tr BEFORE INSERT ON `shop` . `t` FOR "
 	     "EACH ROW INSERT INTO x VALUES ('shop.y') */;;",
 	     "/*!50003 CREATE*/ /*!50017 DEFINER=`shop`@`h`*/ /*!50003 TRIGGER `co``py`.tr BEFORE INSERT ON `co``py` . `t` "
 	     "FOR EACH ROW INSERT INTO x VALUES ('shop.y') */;;",
 	     false},
-	    {"CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW UPDATE a JOIN b ON shop.c SET x=crm.f(1);;",
+		{"CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW UPDATE a JOIN b ON shop.c SET x=crm.f(1);;",
 	     "CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW UPDATE a JOIN b ON shop.c SET x=crm.f(1);;", true},
-	    {"CREATE ALGORITHM=UNDEFINED DEFINER=`r`@`h` SQL SECURITY DEFINER VIEW `shop` AS select "
+		{"CREATE ALGORITHM=UNDEFINED DEFINER=`r`@`h` SQL SECURITY DEFINER VIEW `shop` AS select "
 	     "`shop`.`fu`(`shop`.`id`) AS `x`,`crm`.`t`.`a` AS `a` "
 	     "from (`orders` `shop` join `crm`.`t` on(`shop`.`id` = `crm`.`t`.`id`));",
 	     "CREATE ALGORITHM=UNDEFINED DEFINER=`r`@`h` SQL SECURITY DEFINER VIEW `shop` AS select "
 	     "`co``py`.`fu`(`shop`.`id`) AS `x`,`c2`.`t`.`a` AS `a` "
 	     "from (`orders` `shop` join `c2`.`t` on(`shop`.`id` = `c2`.`t`.`id`));",
 	     false},
-	    {"/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY ON COMPLETION "
+		{"/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY ON COMPLETION "
 	     "NOT PRESERVE ENABLE COMMENT 'PRESERVE ENABLE' "
 	     "DO DELETE FROM shop.t */;;",
 	     "/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY ON COMPLETION "
 	     "NOT PRESERVE DISABLE COMMENT 'PRESERVE ENABLE' "
 	     "DO DELETE FROM shop.t */;;",
 	     true},
-	    {"CREATE PROCEDURE `pr`() SELECT 1", "CREATE PROCEDURE `pr`() SELECT 1", false},
-	    {"SELECT `shop`.`t`", "SELECT `shop`.`t`", false},
-	    {"CREATE", "CREATE", false},
+		{ "CREATE PROCEDURE `pr`() SELECT 1", "CREATE PROCEDURE `pr`() SELECT 1", false },
+		{ "SELECT `shop`.`t`", "SELECT `shop`.`t`", false },
+		{ "CREATE", "CREATE", false },
 	};
 
 	(void)state;
@@ -292,7 +292,7 @@ static void test_noise(void **state)
 {
 	static const char letters[] = "-/*!M'\"`;\\\n\r #()ISERTVALU `0`";
 	static const struct mysql_rename to[] = {{"I", "E"}};
-	static const struct mysql_renames r = {.of = to, .nr = 1, .events_off = true};
+	static const struct mysql_renames r = { .of = to, .nr = 1, .events_off = true };
 	struct seen s;
 	struct err e = ERR_INIT;
 	char text[400];
@@ -318,12 +318,12 @@ static void test_noise(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_parts_however_cut),
-	    cmocka_unit_test(test_cut_short_everywhere),
-	    cmocka_unit_test(test_what_it_is_not),
-	    cmocka_unit_test(test_long_rows),
-	    cmocka_unit_test(test_rename),
-	    cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_parts_however_cut),
+		cmocka_unit_test(test_cut_short_everywhere),
+		cmocka_unit_test(test_what_it_is_not),
+		cmocka_unit_test(test_long_rows),
+		cmocka_unit_test(test_rename),
+		cmocka_unit_test(test_noise),
 	};
 	unsigned seed = getenv("SEED") ? (unsigned)strtoul(getenv("SEED"), NULL, 10) : (unsigned)time(NULL);
 

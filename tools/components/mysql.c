@@ -136,14 +136,21 @@ void mysql_words_add(struct mysql_words *w, const char *word)
 	w->v[w->nr] = NULL;
 }
 
-/* It must be the first of the words, and so no other of the program's files is read. */
-void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_role role, const char *program)
+/*
+ * The options file must be the first of the words, and so no other is read.  The program's name is not copied: a spawn names it
+ * in messages when these words are long gone.
+ */
+void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_role role, char *program)
 {
 	const char *file = mysql_of(c)->defaults[role];
 	char *word = NULL;
 
-	*w = (struct mysql_words){0};
-	mysql_words_add(w, program);
+	*w = (struct mysql_words){ 0 };
+	mysql_words_add(w, "");
+	if (w->nr > 0) {
+		free(w->v[0]);
+		w->v[0] = program;
+	}
 	if (!file)
 		return;
 	if (asprintf(&word, "--defaults-file=%s", file) < 0) {
@@ -156,10 +163,10 @@ void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_rol
 
 void mysql_words_release(struct mysql_words *w)
 {
-	for (size_t i = 0; i < w->nr; i++)
+	for (size_t i = 1; i < w->nr; i++)
 		free(w->v[i]);
 	free(w->v);
-	*w = (struct mysql_words){0};
+	*w = (struct mysql_words){ 0 };
 }
 
 enum err_code mysql_words_start(struct component *c, struct mysql_words *w, enum spawn_stdin in, struct spawn **out,
@@ -372,21 +379,21 @@ enum err_code mysql_number(struct talk *t, struct buf *b, uint64_t *out, struct 
 }
 
 const struct component_ops component_mysql = {
-    .type = "mysql",
-    .main_file = MYSQL_DUMP,
-    .item_kind = "table",
-    .selector = "table",
-    .rto = 20 * 60,
-    .open = open_mysql,
-    .close = close_mysql,
-    .check = mysql_check,
-    .dump = mysql_dump,
-    .inspect = mysql_inspect,
-    .read_back = mysql_read_back,
-    .plan = mysql_plan,
-    .restore = mysql_restore,
-    .rollback = mysql_rollback,
-    .discard = mysql_discard,
-    .query = mysql_query,
-    .examine = mysql_examine,
+	.type = "mysql",
+	.main_file = MYSQL_DUMP,
+	.item_kind = "table",
+	.selector = "table",
+	.rto = 20 * 60,
+	.open = open_mysql,
+	.close = close_mysql,
+	.check = mysql_check,
+	.dump = mysql_dump,
+	.inspect = mysql_inspect,
+	.read_back = mysql_read_back,
+	.plan = mysql_plan,
+	.restore = mysql_restore,
+	.rollback = mysql_rollback,
+	.discard = mysql_discard,
+	.query = mysql_query,
+	.examine = mysql_examine,
 };

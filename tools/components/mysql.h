@@ -68,8 +68,8 @@ struct mysql_words {
 	size_t nr, cap;
 	bool bad;
 };
-/** program: m->client or m->dumper, after mysql_programs(). */
-void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_role role, const char *program);
+/** program: m->client or m->dumper, after mysql_programs(); it outlives what is started. */
+void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_role role, char *program);
 void mysql_words_add(struct mysql_words *w, const char *word);
 MUST_CHECK enum err_code mysql_words_start(struct component *c, struct mysql_words *w, enum spawn_stdin in,
 					   struct spawn **out, struct err *e);
@@ -176,6 +176,8 @@ MUST_CHECK enum err_code mysql_each_piece(struct component *c, struct restore_jo
 					  void *ctx, struct err *e);
 
 MUST_CHECK enum err_code mysql_end_sessions(struct component *c, struct talk *t, const char *database, struct err *e);
+/** Is the recorded item part of what comes back: of all, or of the chosen tables? */
+bool mysql_is_loaded(const struct restore_job *j, const json_t *item);
 /** Each definer of the dump's objects must be there: ERR_FAILED names those who are not, before anything is touched. */
 MUST_CHECK enum err_code mysql_definers(struct component *c, struct restore_job *j, struct talk *t, struct err *e);
 
@@ -203,9 +205,19 @@ enum mysql_right {
 	MYSQL_PROCESS = 64,
 	MYSQL_BINLOG = 128,
 	MYSQL_SELECT_SOME = 256, /* of single tables */
-	MYSQL_SEE_ROUTINES = 512 /* see all routines */
+	MYSQL_SEE_ROUTINES = 512, /* all of them */
+	MYSQL_EXECUTE = 1024,
+	MYSQL_CREATE = 2048,
+	MYSQL_DROP = 4096,
+	MYSQL_INSERT = 8192,
+	MYSQL_SUPER = 16384,
+	MYSQL_SET_USER = 32768 /* name others as definers */
 };
 MUST_CHECK enum err_code mysql_rights(struct talk *t, const char *database, unsigned *out, struct err *e);
+
+/** Whether the session's user may do all that the restore needs; ERR_FAILED names what is missing, before anything is touched. */
+MUST_CHECK enum err_code mysql_may_restore(struct component *c, struct restore_job *j, struct talk *t, const char *database,
+					   bool no_binlog, struct err *e);
 
 /* The operations. */
 enum err_code mysql_check(struct component *c, struct err *e);

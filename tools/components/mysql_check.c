@@ -72,7 +72,7 @@ static enum err_code check_binlog(struct component *c, struct talk *t, struct er
 	if (!rc && mysql_u64(on) != 1) {
 		component_found(
 		    c, FINDING_WARNING,
-		    "no binary log: changes between two dumps cannot be brought back, and no position is recorded");
+			"no binary log: changes between two dumps cannot be brought back, and no position is recorded");
 	} else if (!rc) {
 		rc = talk_ask(t, "SHOW MASTER STATUS", &rows, &why);
 		if (rc == ERR_FAILED) {
@@ -99,14 +99,14 @@ static enum err_code check_rights(struct component *c, struct talk *t, const cha
 		enum finding kind;
 		const char *name, *why;
 	} wanted[] = {
-	    {MYSQL_TRIGGERS, FINDING_FAILED, "TRIGGER", "mysqldump would leave triggers out without a word"},
-	    {MYSQL_SEE_ROUTINES, FINDING_FAILED, "SELECT on mysql.proc",
-	     "mysqldump would leave routines out without a word"},
-	    {MYSQL_SHOW_VIEW, FINDING_WARNING, "SHOW VIEW", "a dump fails at the first view"},
-	    {MYSQL_EVENT, FINDING_FAILED, "EVENT", "events cannot be read"},
-	    {MYSQL_RELOAD, FINDING_WARNING, "RELOAD",
-	     "no lock for the moment of the dump's beginning: rows are counted in the dump alone"},
-	    {MYSQL_PROCESS, FINDING_WARNING, "PROCESS", "sessions cannot be listed before a recover"},
+		{ MYSQL_TRIGGERS, FINDING_FAILED, "TRIGGER", "mysqldump would leave triggers out without a word" },
+		{ MYSQL_SEE_ROUTINES, FINDING_FAILED, "SELECT on mysql.proc", "mysqldump would leave routines out without a word" },
+		{ MYSQL_SHOW_VIEW, FINDING_WARNING, "SHOW VIEW", "a dump fails at the first view" },
+		{ MYSQL_EVENT, FINDING_FAILED, "EVENT", "events cannot be read" },
+		{ MYSQL_EXECUTE, FINDING_WARNING, "EXECUTE", "a dump fails at the first view that calls a function" },
+		{ MYSQL_RELOAD, FINDING_WARNING, "RELOAD",
+		  "no lock for the moment of the dump's beginning: rows are counted in the dump alone" },
+		{ MYSQL_PROCESS, FINDING_WARNING, "PROCESS", "sessions cannot be listed before a recover" },
 	};
 	unsigned rights = 0;
 	enum err_code rc = mysql_rights(t, database, &rights, e);
@@ -141,10 +141,10 @@ static enum err_code check_tables(struct component *c, struct talk *t, const str
 
 	mysql_form(
 	    &b,
-	    "SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), COALESCE(t.data_length, 0) + "
-	    "COALESCE(t.index_length, 0) FROM information_schema.tables t LEFT JOIN information_schema.engines e ON "
-	    "e.engine = t.engine "
-	    "WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema IN ");
+		"SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), COALESCE(t.data_length, 0) + "
+		"COALESCE(t.index_length, 0) FROM information_schema.tables t LEFT JOIN information_schema.engines e ON "
+		"e.engine = t.engine "
+		"WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema IN ");
 	mysql_form_names(&b, n);
 	buf_add_str(&b, " ORDER BY 1, 2");
 	rc = mysql_ask(t, &b, &rows, e);

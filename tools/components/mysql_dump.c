@@ -37,13 +37,13 @@ struct dumping {
 static enum err_code server_facts(struct dumping *g, struct err *e)
 {
 	static const char *const names[] = {"version",	     "server_id", "log_bin", "lower_case_table_names",
-					    "character_set", "time_zone"};
+						"character_set", "time_zone"};
 	struct facts *f = g->d->facts;
 	struct talk_rows rows = {0};
 	struct buf b = BUF_INIT;
 	enum err_code rc = talk_ask(
 	    g->count,
-	    "SELECT VERSION(), @@server_id, @@log_bin, @@lower_case_table_names, @@character_set_server, @@global.time_zone",
+		"SELECT VERSION(), @@server_id, @@log_bin, @@lower_case_table_names, @@character_set_server, @@global.time_zone",
 	    &rows, e);
 
 	for (size_t i = 0; i < 6 && !rc; i++) {
@@ -182,9 +182,10 @@ static enum err_code unlock(void *ctx, struct err *e)
 
 /* The program */
 
+/* No LOCK TABLES in the dump: under it a table whose default is a sequence's next value cannot be filled (error 1100). */
 static void add_options(struct dumping *g, struct mysql_words *w)
 {
-	static const char *const all[] = {"--opt",
+	static const char *const all[] = {"--opt", "--skip-add-locks",
 					  "--single-transaction",
 					  "--quick",
 					  "--comments",
@@ -260,7 +261,7 @@ static enum err_code pump(struct dumping *g, struct spawn *s, struct mysql_intak
 
 static enum err_code run(struct dumping *g, struct err *e)
 {
-	const struct mysql_intake_options o = {.c = g->c, .d = g->d, .names = &g->names, .begun = unlock, .ctx = g};
+	const struct mysql_intake_options o = { .c = g->c, .d = g->d, .names = &g->names, .begun = unlock, .ctx = g };
 	struct mysql *m = mysql_of(g->c);
 	struct mysql_intake *in = NULL;
 	struct spawn *s = NULL;
@@ -438,7 +439,7 @@ static enum err_code prepare(struct dumping *g, struct err *e)
 /* *again: another try may do. */
 static enum err_code dump_once(struct component *c, struct dump *d, bool *again, struct err *e)
 {
-	struct dumping g = {.c = c, .d = d, .tolerant = mysql_of(c)->some || !d->to};
+	struct dumping g = { .c = c, .d = d, .tolerant = mysql_of(c)->some || !d->to };
 	enum err_code rc = prepare(&g, e);
 
 	if (!rc)
@@ -477,7 +478,7 @@ enum err_code mysql_dump(struct component *c, struct dump *d, struct err *e)
 enum err_code mysql_inspect(struct component *c, const char *into, struct facts *out, struct err *e)
 {
 	struct mysql *m = mysql_of(c);
-	struct dump d = {.facts = out};
+	struct dump d = { .facts = out };
 	enum err_code rc;
 
 	m->into = into;

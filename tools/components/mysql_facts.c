@@ -44,7 +44,7 @@ static const char *key_kind(const char *line, size_t len)
 /* One key: named as "orders.PRIMARY", "orders.fk_customer". */
 static void add_key(struct facts *f, const char *kind, const char *of, const char *line, size_t len)
 {
-	struct mysql_tokens t = {.p = line, .len = len};
+	struct mysql_tokens t = { .p = line, .len = len };
 	char name[MYSQL_NAME_MAX + 1] = "PRIMARY";
 	struct buf full = BUF_INIT;
 	struct mysql_token k;
@@ -120,7 +120,7 @@ static void add_table(struct facts *f, const char *of, const char *text, size_t 
 /* DO SETVAL(`sq`, 10, 0): the next value that will be given. */
 static void add_setval(struct facts *f, const char *key, const char *text, size_t len, const struct mysql_statement *st)
 {
-	struct mysql_tokens t = {.p = text, .len = len, .at = st->after_name};
+	struct mysql_tokens t = { .p = text, .len = len, .at = st->after_name };
 	struct mysql_token k;
 
 	if (mysql_token(&t, &k) && mysql_token_is(&k, ",") && mysql_token(&t, &k) && k.kind == MYSQL_TOKEN_WORD)

@@ -222,7 +222,7 @@ static enum err_code on_piece(void *ctx, enum mysql_piece kind, const char *p, s
 enum err_code mysql_intake_open(const struct mysql_intake_options *o, struct mysql_intake **out, struct err *e)
 {
 	struct mysql_intake *in = calloc(1, sizeof(*in));
-	struct mysql_stream_events ev = {.part = on_part, .piece = on_piece, .rows = on_rows, .ctx = in};
+	struct mysql_stream_events ev = { .part = on_part, .piece = on_piece, .rows = on_rows, .ctx = in };
 	enum err_code rc = in ? ERR_OK : err_set(e, ERR_NOMEM, "read a dump");
 
 	if (rc)

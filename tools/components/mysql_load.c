@@ -141,8 +141,8 @@ static enum err_code end(struct loading *l, enum err_code rc, struct err *e)
 enum err_code mysql_load_file(struct component *c, struct restore_job *j, const char *file, const struct mysql_load *o,
 			      struct err *e)
 {
-	struct loading l = {.c = c};
-	struct mysql_stream_events ev = {.part = on_part, .piece = on_piece, .rows = on_rows, .ctx = &l};
+	struct loading l = { .c = c };
+	struct mysql_stream_events ev = { .part = on_part, .piece = on_piece, .rows = on_rows, .ctx = &l };
 	enum err_code rc = ERR_OK;
 
 	if (o->names && o->names->renamed) {
@@ -239,8 +239,7 @@ static enum err_code user_exists(struct talk *t, const char *definer, bool *ther
 	return rc;
 }
 
-/* Whole: all; tables: those of their triggers. */
-static bool is_loaded(const struct restore_job *j, const json_t *item)
+bool mysql_is_loaded(const struct restore_job *j, const json_t *item)
 {
 	const char *of = json_string_value(json_object_get(item, "of"));
 
@@ -263,7 +262,7 @@ enum err_code mysql_definers(struct component *c, struct restore_job *j, struct 
 	{
 		const char *definer = json_string_value(json_object_get(v, "definer"));
 
-		if (rc || !known || !definer || !is_loaded(j, v) || json_object_get(seen, definer))
+		if (rc || !known || !definer || !mysql_is_loaded(j, v) || json_object_get(seen, definer))
 			continue;
 		(void)json_object_set_new(seen, definer, json_true());
 		rc = user_exists(t, definer, &there, &known, e);

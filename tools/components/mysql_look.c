@@ -65,12 +65,12 @@ enum err_code mysql_orphans(struct component *c, struct talk *t, const char *dat
 
 	mysql_form(
 	    &b,
-	    "SELECT table_schema, table_name, constraint_name, column_name, referenced_table_schema, referenced_table_name, "
-	    "referenced_column_name FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
+		"SELECT table_schema, table_name, constraint_name, column_name, referenced_table_schema, referenced_table_name, "
+		"referenced_column_name FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
 	if (table)
 		mysql_form(
 		    &b,
-		    "((table_schema = ? AND table_name = ?) OR (referenced_table_schema = ? AND referenced_table_name = ?))",
+			"((table_schema = ? AND table_name = ?) OR (referenced_table_schema = ? AND referenced_table_name = ?))",
 		    database, table, database, table);
 	else
 		mysql_form(&b, "table_schema = ?", database);

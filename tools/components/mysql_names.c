@@ -65,8 +65,8 @@ static enum err_code all_there(struct talk *t, const char *into, struct mysql_na
 {
 	struct talk_rows rows = {0};
 	enum err_code rc = talk_ask(t,
-				    "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN "
-				    "('information_schema', 'performance_schema', 'mysql', 'sys') ORDER BY 1",
+					"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN "
+					"('information_schema', 'performance_schema', 'mysql', 'sys') ORDER BY 1",
 				    &rows, e);
 
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++)
@@ -124,7 +124,7 @@ enum err_code mysql_names_there(struct component *c, struct talk *t, const char 
 		out->of[kept++] = of;
 	}
 	while (!rc && out->nr > kept) { /* what is not there lies at the end now */
-		struct mysql_names last = {.of = NULL};
+		struct mysql_names last = { .of = NULL };
 
 		last.of = malloc(sizeof(*last.of));
 		if (!last.of) {

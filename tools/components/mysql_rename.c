@@ -121,8 +121,8 @@ static bool is_event_on(const struct reader *d, const struct mysql_token *k, con
 
 void mysql_sql_rename(const struct mysql_renames *r, const char *text, size_t len, struct buf *out)
 {
-	struct mysql_tokens t = {.p = text, .len = len};
-	struct mysql_token k, before = {.kind = MYSQL_TOKEN_END};
+	struct mysql_tokens t = { .p = text, .len = len };
+	struct mysql_token k, before = { .kind = MYSQL_TOKEN_END };
 	struct mysql_statement st;
 	struct reader d = {0};
 	bool status_seen = false;
@@ -154,7 +154,7 @@ void mysql_sql_rename(const struct mysql_renames *r, const char *text, size_t le
 
 bool mysql_sql_mentions(const struct mysql_renames *r, const char *text, size_t len)
 {
-	struct mysql_tokens t = {.p = text, .len = len};
+	struct mysql_tokens t = { .p = text, .len = len };
 	struct mysql_token k;
 	struct mysql_statement st;
 	bool call, in_chain = false;

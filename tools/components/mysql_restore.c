@@ -47,8 +47,8 @@ enum err_code mysql_read_back(struct component *c, struct restore_job *j, struct
 {
 	struct mysql_names names = {0};
 	struct facts found = {0};
-	struct dump d = {.facts = &found};
-	struct mysql_intake_options o = {.c = c, .d = &d, .names = &names};
+	struct dump d = { .facts = &found };
+	struct mysql_intake_options o = { .c = c, .d = &d, .names = &names };
 	struct mysql_intake *in = NULL;
 	struct differences diff = {0};
 	enum err_code rc = mysql_names_recorded(c, j->recorded, NULL, &names, e);
@@ -223,7 +223,7 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 				   struct err *e)
 {
 	struct mysql_load load = {
-	    .role = j->temporary ? MYSQL_VALIDATE : MYSQL_RESTORE, .names = n, .database = n->several ? NULL : n->of[0].to};
+		.role = j->temporary ? MYSQL_VALIDATE : MYSQL_RESTORE, .names = n, .database = n->several ? NULL : n->of[0].to};
 	struct mysql_replica *replica = NULL;
 	bool *there = calloc(n->nr + 1, sizeof(*there));
 	struct talk *t = NULL;
@@ -237,6 +237,8 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 		load.no_binlog = mysql_without_binlog(c, j, t, &rc, e);
 	if (!rc)
 		rc = look(j, t, n, there, e);
+	for (size_t i = 0; i < n->nr && !rc; i++)
+		rc = mysql_may_restore(c, j, t, n->of[i].to, load.no_binlog, e);
 	if (!rc)
 		rc = mysql_definers(c, j, t, e);
 	if (!rc && keep_way && !j->temporary)

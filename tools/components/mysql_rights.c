@@ -10,21 +10,28 @@ static const struct {
 	const char *words;
 	unsigned rights;
 } privileges[] = {
-    {"ALL PRIVILEGES", ~0u},
-    {"SELECT", MYSQL_SELECT},
-    {"SHOW VIEW", MYSQL_SHOW_VIEW},
-    {"TRIGGER", MYSQL_TRIGGERS},
-    {"EVENT", MYSQL_EVENT},
-    {"LOCK TABLES", MYSQL_LOCK_TABLES},
-    {"RELOAD", MYSQL_RELOAD},
-    {"PROCESS", MYSQL_PROCESS},
-    {"BINLOG MONITOR", MYSQL_BINLOG},
-    {"REPLICATION CLIENT", MYSQL_BINLOG},
-    {"SUPER", MYSQL_BINLOG | MYSQL_RELOAD},
-    {"SHOW CREATE ROUTINE", MYSQL_SEE_ROUTINES},
-    {"SHOW_ROUTINE", MYSQL_ROUTINES},
+	{ "ALL PRIVILEGES", ~0u },
+	{ "SELECT", MYSQL_SELECT },
+	{ "SHOW VIEW", MYSQL_SHOW_VIEW },
+	{ "TRIGGER", MYSQL_TRIGGERS },
+	{ "EVENT", MYSQL_EVENT },
+	{ "EXECUTE", MYSQL_EXECUTE },
+	{ "LOCK TABLES", MYSQL_LOCK_TABLES },
+	{ "RELOAD", MYSQL_RELOAD },
+	{ "PROCESS", MYSQL_PROCESS },
+	{ "BINLOG MONITOR", MYSQL_BINLOG },
+	{ "REPLICATION CLIENT", MYSQL_BINLOG },
+	{ "SUPER", MYSQL_BINLOG | MYSQL_SUPER },
+	{ "SET USER", MYSQL_SET_USER },
+	{ "SET_USER_ID", MYSQL_SET_USER },
+	{ "SET_ANY_DEFINER", MYSQL_SET_USER },
+	{ "CREATE", MYSQL_CREATE },
+	{ "DROP", MYSQL_DROP },
+	{ "INSERT", MYSQL_INSERT },
+	{ "SHOW CREATE ROUTINE", MYSQL_SEE_ROUTINES },
+	{ "SHOW_ROUTINE", MYSQL_SEE_ROUTINES },
 };
-#define GLOBAL_ONLY ((unsigned)(MYSQL_RELOAD | MYSQL_PROCESS | MYSQL_BINLOG))
+#define GLOBAL_ONLY ((unsigned)(MYSQL_RELOAD | MYSQL_PROCESS | MYSQL_BINLOG | MYSQL_SUPER | MYSQL_SET_USER))
 
 /* A name in a GRANT: % and _ stand for others, but after a backslash. */
 static bool matches(const char *pattern, const char *name)
@@ -58,7 +65,7 @@ static void add_privilege(const struct buf *words, unsigned *rights)
 /* GRANT SELECT, SHOW VIEW ON `shop`.* TO ... */
 static unsigned read_grant(const char *text, const char *database)
 {
-	struct mysql_tokens t = {.p = text, .len = strlen(text)};
+	struct mysql_tokens t = { .p = text, .len = strlen(text) };
 	struct mysql_token k;
 	struct buf words = BUF_INIT;
 	char name[MYSQL_NAME_MAX + 1] = "";
@@ -121,6 +128,59 @@ enum err_code mysql_rights(struct talk *t, const char *database, unsigned *out, 
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++)
 		if (talk_field(&rows, i, 0))
 			*out |= read_grant(talk_field(&rows, i, 0), database) | read_proc(talk_field(&rows, i, 0));
+	talk_rows_release(&rows);
+	return rc;
+}
+
+/* Has what is restored something that runs as somebody else than us, or that the binary log wants a SUPER for? */
+static void look_for(const struct restore_job *j, const char *self, bool *others, bool *code)
+{
+	const json_t *items = json_object_get(j->recorded->root, "items"), *v;
+	size_t i;
+
+	json_array_foreach(items, i, v) {
+		const char *kind = json_string_value(json_object_get(v, "kind"));
+		const char *definer = json_string_value(json_object_get(v, "definer"));
+
+		if (!kind || !definer || !mysql_is_loaded(j, v))
+			continue;
+		*others = *others || strcmp(definer, self) != 0;
+		*code = *code || strcmp(kind, "trigger") == 0 || strcmp(kind, "function") == 0;
+	}
+}
+
+enum err_code mysql_may_restore(struct component *c, struct restore_job *j, struct talk *t, const char *database,
+				bool no_binlog, struct err *e)
+{
+	bool others = false, code = false;
+	struct talk_rows rows = { 0 };
+	unsigned rights = 0;
+	enum err_code rc = talk_ask(t, "SELECT CURRENT_USER(), VERSION(), @@log_bin, @@log_bin_trust_function_creators", &rows, e);
+	const char *self = rc ? NULL : talk_field(&rows, 0, 0), *version = rc ? NULL : talk_field(&rows, 0, 1), *what = NULL;
+
+	if (!rc)
+		rc = mysql_rights(t, database, &rights, e);
+	if (rc)
+		goto out;
+	look_for(j, self ? self : "", &others, &code);
+	/* MariaDB told SET USER from SUPER in 10.5. */
+	if (version && (!strstr(version, "MariaDB") || mysql_u64(version) < 10) && (rights & MYSQL_SUPER))
+		rights |= MYSQL_SET_USER;
+	if (!(rights & MYSQL_CREATE))
+		what = "CREATE";
+	else if (!(rights & MYSQL_DROP))
+		what = "DROP";
+	else if (!(rights & MYSQL_INSERT))
+		what = "INSERT";
+	else if (others && !(rights & MYSQL_SET_USER))
+		what = "SET USER (views, triggers or routines have other definers)";
+	else if (code && !no_binlog && !(rights & MYSQL_SUPER) && mysql_u64(talk_field(&rows, 0, 2)) &&
+		 !mysql_u64(talk_field(&rows, 0, 3)))
+		what = "SUPER (there are triggers or functions, the binary log is on, and log_bin_trust_function_creators is off)";
+	if (what)
+		rc = err_set(e, ERR_FAILED, "%s has no right %s for database %s; nothing was touched; restore-defaults-file can "
+			     "name another user", self ? self : c->name, what, database);
+out:
 	talk_rows_release(&rows);
 	return rc;
 }

@@ -146,14 +146,14 @@ static const struct {
 	const char *comment;
 	enum mysql_part part;
 } marks[] = {
-    {"-- Current Database: ", MYSQL_DATABASE},
-    {"-- Sequence structure for ", MYSQL_SEQUENCE},
-    {"-- Table structure for table ", MYSQL_TABLE},
-    {"-- Temporary table structure for view ", MYSQL_STAND_IN},
-    {"-- Temporary view structure for view ", MYSQL_STAND_IN},
-    {"-- Dumping events for database ", MYSQL_EVENTS},
-    {"-- Dumping routines for database ", MYSQL_ROUTINES},
-    {"-- Final view structure for view ", MYSQL_VIEW},
+	{ "-- Current Database: ", MYSQL_DATABASE },
+	{ "-- Sequence structure for ", MYSQL_SEQUENCE },
+	{ "-- Table structure for table ", MYSQL_TABLE },
+	{ "-- Temporary table structure for view ", MYSQL_STAND_IN },
+	{ "-- Temporary view structure for view ", MYSQL_STAND_IN },
+	{ "-- Dumping events for database ", MYSQL_EVENTS },
+	{ "-- Dumping routines for database ", MYSQL_ROUTINES },
+	{ "-- Final view structure for view ", MYSQL_VIEW },
 };
 
 static enum err_code begin_part(struct mysql_stream *s, enum mysql_part part, struct err *e)

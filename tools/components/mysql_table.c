@@ -86,11 +86,11 @@ static enum err_code feed_intake(void *ctx, const void *buf, size_t len, struct 
 /* Its own file, to the trailer, with the recorded rows. */
 static enum err_code read_back(struct tables *s, const struct one *o, const char *item, struct err *e)
 {
-	struct mysql_rename same = {.from = o->database->from, .to = o->database->from};
-	struct mysql_names names = {.of = &same, .nr = 1};
+	struct mysql_rename same = { .from = o->database->from, .to = o->database->from };
+	struct mysql_names names = { .of = &same, .nr = 1 };
 	struct facts found = {0};
-	struct dump d = {.facts = &found};
-	struct mysql_intake_options io = {.c = s->c, .d = &d, .names = &names};
+	struct dump d = { .facts = &found };
+	struct mysql_intake_options io = { .c = s->c, .d = &d, .names = &names };
 	struct mysql_intake *in = NULL;
 	const json_t *was = facts_item(s->j->recorded, "table", item), *is;
 	enum err_code rc;
@@ -229,9 +229,11 @@ static enum err_code put_back(struct tables *s, struct err *e)
 
 enum err_code mysql_tables_restore(struct component *c, struct restore_job *j, struct err *e)
 {
-	struct tables s = {.c = c, .j = j};
+	struct tables s = { .c = c, .j = j };
 	enum err_code rc = open_tables(&s, e);
 
+	for (size_t i = 0; i < s.nr && !rc; i++)
+		rc = mysql_may_restore(c, j, s.t, s.v[i].database->to, !mysql_of(c)->binlog, e);
 	if (!rc)
 		rc = mysql_definers(c, j, s.t, e);
 	if (!rc && !j->temporary)
@@ -273,7 +275,7 @@ enum err_code mysql_tables_rollback(struct component *c, struct restore_job *j, 
 {
 	const char **items = calloc(j->nr_items + 1, sizeof(*items));
 	struct restore_job some = *j;
-	struct tables s = {.c = c, .j = &some};
+	struct tables s = { .c = c, .j = &some };
 	enum err_code rc = items ? ERR_OK : err_set(e, ERR_NOMEM, "%s", c->name);
 
 	some.items = items;
