@@ -99,3 +99,28 @@ teardown()
 	[ "$first" -gt 7000000 ]
 	[ $((second * 5)) -lt "$first" ]
 }
+
+# most KIB COMMAND...: runs it; at most that much memory.
+most()
+{
+	python3 - "$@" <<-'P'
+		import resource, subprocess, sys
+		rc = subprocess.run(sys.argv[2:]).returncode
+		used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+		print(f"{used} KiB of memory, {sys.argv[1]} at most")
+		sys.exit(rc or used > int(sys.argv[1]))
+	P
+}
+
+@test "a collection of 200 MB goes through in 100 MB of memory, both ways" {
+	qdrant_start
+	conf
+	vouch init "$VOUCH_REPO" >/dev/null
+	q PUT /collections/big '{"vectors":{"size":4,"distance":"Dot"}}'
+	fill big 10
+	q POST /_test/pad '{"collection":"big","bytes":200000000}'
+	most 100000 "$V" run --config "$W/vouch.conf"
+	q DELETE /collections/big
+	most 100000 "$V" recover --config "$W/vouch.conf" vectors --yes
+	[ "$(points big)" = 10 ]
+}

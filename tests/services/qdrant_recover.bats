@@ -49,9 +49,10 @@ clean()
 	q PUT /collections/newer '{"vectors":{"size":4,"distance":"Dot"}}'
 	fill newer 7
 	for c in docs emb newer; do content $c >"$W/$c.lost"; done
-	run vc recover vectors --collection docs --yes
+	run vc recover vectors --collection docs --yes -v
 	echo "$output"
 	[ "$status" = 0 ]
+	[[ $output == *docs.city* && $output == *live* ]]
 	same docs
 	content emb | diff "$W/emb.lost" -
 	content newer | diff "$W/newer.lost" -

@@ -173,7 +173,7 @@ static const struct info {
 	  "\"sparse\":[\"s\"]" },
 	{ "none", "{\"vectors\":{}}", "{}", ERR_OK, "\"rows\":\"301\"" },
 	{ "index", "{\"vectors\":{}}", "{\"city\":{\"data_type\":\"keyword\",\"points\":300}}", ERR_OK,
-	  "{\"kind\":\"index\",\"name\":\"docs.city\",\"is\":\"keyword\"}" },
+	  "{\"kind\":\"index\",\"name\":\"docs.city\",\"is\":\"keyword\",\"info\":{\"of\":\"docs\"}}" },
 	{ "size as text", "{\"vectors\":{\"a\":{\"size\":\"4\",\"distance\":\"Dot\"}}}", "{}", ERR_CORRUPT, "without size" },
 	{ "no distance", "{\"vectors\":{\"size\":4}}", "{}", ERR_CORRUPT, "without size" },
 	{ "no parameters", "null", "{}", ERR_CORRUPT, "without parameters" },

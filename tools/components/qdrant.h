@@ -68,6 +68,8 @@ MUST_CHECK enum err_code qdrant_parse_snapshot(const json_t *o, struct qdrant_sn
 json_t *qdrant_create_body(const json_t *config);
 /** {"FIELD": schema as PUT .../index wants it} of a payload_schema. */
 json_t *qdrant_indexes(const json_t *payload_schema);
+/** That an item (an index, an alias) belongs to a collection, and comes back with it.  ERR_NOMEM. */
+MUST_CHECK enum err_code qdrant_belongs(struct facts *f, const char *kind, const char *name, const char *collection, struct err *e);
 /** The item of facts, its vectors and indexes, of GET /collections/C: name is what it is called in the facts.  ERR_CORRUPT. */
 MUST_CHECK enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points, struct facts *out, struct err *e);
 

@@ -295,8 +295,11 @@ static enum err_code take_aliases(struct qdrant *q, const struct qdrant_names *n
 		if (into && (strncmp(alias, into, skip - 1) != 0 || alias[skip - 1] != '_'))
 			continue;
 		facts_is(f, "alias", alias + skip, collection + skip);
-		if (json_object_set(manifest, alias, v))
+		rc = qdrant_belongs(f, "alias", alias + skip, collection + skip, e);
+		if (!rc && json_object_set(manifest, alias, v))
 			rc = err_set(e, ERR_NOMEM, "out of memory");
+		if (rc)
+			break;
 	}
 	json_decref(aliases);
 	return rc;

@@ -268,12 +268,23 @@ static bool add_vectors(json_t *item, const json_t *params)
 	return ok;
 }
 
+enum err_code qdrant_belongs(struct facts *f, const char *kind, const char *name, const char *collection, struct err *e)
+{
+	json_t *info = json_pack("{s:s}", "of", collection);
+
+	if (f->bad || !info || json_object_set(facts_item(f, kind, name), "info", info))
+		f->bad = true;
+	json_decref(info);
+	return facts_check(f, e);
+}
+
 enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points, struct facts *out, struct err *e)
 {
 	json_t *config = json_object_get(info, "config"), *params = json_object_get(config, "params"), *item, *v;
 	json_t *status = json_object_get(info, "status"), *indexed = json_object_get(info, "indexed_vectors_count");
 	json_t *schema = json_object_get(info, "payload_schema");
 	struct buf b = BUF_INIT;
+	enum err_code rc = ERR_OK;
 	const char *field;
 
 	if (!json_is_object(params) || !json_is_string(status))
@@ -298,7 +309,10 @@ enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points
 			return type ? err_set(e, ERR_NOMEM, "out of memory") : strange(e, "an index without a type");
 		}
 		facts_is(out, "index", (const char *)b.p, type);
+		rc = qdrant_belongs(out, "index", (const char *)b.p, name, e);
+		if (rc)
+			break;
 	}
 	buf_release(&b);
-	return facts_check(out, e);
+	return rc ? rc : facts_check(out, e);
 }

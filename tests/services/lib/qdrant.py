@@ -5,7 +5,7 @@
 
 DIR/requests gets a line "METHOD PATH STATUS" for each answer, "METHOD PATH slow" (or hang) where it is kept waiting.  DIR/misbehave is read at each: lines of
 "TIMES METHOD REGEX ACTION [ARG]", TIMES a number or *, REGEX for the path with its query, ACTION as below.
-/_test/fill and /_test/change make points without JSON.  What differs from the real one: its snapshot is a tar of its own, and
+/_test/fill and /_test/change make points without JSON, /_test/pad a large snapshot.  What differs from the real one: its snapshot is a tar of its own, and
 there is one shard, no index, no cluster.
 """
 import hashlib
@@ -356,6 +356,9 @@ class Handler(BaseHTTPRequestHandler):
     def test(self, what, body):
         s = self.server.state
         c = s.find(body["collection"])
+        if what == "pad":
+            c.pad = os.urandom(body["bytes"])
+            return len(c.pad)
         rng = random.Random(body.get("seed", 1))
         first, n = body.get("from", 1), body.get("n", 1000)
         ids = range(first, first + n) if what == "fill" else sorted(c.points, key=order)[::body["every"]]

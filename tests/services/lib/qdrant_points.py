@@ -54,6 +54,7 @@ class Collection:
             given = params.get({"optimizer_config": "optimizers_config"}.get(k, k))
             self.config[k] = {**v, **(given or {})} if v is not None else given
         self.schema = {}            # field: data_type
+        self.pad = b""              # of the snapshot, to make it large
         self.points = {}            # id: (payload, {vector name: array of floats, or {"indices", "values"}})
 
     def put(self, point):
@@ -139,6 +140,8 @@ class Collection:
                  segment + "/points.ndjson": "\n".join(lines).encode()}
         for n, floats in dense.items():
             files[f"{segment}/vectors-{n}.bin"] = floats.tobytes()
+        if self.pad:
+            files[segment + "/pad.bin"] = self.pad
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for name, data in files.items():
@@ -171,6 +174,7 @@ class Collection:
         except (tarfile.TarError, KeyError, ValueError, OSError):
             raise Answer(500, error=f"Service internal error: File IO error: failed to unpack `{tmp}/0/segments/0.tar`")
         c.config = config
+        c.pad = files.get("segment/pad.bin", b"")
         c.schema = json.loads(files["schema.json"])
         at = {n: 0 for n in c.vectors}
         for line in lines:
