@@ -6,10 +6,7 @@ load lib/pg.sh
 
 setup_file()
 {
-	# Not below bats' own folder, into which the server's user cannot go
-	export PG
-	PG=$(mktemp -d "${TMPDIR:-/tmp}/pg.XXXXXX")
-	pg_start "$PG"
+	pg_start
 	export MARIA
 	MARIA=$(mktemp -d "${TMPDIR:-/tmp}/my.XXXXXX")
 	"$BATS_TEST_DIRNAME/lib/maria.sh" start "$MARIA"
@@ -17,9 +14,9 @@ setup_file()
 
 teardown_file()
 {
-	pg_stop "$PG"
+	pg_stop
 	"$BATS_TEST_DIRNAME/lib/maria.sh" stop "$MARIA"
-	rm -rf "$PG" "$PG.initdb.log" "$MARIA"
+	rm -rf "$MARIA"
 }
 
 # A database of the test's own, called $D, and its configuration.
