@@ -224,30 +224,53 @@ static enum err_code check_repository(struct check *k, struct config_section **v
 }
 
 /* Sections of other commands: what they would refuse at night is told now. */
-static enum err_code check_sections(const struct config *c, struct err *e)
+
+static enum err_code check_known(const struct config_section *s, const char *const *known, size_t nr, struct err *e)
 {
-	static const struct {
-		const char *kind, *key;
-	} known[] = {
-		{ "run", "before" }, { "run", "after" }, { "reference", "from" }, { "reference", "from-query" },
-		{ "reference", "to" }, { "reference", "to-query" }, { "reference", "allow" },
-	};
+	for (size_t n = 0; n < s->nr_keys; n++) {
+		bool good = false;
 
-	for (size_t i = 0; i < c->nr; i++) {
-		const struct config_section *s = &c->sections[i];
-
-		if (strcmp(s->kind, "run") != 0 && strcmp(s->kind, "reference") != 0)
-			continue;
-		for (size_t n = 0; n < s->nr_keys; n++) {
-			bool good = false;
-
-			for (size_t m = 0; m < ARRAY_LEN(known) && !good; m++)
-				good = strcmp(known[m].kind, s->kind) == 0 && strcmp(known[m].key, s->keys[n].key) == 0;
-			if (!good)
-				return config_wrong(s, s->keys[n].key, e, "no key that is known here; see vouch.conf(5)");
-		}
+		for (size_t m = 0; m < nr && !good; m++)
+			good = strcmp(known[m], s->keys[n].key) == 0;
+		if (!good)
+			return config_wrong(s, s->keys[n].key, e, "no key that is known here; see vouch.conf(5)");
 	}
 	return ERR_OK;
+}
+
+static enum err_code check_reference(struct config *c, struct config_section *s, struct err *e)
+{
+	static const char *const needed[] = { "from", "to", "from-query", "to-query" };
+	const char *value;
+	uint64_t allow;
+
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		value = config_get(s, needed[i]);
+		if (!value || !*value)
+			return config_wrong(s, NULL, e, "it needs '%s = ...'", needed[i]);
+		if (i < 2 && !config_find(c, "component", value))
+			return config_wrong(s, needed[i], e, "there is no [component %s]", value);
+	}
+	return config_u64(s, "allow", 0, &allow, e);
+}
+
+static enum err_code check_sections(struct config *c, struct err *e)
+{
+	static const char *const of_run[] = { "before", "after" };
+	static const char *const of_reference[] = { "from", "to", "from-query", "to-query", "allow" };
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; !rc && i < c->nr; i++) {
+		struct config_section *s = &c->sections[i];
+
+		if (strcmp(s->kind, "run") == 0)
+			rc = check_known(s, of_run, ARRAY_LEN(of_run), e);
+		else if (strcmp(s->kind, "reference") == 0)
+			rc = check_known(s, of_reference, ARRAY_LEN(of_reference), e);
+		if (!rc && strcmp(s->kind, "reference") == 0)
+			rc = check_reference(c, s, e);
+	}
+	return rc;
 }
 
 /* Summary and exit status. */

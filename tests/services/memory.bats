@@ -6,6 +6,7 @@ load lib/pg.sh
 
 setup()
 {
+	PG=
 	W=$(mktemp -d "${TMPDIR:-/tmp}/vouch-memory.XXXXXX")
 	chmod 755 "$W"
 	mkdir "$W/tmp"
@@ -15,7 +16,7 @@ setup()
 
 teardown()
 {
-	pg_stop "$W/pg"
+	pg_stop
 	sh "$BATS_TEST_DIRNAME/lib/maria.sh" stop "$W/my"
 	rm -rf "$W"
 }
@@ -37,8 +38,7 @@ within()
 }
 
 @test "PostgreSQL: run and recover" {
-	PG=$W/pg
-	pg_start "$PG" "max_wal_size = 8GB"
+	pg_start 'max_wal_size = 8GB'
 	sql postgres -c "create database big"
 	sql big -c "create unlogged table t as select i as id, md5(i::text) || md5((i + 1)::text) || repeat(chr(65 + i % 26), 980) as note
 		from generate_series(1, $MIB * 1024 + 1000) i"

@@ -11,13 +11,14 @@ WRONG=hunter3-falsch
 setup_file()
 {
 	export DB
+	pg_start 'password_encryption = scram-sha-256'
 	DB=$(mktemp -d "${TMPDIR:-/tmp}/vouch-secrets.XXXXXX")
 	chmod 755 "$DB"
 }
 
 teardown_file()
 {
-	pg_stop "$DB/pg"
+	pg_stop
 	sh "$BATS_TEST_DIRNAME/lib/maria.sh" stop "$DB/my"
 	rm -rf "$DB"
 }
@@ -68,6 +69,7 @@ whole_cycle()
 	"$1"
 	nowhere vc recover db --yes
 	nowhere vc rollback db --yes
+	nowhere vc validate db
 	vouch history --json >>"$W/told"
 	secret $WRONG
 	run vc check
@@ -85,8 +87,6 @@ whole_cycle()
 lose_pg() { PGPASSWORD=$SECRET PGROLE=app sql app -c 'delete from t where id > 900'; }
 
 @test "PostgreSQL" {
-	PG=$DB/pg
-	pg_start "$PG" 'password_encryption = scram-sha-256'
 	sql postgres -c "create role app superuser login password '$SECRET'" -c 'create database app owner app'
 	sql app -c 'create table t as select g as id, md5(g::text) as x from generate_series(1, 1000) g' -c 'alter table t owner to app'
 	printf 'local all postgres trust\nlocal all all scram-sha-256\n' | pg_as tee "$PG/data/pg_hba.conf" >/dev/null
@@ -98,7 +98,6 @@ lose_pg() { PGPASSWORD=$SECRET PGROLE=app sql app -c 'delete from t where id > 9
 }
 
 @test "PostgreSQL: by the environment, and what is refused" {
-	PG=$DB/pg
 	vouch init "$VOUCH_REPO" >/dev/null
 	secret $SECRET
 	conf 'type = postgres' "dsn = host=$PG dbname=app user=app" 'password = ${DB_PASSWORD}'

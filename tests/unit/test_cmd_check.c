@@ -115,6 +115,12 @@ static const struct row {
 	  "reached" },
 	{ "a key of run in a reference", "[component a]\ntype = fake\ndo = ok\n[reference r]\nbefore = x\n", { NULL }, 2,
 	  { ":5: [reference r] before: no key" }, NULL },
+	{ "a reference that lacks its query", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nto = a\nto-query = x\n", { NULL },
+	  2, { ":4: [reference r]: it needs 'from-query = ...'" }, "reached" },
+	{ "a reference to nobody", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nfrom-query = x\nto = b\n", { NULL }, 2,
+	  { ":7: [reference r] to: there is no [component b]" }, NULL },
+	{ "a reference, whole", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nfrom-query = x\nto = a\nto-query = y\n"
+	  "allow = 3\n", { NULL }, 0, { "reached" }, NULL },
 	{ "a broken line", "[component a] type = fake\n", { NULL }, 2, { ":1: text behind ']'" }, NULL },
 	{ "not reached", "[component a]\ntype = fake\ndo = absent\nwait = 1s\n", { NULL }, 1,
 	  { "waiting for a to answer", "  FAILED   not reached within 1 s: nobody answers at x\n" }, "started again" },
