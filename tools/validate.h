@@ -25,7 +25,7 @@ enum expect_op { EXPECT_EQ, EXPECT_GE, EXPECT_LE };
 /** One key expect, not-null or orphans. */
 struct expectation {
 	const char *key;	/* "expect" */
-	const char *text;	/* as it was written, for people; borrowed */
+	char *text;		/* for people: as it was written, or its part */
 	char *query;		/* for ops->query */
 	enum expect_op op;
 	char *value;		/* what is wanted */

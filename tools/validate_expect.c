@@ -60,23 +60,25 @@ static enum err_code add(struct expectations *x, struct expectation one, struct 
 {
 	struct expectation *more = reallocarray(x->v, x->nr + 1, sizeof(*more));
 
-	if (!more || !one.query || !one.value) {
-		if (more)
-			x->v = more;
+	if (more) {
+		x->v = more;
+		x->v[x->nr++] = one;	/* released with the others, whole or not */
+		if (one.text && one.query && one.value)
+			return ERR_OK;
+	}
+	if (!more) {
+		free(one.text);
 		free(one.query);
 		free(one.value);
-		return err_set(e, ERR_NOMEM, "%s = %s", one.key, one.text);
 	}
-	x->v = more;
-	x->v[x->nr++] = one;
-	return ERR_OK;
+	return err_set(e, ERR_NOMEM, "%s", one.key);
 }
 
 /* QUERY = N: the last of the signs that stands between spaces. */
 static enum err_code read_expect(struct component *c, const char *text, struct expectations *x, struct err *e)
 {
 	static const char *const signs[] = { [EXPECT_EQ] = " = ", [EXPECT_GE] = " >= ", [EXPECT_LE] = " <= " };
-	struct expectation one = { .key = "expect", .text = text };
+	struct expectation one = { .key = "expect" };
 	const char *last = NULL, *value;
 
 	for (size_t i = 0; i < ARRAY_LEN(signs); i++) {
@@ -93,13 +95,13 @@ static enum err_code read_expect(struct component *c, const char *text, struct e
 	value += strspn(value, " \t");
 	if (!*value)
 		return config_wrong(c->section, "expect", e, "'%s' has no value at its end", text);
+	one.text = strdup(text);
 	one.query = strndup(text, (size_t)(last - text));
 	one.value = strdup(value);
 	return add(x, one, e);
 }
 
-static enum err_code read_not_null(struct component *c, const char *text, char *const *words, struct expectations *x,
-				   struct err *e)
+static enum err_code read_not_null(struct component *c, char *const *words, struct expectations *x, struct err *e)
 {
 	const char *template = c->ops->nulls_query ? c->ops->nulls_query : sql_nulls;
 	enum err_code rc = ERR_OK;
@@ -109,7 +111,7 @@ static enum err_code read_not_null(struct component *c, const char *text, char *
 
 		if (!split_column(*words, "table", "column", parts))
 			return config_wrong(c->section, "not-null", e, "'%s' is not TABLE.COLUMN", *words);
-		rc = add(x, (struct expectation){ "not-null", text, fill(template, parts, 2), EXPECT_LE, strdup("0") }, e);
+		rc = add(x, (struct expectation){ "not-null", strdup(*words), fill(template, parts, 2), EXPECT_LE, strdup("0") }, e);
 	}
 	return rc;
 }
@@ -128,7 +130,7 @@ static enum err_code read_orphans(struct component *c, const char *text, char *c
 	    !split_column(words[0], "table", "column", parts) ||
 	    !split_column(words[1], "parent", "parent-column", parts + 2))
 		return config_wrong(c->section, "orphans", e, "'%s' is not CHILD.COLUMN PARENT.COLUMN [LIMIT]", text);
-	return add(x, (struct expectation){ "orphans", text, fill(template, parts, 4), EXPECT_LE, strdup(limit) }, e);
+	return add(x, (struct expectation){ "orphans", strdup(text), fill(template, parts, 4), EXPECT_LE, strdup(limit) }, e);
 }
 
 enum err_code expectations_read(struct component *c, struct expectations *out, struct err *e)
@@ -148,7 +150,7 @@ enum err_code expectations_read(struct component *c, struct expectations *out, s
 			if (config_split(text, &words, NULL))
 				rc = config_wrong(c->section, key, e, "'%s' cannot be split into words", text);
 			else
-				rc = orphans ? read_orphans(c, text, words, &x, e) : read_not_null(c, text, words, &x, e);
+				rc = orphans ? read_orphans(c, text, words, &x, e) : read_not_null(c, words, &x, e);
 			config_words_free(words);
 		}
 	}
@@ -162,6 +164,7 @@ enum err_code expectations_read(struct component *c, struct expectations *out, s
 void expectations_release(struct expectations *x)
 {
 	for (size_t i = 0; i < x->nr; i++) {
+		free(x->v[i].text);
 		free(x->v[i].query);
 		free(x->v[i].value);
 	}

@@ -170,7 +170,7 @@ static void test_valid(void **state)
 	assert_said("6 recorded and equal, 0 different\n");
 	assert_said("  ok       structure: the box is square\n");
 	assert_said("  ok       expect: sum = 60: it is 60\n");
-	assert_said("  ok       not-null: box.items box.orders: it is 0\n");
+	assert_said("  ok       not-null: box.orders: it is 0\n");
 	assert_said("within the target of 1:00; age of the dump");
 	assert_said("crm: valid\n");
 	assert_clean();
@@ -196,7 +196,7 @@ static void test_trouble(void **state)
 		{ "expect = value orders >= x", "it is 10, and should be at least x", STATUS_FAILED },
 		{ "expect = names = orders", "the answer is 3 rows, not one value", STATUS_FAILED },
 		{ "expect = nonsense = 1", "FAILED   expect: nonsense = 1: no such query: nonsense", STATUS_FAILED },
-		{ "not-null = box.items box.nothing", "FAILED   not-null: box.items box.nothing: it is 1, and should be at most 0",
+		{ "not-null = box.items box.nothing", "FAILED   not-null: box.nothing: it is 1, and should be at most 0",
 		  STATUS_FAILED },
 		{ "expect = sum", "'sum' is not QUERY = VALUE", STATUS_USAGE },
 		{ "expect = sum =", "is not QUERY = VALUE", STATUS_USAGE },

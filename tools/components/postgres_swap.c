@@ -357,9 +357,14 @@ enum err_code pg_plan(struct component *c, struct restore_job *j, struct err *e)
 		rc = sessions(admin, target, &rows, e);
 	if (rc)
 		goto out;
-	component_note(c, "make a new database with encoding %s beside %s, and fill it (the database took %s bytes)",
-		       encoding ? encoding : "of the server", target, bytes ? bytes : "an unknown number of");
+	component_note(c, "make a new database with encoding %s %s %s, and fill it (the database took %s bytes)",
+		       encoding ? encoding : "of the server", j->temporary ? "named" : "beside", target,
+		       bytes ? bytes : "an unknown number of");
 	component_note(c, "put back settings and grants of the database, and analyze it");
+	if (j->temporary) {
+		component_note(c, "look at it there, and drop it");
+		goto out;
+	}
 	if (there)
 		component_note(c, "end %zu sessions in %s, rename it to %s_before_..., and the new one to %s", rows.nr_rows, target,
 			       target, target);
