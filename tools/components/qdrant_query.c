@@ -20,11 +20,15 @@
 #define PAGE 1000		/* points of one scroll */
 #define TEXT_MAX ((size_t)256 << 20)
 
-/* A value in a field of a line: texts as they are but for tabs and line ends, the rest as JSON. */
+/* A value in a field of a line: texts as they are but for tabs and line ends, \\N for null, the rest as JSON. */
 static void add_value(struct buf *out, const json_t *v)
 {
 	char *text;
 
+	if (json_is_null(v)) {
+		buf_add_str(out, "\\N");
+		return;
+	}
 	if (json_is_string(v)) {
 		text_escape_str(out, json_string_value(v));
 		return;
