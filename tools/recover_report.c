@@ -11,6 +11,8 @@
 #define COLUMNS 5
 #define NAME_WIDTH_MAX 60u
 
+#define OF_MAX 16		/* partitions of partitions */
+
 /** One comparison under way: first only counted and measured, then printed. */
 struct comparing {
 	struct recovery *r;
@@ -34,15 +36,26 @@ static bool chosen(const struct recovery *r, const char *kind, const char *name)
 	return false;
 }
 
-/* What belongs to a chosen one (its index, its sequence) says so: "of", in the item or in its info. */
+/*
+ * What belongs to a chosen one (its index, its sequence, its partition and the index of that) says so: "of", in the item or in its
+ * info.
+ */
 static bool of_chosen(const struct recovery *r, const char *kind, const char *name)
 {
-	const json_t *item = facts_item(&r->recorded, kind, name);
-	const json_t *of = json_object_get(item, "of");
+	for (int depth = 0; depth < OF_MAX; depth++) {
+		const json_t *item = facts_item(&r->recorded, kind, name);
+		const json_t *of = json_object_get(item, "of");
 
-	if (!of)
-		of = json_object_get(json_object_get(item, "info"), "of");
-	return json_is_string(of) && chosen(r, r->c->ops->item_kind, json_string_value(of));
+		if (!of)
+			of = json_object_get(json_object_get(item, "info"), "of");
+		if (!json_is_string(of))
+			return false;
+		kind = r->c->ops->item_kind;
+		name = json_string_value(of);
+		if (chosen(r, kind, name))
+			return true;
+	}
+	return false;
 }
 
 static bool is_wanted(void *ctx, const char *kind, const char *name)
@@ -56,7 +69,7 @@ static bool is_other(void *ctx, const char *kind, const char *name)
 {
 	const struct comparing *k = ctx;
 
-	return strcmp(kind, k->r->c->ops->item_kind) == 0 && !chosen(k->r, kind, name);
+	return strcmp(kind, k->r->c->ops->item_kind) == 0 && !chosen(k->r, kind, name) && !of_chosen(k->r, kind, name);
 }
 
 /* Rows */

@@ -137,6 +137,7 @@ static enum err_code start_dump(struct component *c, enum pg_where where, const 
 	pg_tool_init(t, c, where, database, PG_PG_DUMP);
 	pg_tool_add(t, "-Fc");
 	pg_tool_add(t, "-Z0");		/* what is compressed shares no chunks with yesterday's */
+	pg_tool_add(t, "-EUTF8");	/* names as the catalog's statements tell them */
 	pg_tool_add(t, "--snapshot=%s", snapshot);
 	pg_tool_add(t, "--lock-wait-timeout=%llu", (unsigned long long)pg_of(c)->lock_wait * 1000);
 	pg_tool_add(t, "-N%s", PG_BEFORE);
