@@ -175,6 +175,8 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 	kill -9 "$pid"
 	wait "$pid" || :
 	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = 0 ]
+	# And as one killed just after CREATE DATABASE would leave it; one of somebody else's
+	sql postgres -c "CREATE DATABASE \"${D}_restoring_20260101T020000Z\"" -c "CREATE DATABASE ${D}_restoring_mine"
 	conf "before-recover = sh -c 'echo stop >>$W/app'" "after-recover = sh -c 'echo start \$VOUCH_OUTCOME >>$W/app'"
 	run vc recover crm --yes
 	echo "$output"
@@ -182,9 +184,10 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 	content | cmp "$W/before" -
 	[ "$(cat "$W/app")" = "stop
 start ok" ]
-	# What the killed one left is gone: there is the database, and the way back.
+	# What the killed ones left is gone: there is the database, the way back, and what is not vouch's.
 	databases
-	[ "$(databases | wc -l)" -le 2 ]
+	[ "$(databases | wc -l)" = 3 ]
+	databases | grep -q _restoring_mine
 }
 
 @test "postgres: sessions that are open are ended" {

@@ -10,6 +10,7 @@
  *             {"kind":"sequence","name":"public.orders_id_seq","value":"50450","at_least":true},
  *             {"kind":"index","name":"public.orders_pkey","is":"CREATE UNIQUE INDEX ..."}, ...]}
  *
+ * of: the table (collection) that an index, sequence, trigger ... belongs to: it comes back, and is compared, with that.
  * rows: how many; sum: rowsum.h; value: a number that is set, not counted (at_least: what is found may be larger);
  * is: a definition as text; moving: writers went on, so that rows are not comparable.  Any other member of an item (a collection's
  * dimension) is compared as it is, but "info", an object, is not.  Kinds: table, view, index, constraint, sequence, function, trigger,

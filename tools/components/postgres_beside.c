@@ -90,14 +90,18 @@ enum err_code pg_sweep(struct component *c, struct talk *admin, struct err *e)
 	enum err_code rc;
 	long pid = 0;
 
-	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database "
-			     "WHERE shobj_description(oid, 'pg_database') LIKE 'vouch: %'", &rows, e);
+	/* One that was killed between CREATE and COMMENT left a database with nothing but its name to tell by. */
+	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database') AS comment FROM pg_catalog.pg_database "
+			     "WHERE shobj_description(oid, 'pg_database') LIKE 'vouch: %' "
+			     "OR (shobj_description(oid, 'pg_database') IS NULL "
+			     "AND datname ~ '_restoring_[0-9]{8}T[0-9]{6}Z$' AND right(datname, 16) < "
+			     "to_char(now() AT TIME ZONE 'UTC' - interval '1 minute', 'YYYYMMDD\"T\"HH24MISS\"Z\"'))", &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++) {
 		const char *name = talk_field(&rows, i, 0), *comment = talk_field(&rows, i, 1);
 
-		if (!is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
+		if (comment && !is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
 			continue;
-		if (alive(pid))
+		if (comment && alive(pid))
 			continue;
 		component_note(c, "database %s, left by a restore that was killed, is dropped", name);
 		rc = drop(admin, name, e);
