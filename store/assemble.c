@@ -181,7 +181,7 @@ static void tell_progress(struct assembly *a, const char *path)
 	ev.files = a->files.nr;
 	ev.bytes = a->seen;
 	must(pthread_mutex_unlock(&a->mutex));
-	if (due && a->s->events.fn)
+	if (due && !a->no_progress && a->s->events.fn)
 		a->s->events.fn(a->s->events.ctx, &ev);
 }
 

@@ -20,6 +20,7 @@ struct assembly_options {
 	unsigned jobs;			/* threads that compress; 0: one a processor */
 	uint64_t limit_rate;		/* bytes of content a second; 0: no limit */
 	const atomic_bool *cancel;	/* set by a signal handler; may be NULL */
+	bool no_progress;		/* somebody else tells how far it is */
 	bool keep_dropped;		/* what is dropped is set aside, for assembly_take_dropped() */
 };
 

@@ -36,7 +36,7 @@ struct assembly {
 	char *user, *group;	/* of this process: who owns the files */
 	bool ended;		/* publishing was tried */
 	bool sealed;		/* all that was put is in packs */
-	bool keep_dropped;
+	bool keep_dropped, no_progress;
 	pthread_mutex_t mutex;	/* all below, and the writer */
 	struct assembled_list files, dropped;
 	struct assembly_file *open;	/* a list */

@@ -184,6 +184,7 @@ enum err_code assembly_open(struct store *s, const struct assembly_options *o, s
 	a->s = s;
 	a->cancel = o->cancel;
 	a->keep_dropped = o->keep_dropped;
+	a->no_progress = o->no_progress;
 	rate_init(&a->rate, o->limit_rate, o->cancel);
 	must(pthread_mutex_init(&a->mutex, NULL));
 	rc = describe(a, o, e);

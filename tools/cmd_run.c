@@ -12,32 +12,36 @@ enum { OPT_CONFIG = APP_OPT_FIRST, OPT_KEEP_PARTIAL, OPT_TAG };
 
 /* What a component says goes where the store's news goes. */
 
-static void tell(struct app *a, const struct event *ev)
+static void tell(const struct run_part *p, const struct event *ev)
 {
-	struct store_events to = progress_events(a->progress);
+	struct store_events to = progress_events(p->a->progress);
 
 	to.fn(to.ctx, ev);
 }
 
 static void on_note(void *ctx, const char *text)
 {
-	const struct event ev = { .kind = EVENT_NOTE, .text = text };
+	const struct run_part *p = ctx;
+	const struct event ev = { .kind = EVENT_NOTE, .path = p->name, .text = text };
 
-	tell(ctx, &ev);
+	tell(p, &ev);
 }
 
 static void on_found(void *ctx, enum finding kind, const char *text)
 {
-	const struct event ev = { .kind = kind == FINDING_OK ? EVENT_NOTE : EVENT_WARNING, .text = text };
+	const struct run_part *p = ctx;
+	const struct event ev = { .kind = kind == FINDING_OK ? EVENT_NOTE : EVENT_WARNING, .path = p->name, .text = text };
 
-	tell(ctx, &ev);
+	tell(p, &ev);
 }
 
 static void on_progress(void *ctx, const char *stage, uint64_t bytes, uint64_t total)
 {
-	const struct event ev = { .kind = EVENT_PROGRESS, .text = stage, .bytes = bytes, .bytes_total = total };
+	const struct run_part *p = ctx;
+	const struct event ev = { .kind = EVENT_PROGRESS, .path = p->name, .text = stage, .bytes = bytes,
+				  .bytes_total = total };
 
-	tell(ctx, &ev);
+	tell(p, &ev);
 }
 
 /* Whether [component]s other than this one are of its type. */
@@ -67,8 +71,9 @@ static const char *known_type(struct config_section *s)
 static enum err_code open_part(struct run *r, struct config *c, struct config_section *s, struct run_part *p,
 			       struct err *e)
 {
-	const struct component_events events = { .found = on_found, .note = on_note, .progress = on_progress, .ctx = r->a };
+	const struct component_events events = { .found = on_found, .note = on_note, .progress = on_progress, .ctx = p };
 
+	p->a = r->a;
 	p->section = s;
 	p->name = s->name;
 	p->type = known_type(s);

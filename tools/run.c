@@ -141,7 +141,7 @@ static enum err_code dump_between_hooks(struct run *r, struct err *e)
 static enum err_code open_assembly(struct run *r, const char *tag, struct assembly **out, struct err *e)
 {
 	struct assembly_options o = { .jobs = r->a->jobs, .limit_rate = r->a->limit_rate, .cancel = r->cancel,
-				      .keep_dropped = r->keep_partial && !tag };
+				      .no_progress = true, .keep_dropped = r->keep_partial && !tag };
 	const char **names = calloc(r->nr + 1, sizeof(*names));
 	const char **tags = calloc(r->tags.nr + 2, sizeof(*tags));
 	enum err_code rc;

@@ -20,6 +20,7 @@
 
 /** One component of a run. */
 struct run_part {
+	struct app *a;			/* for what the component tells */
 	const char *name, *type;	/* "crm", "postgres"; views */
 	struct config_section *section;
 	struct component *c;		/* NULL: it could not be opened, and e says why */
