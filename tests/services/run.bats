@@ -3,16 +3,11 @@
 
 load ../cli/helper
 load lib/pg.sh
+load lib/qdrant.bash
 
 setup_file()
 {
-	PG=$(mktemp -d "${TMPDIR:-/tmp}/vouch-run.XXXXXX")
-	export PG
-	chmod 755 "$PG"
-	[ "$(id -u)" != 0 ] || chown postgres: "$PG"
-	pg_as "$(pg_bin)/initdb" -D "$PG/data" -U postgres --auth=trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-	pg_as "$(pg_bin)/pg_ctl" -D "$PG/data" -w -l "$PG/log" start >/dev/null 3>&- \
-		-o "-c listen_addresses='' -c unix_socket_directories='$PG' -c fsync=off"
+	pg_start 3>&-
 	for db in crm shop; do
 		sql postgres -c "CREATE DATABASE $db"
 		sql "$db" -c 'CREATE TABLE orders (id serial PRIMARY KEY, customer int, note text)' \
@@ -22,8 +17,13 @@ setup_file()
 
 teardown_file()
 {
-	pg_as "$(pg_bin)/pg_ctl" -D "$PG/data" -w -m immediate stop >/dev/null
-	rm -rf "$PG"
+	pg_stop
+}
+
+teardown()
+{
+	[ ! -e "$W/maria.dir" ] || { sh "$BATS_TEST_DIRNAME/lib/maria.sh" stop "$(cat "$W/maria.dir")"; rm -rf "$(cat "$W/maria.dir")"; }
+	[ -z "${QPID-}" ] || qdrant_stop
 }
 
 # conf LINE...: the configuration, with the repository.
@@ -170,4 +170,36 @@ dying_pg_dump()
 	[ "$(vouch snapshots --repo "$W/repo" --json | wc -l)" -eq 0 ]
 	vouch run --config "$C" -q
 	[ "$(vouch snapshots --repo "$W/repo" --json | wc -l)" -eq 1 ]
+}
+
+@test "three services in one snapshot; one that went away does not keep the others from being saved" {
+	both '[component shop2]' 'type = mysql' "defaults-file = $W/my.cnf" 'databases = shop2'
+	SHOPDB=$(mktemp -d "${TMPDIR:-/tmp}/vouch-run.XXXXXX")
+	echo "$SHOPDB" >"$W/maria.dir"
+	(umask 077 && printf '%s\n' '[client]' "socket = $SHOPDB/s" 'user = root' >"$W/my.cnf")
+	sh "$BATS_TEST_DIRNAME/lib/maria.sh" start "$SHOPDB"
+	mariadb --no-defaults -S "$SHOPDB/s" -u root -e "CREATE DATABASE shop2; CREATE TABLE shop2.t (id int PRIMARY KEY); INSERT INTO shop2.t VALUES (1), (2)"
+	qdrant_start
+	qdrant_sample >/dev/null
+	printf '%s\n' '[component vectors]' 'type = qdrant' "url = $Q" 'collections = *' >>"$C"
+	run vouch run --config "$C"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	vouch ls --repo "$W/repo" -R latest >"$W/ls"
+	cat "$W/ls"
+	for f in postgres/crm/database.dump postgres/shop/facts.json mysql/shop2/dump.sql mysql/shop2/tables qdrant/vectors/facts.json; do
+		grep -q "$f" "$W/ls"
+	done
+	[ "$(history --json | jq -r 'select(.type == "run") | .backup_id' | sed 's/_[0-9]*_[0-9]*$//' | sort)" = $'mysql\npostgres-crm\npostgres-shop\nqdrant' ]
+	[ "$(history --json | jq -r 'select(.type == "run") | .checksum | length' | sort -u)" = 64 ]
+	[ "$(history --json | jq -r 'select(.type == "run") | .snapshot' | sort -u | wc -l)" -eq 1 ]
+	# shop2 goes away; the others are saved.
+	sh "$BATS_TEST_DIRNAME/lib/maria.sh" stop "$SHOPDB"
+	sed -i "s,^databases = shop2,&\nwait = 0s," "$C"
+	run vouch run --config "$C" -q
+	echo "$output"
+	[ "$status" -eq 3 ]
+	! vouch ls --repo "$W/repo" latest:mysql
+	vouch ls --repo "$W/repo" latest:qdrant/vectors | grep -q facts.json
+	history --failed | grep -q '^  mysql_.* FAILED: '
 }
