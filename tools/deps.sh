@@ -6,7 +6,7 @@ set -eu
 build="gcc libc6-dev make pkg-config libfuse3-dev fuse3 libssl-dev libzstd-dev libsqlite3-dev libxxhash-dev libjansson-dev libisal-dev libinih-dev libcurl4-openssl-dev"
 tools="zstd coreutils findutils procps"
 tests="libcmocka-dev bats mandoc clang libclang-rt-14-dev python3 rsync attr acl exfatprogs exfat-fuse libcap2-bin sqlite3 jq e2fsprogs util-linux git xz-utils valgrind openssl \
-	postgresql mariadb-server maven default-jdk-headless curl"
+	postgresql mariadb-server maven default-jdk-headless curl docker.io"
 
 case ${1-} in
 build) want="$build $tools" ;;
