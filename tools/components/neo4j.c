@@ -188,5 +188,7 @@ const struct component_ops component_neo4j = {
 	.rollback = neo4j_rollback,
 	.discard = neo4j_discard,
 	.query = query,
+	.nulls_query = "MATCH (n:{table}) WHERE n.{column} IS NULL RETURN count(n)",
+	.orphans_query = "",
 	.examine = examine,
 };
