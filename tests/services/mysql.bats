@@ -249,3 +249,31 @@ teardown_file()
 	grep -q 1 "$BIN/seen"
 	! grep -qv 1 "$BIN/seen"
 }
+
+@test "validate: restored beside, compared, examined, asked; nothing is left of it" {
+	conf 'not-null = orders.customer' 'orphans = lines_.order orders.id 0' 'expect = SELECT COUNT(*) FROM orders = 5000' \
+		'expect = SELECT note FROM customers WHERE id = 2 = \N'
+	printf '%s\n' '[reference orders]' 'from = shop' 'from-query = SELECT customer FROM orders' 'to = shop' 'to-query = SELECT id FROM customers' >>"$C"
+	sample
+	v run >/dev/null
+	holds shop >"$BATS_TEST_TMPDIR/before"
+	run v validate
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -q 'CHECK TABLE of' <<<"$output"
+	[ -z "$(q "SHOW DATABASES LIKE 'vouch%'")" ]
+	holds shop >"$BATS_TEST_TMPDIR/after"
+	cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+	q "SET foreign_key_checks = 0; DELETE FROM shop.orders WHERE id = 17"
+	run v validate --live
+	echo "$output"
+	[ "$status" -ne 0 ]
+	grep -q '1 row without what they refer to: shop.lines_ (fk_order) refers to shop.orders' <<<"$output"
+	grep -q 'table orders: recorded 5000, found 4999' <<<"$output"
+	v run >/dev/null
+	run v validate
+	echo "$output"
+	[ "$status" -ne 0 ]
+	grep -q 'without what they refer to' <<<"$output"
+	[ -z "$(q "SHOW DATABASES LIKE 'vouch%'")" ]
+}

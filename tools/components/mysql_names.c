@@ -25,18 +25,27 @@ void mysql_names_release(struct mysql_names *n)
 	*n = (struct mysql_names){0};
 }
 
-/* into takes the place of the only one, or goes before each of several: "copy_shop". */
+/* What into makes of one of several: "copy_shop"; a name too long for that is told by its digest. */
+static char *name_of_several(const char *into, const char *name)
+{
+	struct object_id id;
+	char hex[17], *to = NULL;
+
+	if (strlen(into) + 1 + strlen(name) <= DATABASE_MAX)
+		return asprintf(&to, "%s_%s", into, name) < 0 ? NULL : to;
+	digest_sha256(name, strlen(name), &id);
+	return asprintf(&to, "%s_%s", into, hex_encode(id.b, 4, hex)) < 0 ? NULL : to;
+}
+
+/* into takes the place of the only one, or goes before each of several. */
 static enum err_code add_name(struct mysql_names *n, const char *name, const char *into, struct err *e)
 {
 	struct mysql_rename *of = realloc(n->of, (n->nr + 1) * sizeof(*of));
-	char *from = strdup(name), *to = NULL;
+	char *from = strdup(name), *to;
 
 	if (of)
 		n->of = of;
-	if (!into || !n->several)
-		to = strdup(into ? into : name);
-	else if (asprintf(&to, "%s_%s", into, name) < 0)
-		to = NULL;
+	to = into && n->several ? name_of_several(into, name) : strdup(into ? into : name);
 	if (!of || !from || !to) {
 		free(from);
 		free(to);
@@ -76,7 +85,7 @@ static enum err_code all_there(struct talk *t, const char *into, struct mysql_na
 	return rc;
 }
 
-/* Of "*", those that into made are known by their beginning. */
+/* Of "*", those that into made are known by their beginning; names_recorded() lets none be made whose end is a digest. */
 static enum err_code all_of_into(struct talk *t, const char *into, struct mysql_names *out, struct err *e)
 {
 	struct talk_rows rows = {0};
@@ -154,7 +163,12 @@ enum err_code mysql_names_recorded(struct component *c, const struct facts *reco
 		const char *kind = json_string_value(json_object_get(v, "kind")),
 			   *name = json_string_value(json_object_get(v, "name"));
 
-		if (kind && name && strcmp(kind, "database") == 0 && !rc)
+		if (!kind || !name || strcmp(kind, "database") != 0 || rc)
+			continue;
+		if (into && out->several && !mysql_of(c)->databases && strlen(into) + 1 + strlen(name) > DATABASE_MAX)
+			rc = err_set(e, ERR_USAGE, "%s_%s is too long a name for a database: with databases = NAME ..., "
+				     "instead of *, a short one is made", into, name);
+		else
 			rc = add_name(out, name, into, e);
 	}
 	if (!rc && (out->nr == 0 || (!out->several && out->nr != 1)))

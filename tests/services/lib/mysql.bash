@@ -42,6 +42,7 @@ grants()
 	GRANT RELOAD, PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.* TO vouch@localhost;
 	CREATE USER vouch_restore@localhost IDENTIFIED BY 'geheim-2';
 	GRANT ALL PRIVILEGES ON `shop%`.* TO vouch_restore@localhost;
+	GRANT ALL PRIVILEGES ON `vouch\_validate\_%`.* TO vouch_restore@localhost;
 	GRANT SELECT ON mysql.* TO vouch_restore@localhost;
 	GRANT RELOAD, PROCESS, BINLOG MONITOR, SLAVE MONITOR, SUPER, SET USER, CONNECTION ADMIN, REPLICATION SLAVE ADMIN,
 		BINLOG ADMIN, READ_ONLY ADMIN ON *.* TO vouch_restore@localhost;
