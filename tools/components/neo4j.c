@@ -154,7 +154,7 @@ static enum err_code examine(struct component *c, const char *into, const struct
 
 	(void)recorded;
 	if (!rc)
-		rc = neo4j_wait_online(h, n->database, n->online_wait, c->cancel, e);
+		rc = neo4j_wait_online(h, n->database, n->online_wait, true, c->cancel, e);
 	if (!rc)
 		component_found(c, FINDING_OK, "all indexes are online");
 	if (!rc)

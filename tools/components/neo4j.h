@@ -137,9 +137,9 @@ MUST_CHECK enum err_code neo4j_ask(struct http *h, const char *database, bool ty
 MUST_CHECK enum err_code neo4j_http(struct component *c, const struct neo4j_served *served, struct http **out, struct err *e);
 /** Labels, relationship types, constraints, indexes, version. */
 MUST_CHECK enum err_code neo4j_count(struct http *h, const char *database, struct facts *out, struct err *e);
-/** Wait until no index populates.  ERR_FAILED: one has failed, or it took longer. */
-MUST_CHECK enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, const atomic_bool *cancel,
-					   struct err *e);
+/** Wait until no index populates.  strict: ERR_FAILED where one has failed, or it took longer; else its state is for the facts. */
+MUST_CHECK enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, bool strict,
+					   const atomic_bool *cancel, struct err *e);
 /** A node of each label, with its properties and relationships, is read; how many labels. */
 MUST_CHECK enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels, struct err *e);
 /** Rows as lines, fields told apart by tabs. */

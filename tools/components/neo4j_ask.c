@@ -217,7 +217,8 @@ enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels,
 	return rc;
 }
 
-enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, const atomic_bool *cancel, struct err *e)
+enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, bool strict, const atomic_bool *cancel,
+				struct err *e)
 {
 	const struct timespec later = { .tv_nsec = LOOK_MS * 1000000L };
 	struct timespec began, now;
@@ -226,24 +227,24 @@ enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t s
 	for (;;) {
 		json_t *rows = NULL;
 		const char *name, *state;
-		char text[256];
+		bool late, failed;
 		enum err_code rc = neo4j_ask(h, database, false, "SHOW INDEXES YIELD name, state WHERE state <> 'ONLINE' RETURN name, state "
-					     "ORDER BY state, name", NULL, &rows, e);
+					     "ORDER BY state DESC, name", NULL, &rows, e);
 
 		if (rc)
 			return rc;
-		if (json_array_size(rows) == 0) {
+		name = json_string_value(json_array_get(json_array_get(rows, 0), 0));
+		state = json_string_value(json_array_get(json_array_get(rows, 0), 1));
+		must(clock_gettime(CLOCK_MONOTONIC, &now));
+		late = (uint64_t)(now.tv_sec - began.tv_sec) > seconds;
+		failed = state && strcmp(state, "POPULATING") != 0;
+		if (json_array_size(rows) == 0 || ((failed || late) && !strict)) {
 			json_decref(rows);
 			return ERR_OK;
 		}
-		name = json_string_value(json_array_get(json_array_get(rows, 0), 0));
-		state = json_string_value(json_array_get(json_array_get(rows, 0), 1));
-		snprintf(text, sizeof(text), "index %s is %s", name ? name : "?", state ? state : "?");
-		must(clock_gettime(CLOCK_MONOTONIC, &now));
-		if (state && strcmp(state, "FAILED") == 0)
-			rc = err_set(e, ERR_FAILED, "%s", text);
-		else if ((uint64_t)(now.tv_sec - began.tv_sec) > seconds)
-			rc = err_set(e, ERR_FAILED, "%s, after %llu seconds (online-wait)", text, (unsigned long long)seconds);
+		if (failed || late)
+			rc = err_set(e, ERR_FAILED, "index %s is %s%s", name ? name : "?", state ? state : "?",
+				     failed ? "" : ", and was not waited for any longer (online-wait)");
 		else if (cancel && atomic_load(cancel))
 			rc = err_set(e, ERR_CANCELED, "interrupted");
 		json_decref(rows);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ways back: the folders that a restore put aside. */
+/* Ways back: the folders that a restore put aside; after labels, a safety dump. */
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,33 +13,6 @@ static enum err_code way_parse(const json_t *way, const char **data, struct neo4
 	if (!*data || **data != '/')
 		return err_set(e, ERR_CORRUPT, "the way back names no folder");
 	return neo4j_moves_parse(json_object_get(way, "moves"), m, e);
-}
-
-enum err_code neo4j_rollback(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
-{
-	struct neo4j *n = neo4j_of(c);
-	struct neo4j_pause *p = NULL;
-	struct neo4j_moves m = { 0 };
-	const char *data;
-	bool any = false;
-	enum err_code rc = way_parse(way, &data, &m, e);
-
-	(void)j;
-	for (size_t i = 0; !rc && i < m.nr; i++)
-		any = any || !m.all[i].had || access(m.all[i].old, F_OK) == 0;
-	if (!rc && !any)
-		rc = err_set(e, ERR_NOT_FOUND, "the old folders of %s are not there any more", data);
-	neo4j_unserve(n->served, true);
-	n->served = NULL;
-	if (!rc && strcmp(data, n->live.data) == 0) {
-		rc = neo4j_resume(c, e);
-		if (!rc)
-			rc = neo4j_pause_begin(c, &p, e);
-	}
-	if (!rc)
-		rc = neo4j_pause_end(c, p, NULL, neo4j_swap_back(data, &m, e), e);
-	neo4j_moves_release(&m);
-	return rc;
 }
 
 static enum err_code discard_way(const json_t *way, struct err *e)
@@ -58,6 +31,53 @@ static enum err_code discard_way(const json_t *way, struct err *e)
 	return rc;
 }
 
+/* After labels: the whole database as it was, from the safety dump. */
+static enum err_code from_safety(struct component *c, const struct restore_job *j, struct err *e)
+{
+	struct restore_job back = *j;
+	enum err_code rc;
+
+	back.nr_items = 0;
+	back.into = NULL;
+	back.remember = NULL;
+	back.way_back = NULL;
+	rc = neo4j_restore(c, &back, e);
+	if (!rc && back.way_back)
+		rc = discard_way(back.way_back, e);
+	json_decref(back.way_back);
+	return rc;
+}
+
+enum err_code neo4j_rollback(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
+{
+	struct neo4j *n = neo4j_of(c);
+	struct neo4j_pause *p = NULL;
+	struct neo4j_moves m = { 0 };
+	const char *data;
+	const char *kind = json_string_value(json_object_get(way, "kind"));
+	bool any = false;
+	enum err_code rc;
+
+	if (kind && strcmp(kind, "safety") == 0)
+		return from_safety(c, j, e);
+	rc = way_parse(way, &data, &m, e);
+	for (size_t i = 0; !rc && i < m.nr; i++)
+		any = any || access(m.all[i].old, F_OK) == 0;
+	if (!rc && !any)
+		rc = err_set(e, ERR_NOT_FOUND, "the old folders of %s are not there any more", data);
+	neo4j_unserve(n->served, true);
+	n->served = NULL;
+	if (!rc && strcmp(data, n->live.data) == 0) {
+		rc = neo4j_resume(c, e);
+		if (!rc)
+			rc = neo4j_pause_begin(c, &p, e);
+	}
+	if (!rc)
+		rc = neo4j_pause_end(c, p, NULL, neo4j_swap_back(data, &m, e), e);
+	neo4j_moves_release(&m);
+	return rc;
+}
+
 enum err_code neo4j_discard(struct component *c, struct restore_job *j, const json_t *way, struct err *e)
 {
 	struct neo4j *n = neo4j_of(c);
@@ -71,5 +91,5 @@ enum err_code neo4j_discard(struct component *c, struct restore_job *j, const js
 		rc = folder ? neo4j_remove_tree(folder, e) : err_set(e, ERR_NOMEM, "out of memory");
 		free(folder);
 	}
-	return rc || !way ? rc : discard_way(way, e);
+	return rc || !json_object_get(way, "moves") ? rc : discard_way(way, e);	/* a safety dump goes by itself */
 }

@@ -242,7 +242,7 @@ enum err_code neo4j_dump(struct component *c, struct dump *d, struct err *e)
 	if (!rc)
 		rc = neo4j_http(c, s, &h, e);
 	if (!rc)
-		rc = neo4j_wait_online(h, n->database, n->online_wait, c->cancel, e);
+		rc = neo4j_wait_online(h, n->database, n->online_wait, false, c->cancel, e);
 	if (!rc)
 		rc = neo4j_count(h, n->database, d->facts, e);
 	if (!rc)
@@ -332,7 +332,7 @@ enum err_code neo4j_inspect(struct component *c, const char *into, struct facts 
 	if (!rc)
 		rc = neo4j_reach(c, into, &h, e);
 	if (!rc)
-		rc = neo4j_wait_online(h, n->database, n->online_wait, c->cancel, e);
+		rc = neo4j_wait_online(h, n->database, n->online_wait, false, c->cancel, e);
 	if (!rc)
 		rc = neo4j_count(h, n->database, out, e);
 	http_close(h);

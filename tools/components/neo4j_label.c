@@ -273,8 +273,6 @@ static enum err_code merge_label(struct neo4j_merge *m, struct err *e)
 	json_t *types = NULL;
 	enum err_code rc = range_of(m, m->from, &nr, &first, &last, e);
 
-	if (!rc && nr == 0)
-		rc = err_set(e, ERR_NOT_FOUND, "the dump has no node of label %s", m->label);
 	if (!rc)
 		rc = each_page(m, NULL, "nodes", first, last, nodes_page, e);
 	if (!rc)
@@ -316,26 +314,74 @@ static enum err_code serve_dump(struct component *c, struct restore_job *j, stru
 	return rc;
 }
 
+/* Before anything of the running graph is overwritten: it is dumped, for vouch rollback. */
+static enum err_code make_way_back(struct component *c, struct restore_job *j, struct err *e)
+{
+	char *snapshot = NULL;
+	enum err_code rc = ERR_OK;
+
+	if (j->safety_dump)
+		rc = j->safety_dump(j->ctx, c, &snapshot, e);
+	if (!rc && snapshot)
+		rc = restore_way_back(c, j, json_pack("{s:s, s:s}", "kind", "safety", "snapshot", snapshot), e);
+	free(snapshot);
+	return rc;
+}
+
+static enum err_code all_there(struct neo4j_merge *m, const struct restore_job *j, struct err *e)
+{
+	uint64_t nr = 0, first, last;
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; !rc && i < j->nr_items; i++) {
+		m->label = j->items[i];
+		rc = range_of(m, m->from, &nr, &first, &last, e);
+		if (!rc && nr == 0)
+			rc = err_set(e, ERR_NOT_FOUND, "the dump has no node of label %s", m->label);
+	}
+	return rc;
+}
+
+static enum err_code look_before(struct component *c, const struct restore_job *j, struct err *e)
+{
+	const struct neo4j *n = neo4j_of(c);
+	struct http *h = NULL;
+	enum err_code rc;
+
+	if (j->into)
+		return err_set(e, ERR_USAGE, "a label is restored into the running server only, not --into another");
+	if (!neo4j_place_busy(&n->live))
+		return err_set(e, ERR_FAILED, "the server of %s does not run: start it, a label is merged into it", n->live.home);
+	if (j->safety_dump && !n->stop)
+		return err_set(e, ERR_FAILED, "what a label would overwrite is dumped before, and that needs the server stopped: configure "
+			       "stop and start of [component %s]", c->name);
+	rc = neo4j_http(c, NULL, &h, e);
+	if (!rc)
+		rc = neo4j_ask(h, n->database, false, "RETURN 1", NULL, NULL, e);
+	http_close(h);
+	return rc;
+}
+
 enum err_code neo4j_restore_labels(struct component *c, struct restore_job *j, struct err *e)
 {
 	struct neo4j *n = neo4j_of(c);
 	struct neo4j_merge m = { .c = c, .database = n->database };
 	struct neo4j_served *s = NULL;
 	uint64_t left = 0;
-	enum err_code rc = j->into ? err_set(e, ERR_USAGE, "a label is restored into the running server only, not --into another") : ERR_OK;
+	enum err_code rc = look_before(c, j, e);
 
-	if (!rc && !neo4j_place_busy(&n->live))
-		rc = err_set(e, ERR_FAILED, "the server of %s does not run: start it, a label is merged into it", n->live.home);
-	if (!rc)
-		rc = neo4j_http(c, NULL, &m.to, e);
-	if (!rc)	/* before anything long: does it let us in? */
-		rc = neo4j_ask(m.to, n->database, false, "RETURN 1", NULL, NULL, e);
 	if (!rc)
 		rc = serve_dump(c, j, &s, e);
 	if (!rc)
 		rc = neo4j_http(c, s, &m.from, e);
 	if (!rc)
 		rc = neo4j_keys_read(&m, e);
+	if (!rc)
+		rc = all_there(&m, j, e);
+	if (!rc)
+		rc = make_way_back(c, j, e);
+	if (!rc)
+		rc = neo4j_http(c, NULL, &m.to, e);
 	for (size_t i = 0; !rc && i < j->nr_items; i++) {
 		m = (struct neo4j_merge){ .c = c, .database = n->database, .from = m.from, .to = m.to, .keys = m.keys, .label = j->items[i] };
 		rc = merge_label(&m, e);

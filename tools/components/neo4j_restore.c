@@ -247,7 +247,7 @@ static enum err_code verify(struct component *c, struct restore_job *j, struct e
 
 	facts_begin(&now, "neo4j", c->name);
 	if (!rc)
-		rc = neo4j_wait_online(h, n->database, n->online_wait, c->cancel, e);
+		rc = neo4j_wait_online(h, n->database, n->online_wait, false, c->cancel, e);
 	if (!rc)
 		rc = neo4j_count(h, n->database, &now, e);
 	if (!rc)
@@ -338,6 +338,7 @@ enum err_code neo4j_plan(struct component *c, struct restore_job *j, struct err 
 	enum err_code rc = ERR_OK;
 
 	if (j->nr_items > 0) {
+		component_note(c, "the server is stopped for a safety dump, and started again");
 		for (size_t i = 0; i < j->nr_items; i++)
 			component_note(c, "nodes of label %s and their relationships are merged into the running server at %s; newer nodes stay",
 				       j->items[i], neo4j_url(c));

@@ -28,7 +28,8 @@ pom()
 END
 }
 
-# launcher NAME CLASS: as the distribution's: home is the folder above bin, unless NEO4J_HOME says otherwise.
+# launcher NAME CLASS: as the distribution's: home is the folder above bin, unless NEO4J_HOME says otherwise.  Its boot loader starts
+# a second JVM for each command; with NEO4J_DIRECT set there is only that one, with the same class in it.
 launcher()
 {
 	cat >"$1" <<END
@@ -36,8 +37,25 @@ launcher()
 bin=\$(cd "\$(dirname "\$(readlink -f "\$0")")" && pwd)
 export NEO4J_HOME=\${NEO4J_HOME:-\$(cd "\$(dirname "\$0")/.." && pwd)}
 export NEO4J_CONF=\${NEO4J_CONF:-\$NEO4J_HOME/conf}
-exec "\${JAVA_HOME:+\$JAVA_HOME/bin/}java" -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -classpath "\$bin/../lib/*:\$NEO4J_CONF" \\
-	-Dbasedir="\$NEO4J_HOME" -Dapp.repo="\$bin/../lib" -Dfile.encoding=UTF-8 $2 "\$@"
+run=("\${JAVA_HOME:+\$JAVA_HOME/bin/}java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -classpath "\$bin/../lib/*:\$NEO4J_CONF")
+if [ -n "\${NEO4J_DIRECT:-}" ]; then
+	run+=(-Xmx384m --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED
+		--add-opens=java.base/sun.nio.ch=ALL-UNNAMED -Dlog4j2.disable.jmx=true)
+	server=(org.neo4j.server.CommunityEntryPoint --home-dir="\$NEO4J_HOME" --config-dir="\$NEO4J_CONF")
+	pid=\$NEO4J_HOME/run/neo4j.pid
+	case ${1##*/}.\${1-} in
+	neo4j-admin.*) exec "\${run[@]}" org.neo4j.cli.AdminTool "\$@" ;;
+	neo4j.console) exec "\${run[@]}" "\${server[@]}" ;;
+	neo4j.start) setsid "\${run[@]}" "\${server[@]}" </dev/null >>"\$NEO4J_HOME/logs/neo4j.log" 2>&1 & echo "\$!" >"\$pid"; exit 0 ;;
+	neo4j.stop)
+		[ -e "\$pid" ] && kill "\$(cat "\$pid")" || exit 0
+		while kill -0 "\$(cat "\$pid")" 2>/dev/null; do sleep 0.1; done
+		rm -f "\$pid"
+		exit 0
+		;;
+	esac
+fi
+exec "\${run[@]}" -Xmx128m -Dbasedir="\$NEO4J_HOME" -Dapp.repo="\$bin/../lib" -Dfile.encoding=UTF-8 $2 "\$@"
 END
 	chmod 755 "$1"
 }
