@@ -160,7 +160,8 @@ static enum err_code examine(struct component *c, const char *into, const struct
 	if (!rc)
 		rc = neo4j_sample(h, n->database, &labels, e);
 	if (!rc)
-		component_found(c, FINDING_OK, "a sample query read a node of each of %zu labels with its relationships", labels);
+		component_found(c, FINDING_OK, "a sample query read a node of each of %zu labels with its relationships",
+				labels);
 	if (rc == ERR_FAILED) {		/* the server's answer, and so a finding */
 		component_found(c, FINDING_FAILED, "%s", e->msg);
 		err_clear(e);

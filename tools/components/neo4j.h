@@ -4,7 +4,7 @@
  *
  *   neo4j.c          keys, operations                     neo4j_place.c    homes: folders, is a server there, scratch homes
  *   neo4j_archive.c  what a dump looks like               neo4j_server.c   neo4j-admin, scratch servers
- *   neo4j_dump.c     dump, inspect                        neo4j_pause.c    the server stopped, and started again whatever happens
+ *   neo4j_dump.c     dump, inspect                        neo4j_pause.c    the server stopped, and started again
  *   neo4j_ask.c      Cypher over HTTP, facts, query       neo4j_swap.c     data folders exchanged by renames, and back
  *   neo4j_load.c     a dump read back, loaded, checked    neo4j_restore.c  loaded beside what is there, exchanged with it
  *   neo4j_back.c     ways back                            neo4j_label*.c   one label with its relationships
@@ -65,12 +65,12 @@ static inline struct neo4j *neo4j_of(const struct component *c)
 MUST_CHECK enum err_code neo4j_place_read(const char *home, const char *conf, const char *data, struct neo4j_place *out,
 					  struct err *e);
 void neo4j_place_release(struct neo4j_place *p);
-/** An empty scratch home, with a configuration of its own, in folder, which is there and empty. transactions NULL: in its data. */
+/** An empty scratch home, with a configuration of its own, in folder, which is there. transactions NULL: in its data. */
 MUST_CHECK enum err_code neo4j_place_make(struct component *c, const char *folder, const char *transactions,
 					  struct neo4j_place *out, struct err *e);
 /** neo4j.conf of a scratch home: what it needs to be loaded, checked, and served read-only on loopback. */
-MUST_CHECK enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_place *p, unsigned http, unsigned bolt,
-					  struct err *e);
+MUST_CHECK enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_place *p, unsigned http,
+					  unsigned bolt, struct err *e);
 /** A private folder below the scratch folder, with such a home in it. */
 MUST_CHECK enum err_code neo4j_scratch(struct component *c, struct neo4j_place *out, struct err *e);
 /** Released; and a scratch home's folder removed, where that can be done. */
@@ -95,8 +95,8 @@ MUST_CHECK enum err_code neo4j_give(const char *path, const char *like, struct e
 MUST_CHECK enum err_code neo4j_admin(struct component *c, const struct neo4j_place *p, bool inside, enum spawn_stdin in,
 				     const char *const *words, struct spawn **out, struct err *e);
 /** The same to its end, without input.  *out (may be NULL): its output, malloc'ed.  status as in spawn_run. */
-MUST_CHECK enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside, const char *const *words,
-					 char **out, int *status, struct err *e);
+MUST_CHECK enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside,
+					 const char *const *words, char **out, int *status, struct err *e);
 /** Serve a scratch home on free loopback ports, without authentication; p becomes the served's, also after an error. */
 MUST_CHECK enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo4j_served **out, struct err *e);
 /** Stop it, and remove its home where it is scratch and remove says so.  NULL is allowed. */
@@ -106,13 +106,14 @@ void neo4j_unserve(struct neo4j_served *s, bool remove);
 
 struct neo4j_pause;
 /**
- * Stop the component's server if it runs; *out NULL where it did not.  Until neo4j_pause_end() it is started again even if this
- * process is killed (a process of its own waits for that), and a note in DATA says so to the next vouch.
+ * Stop the component's server if it runs; *out NULL where it did not.  Until neo4j_pause_end() it is started again even if
+ * this process is killed (a process of its own waits for that), and a note in DATA says so to the next vouch.
  */
 MUST_CHECK enum err_code neo4j_pause_begin(struct component *c, struct neo4j_pause **out, struct err *e);
 /**
- * Start it again, and wait until it answers; not interrupted.  Call it whatever happened between: rc is that, in e where it is none
- * of ERR_OK, and comes back, with a failed start's words before it.  *seconds (may be NULL): how long it was down.  p NULL: rc.
+ * Start it again, and wait until it answers; not interrupted.  Call it whatever happened between: rc is that, in e where it
+ * is none of ERR_OK, and comes back, with a failed start's words before it.  *seconds (may be NULL): how long it was down.
+ * p NULL: rc.
  */
 MUST_CHECK enum err_code neo4j_pause_end(struct component *c, struct neo4j_pause *p, double *seconds, enum err_code rc,
 					 struct err *e);
@@ -128,16 +129,18 @@ const char *neo4j_url(const struct component *c);	/* the component's own server 
 /* neo4j_ask.c */
 
 /**
- * A Cypher statement; parameters (may be NULL) are taken.  typed: values as {"$type", "_value"}, which keep what JSON would lose; else plain
- * JSON.  *values: a list of lists, the caller's.  ERR_FAILED: the server's message.
+ * A Cypher statement; parameters (may be NULL) are taken.  typed: values as {"$type", "_value"}, which keep what JSON would
+ * lose; else plain JSON.  *values: a list of lists, the caller's.  ERR_FAILED: the server's message.
  */
-MUST_CHECK enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const char *statement, json_t *parameters,
-				   json_t **values, struct err *e);
+MUST_CHECK enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const char *statement,
+				   json_t *parameters, json_t **values, struct err *e);
 /** served NULL: the component's own server. */
-MUST_CHECK enum err_code neo4j_http(struct component *c, const struct neo4j_served *served, struct http **out, struct err *e);
+MUST_CHECK enum err_code neo4j_http(struct component *c, const struct neo4j_served *served, struct http **out,
+				    struct err *e);
 /** Labels, relationship types, constraints, indexes, version. */
 MUST_CHECK enum err_code neo4j_count(struct http *h, const char *database, struct facts *out, struct err *e);
-/** Wait until no index populates.  strict: ERR_FAILED where one has failed, or it took longer; else its state is for the facts. */
+/** Wait until no index populates.  strict: ERR_FAILED where one has failed, or it took longer; else its state is for the
+ * facts. */
 MUST_CHECK enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, bool strict,
 					   const atomic_bool *cancel, struct err *e);
 /** A node of each label, with its properties and relationships, is read; how many labels. */
@@ -150,8 +153,8 @@ MUST_CHECK enum err_code neo4j_lines(const json_t *values, char **out, struct er
 MUST_CHECK enum err_code neo4j_dump(struct component *c, struct dump *d, struct err *e);
 MUST_CHECK enum err_code neo4j_inspect(struct component *c, const char *into, struct facts *out, struct err *e);
 /**
- * To ask into (as restore was told; NULL: the component's own): a running server itself, else a scratch server, which is kept for
- * the next question.
+ * To ask into (as restore was told; NULL: the component's own): a running server itself, else a scratch server, which is
+ * kept for the next question.
  */
 MUST_CHECK enum err_code neo4j_reach(struct component *c, const char *into, struct http **out, struct err *e);
 /** The scratch home that a validate had made: SCRATCH/into. malloc'ed; NULL: none, or out of memory. */
@@ -169,7 +172,8 @@ MUST_CHECK enum err_code neo4j_read_back(struct component *c, struct restore_job
 MUST_CHECK enum err_code neo4j_load(struct component *c, struct restore_job *j, const char *file, const char *database,
 				    const struct neo4j_place *p, struct err *e);
 /** neo4j-admin database check: the whole graph, its indexes and counts.  ERR_CORRUPT. */
-MUST_CHECK enum err_code neo4j_check_loaded(struct component *c, const struct neo4j_place *p, const char *database, struct err *e);
+MUST_CHECK enum err_code neo4j_check_loaded(struct component *c, const struct neo4j_place *p, const char *database,
+					    struct err *e);
 MUST_CHECK enum err_code neo4j_has_system(struct restore_job *j, bool *has, struct err *e);
 /** Into SCRATCH/into, which is made. */
 MUST_CHECK enum err_code neo4j_restore_temporary(struct component *c, struct restore_job *j, struct err *e);
@@ -191,7 +195,8 @@ struct neo4j_moves {
 	size_t nr;
 };
 /** A copy; had is looked at now. */
-MUST_CHECK enum err_code neo4j_moves_add(struct neo4j_moves *m, const char *live, const char *fresh, const char *old, struct err *e);
+MUST_CHECK enum err_code neo4j_moves_add(struct neo4j_moves *m, const char *live, const char *fresh, const char *old,
+					 struct err *e);
 void neo4j_moves_release(struct neo4j_moves *m);
 json_t *neo4j_moves_json(const struct neo4j_moves *m);	/* a new reference; NULL: out of memory */
 MUST_CHECK enum err_code neo4j_moves_parse(const json_t *list, struct neo4j_moves *out, struct err *e);

@@ -64,7 +64,8 @@ static enum err_code take_pax(struct neo4j_archive *a, struct err *e)
 
 			for (i += sizeof(key) - 1; i < len - 1; i++) {
 				if (p[i] < '0' || p[i] > '9' || mul_u64(v, 10, &v) || add_u64(v, (uint64_t)(p[i] - '0'), &v))
-					return err_set(e, ERR_CORRUPT, "the archive has a size that is none, before byte %llu",
+					return err_set(e, ERR_CORRUPT,
+						       "the archive has a size that is none, before byte %llu",
 						       (unsigned long long)a->off);
 			}
 			a->has_size = true;
@@ -105,13 +106,14 @@ static enum err_code take_header(struct neo4j_archive *a, struct err *e)
 	}
 	for (size_t i = 0; i < NEO4J_BLOCK; i++)
 		sum += i < TAR_SUM || i >= TAR_SUM + TAR_SUM_LEN ? h[i] : 0u;
-	if (a->end_blocks > 0 || memcmp(h + TAR_MAGIC, "ustar", 5) != 0 || !octal(h + TAR_SUM, TAR_SUM_LEN, &want) || want != sum ||
-	    !octal(h + TAR_SIZE, TAR_SIZE_LEN, &size))
+	if (a->end_blocks > 0 || memcmp(h + TAR_MAGIC, "ustar", 5) != 0 || !octal(h + TAR_SUM, TAR_SUM_LEN, &want) ||
+	    want != sum || !octal(h + TAR_SIZE, TAR_SIZE_LEN, &size))
 		return err_set(e, ERR_CORRUPT, "the archive has something that is no header of a tar before byte %llu",
 			       (unsigned long long)a->off);
 	if (h[TAR_TYPE] == 'x') {
 		if (size > NEO4J_PAX_MAX)
-			return err_set(e, ERR_LIMIT, "the archive has an extended header of %llu bytes", (unsigned long long)size);
+			return err_set(e, ERR_LIMIT, "the archive has an extended header of %llu bytes",
+				       (unsigned long long)size);
 		a->pax_left = size;
 	} else if (h[TAR_TYPE] == '0' || h[TAR_TYPE] == 0) {
 		size = a->has_size ? a->size : size;
@@ -229,7 +231,8 @@ enum err_code neo4j_unwrap_push(struct neo4j_unwrap *u, const void *buf, size_t 
 		u->magic[u->have++] = *p++;
 		len--;
 		if (u->have == MAGIC_LEN && memcmp(u->magic, MAGIC, MAGIC_LEN) != 0)
-			return err_set(e, ERR_CORRUPT, "the dump does not begin with " MAGIC ", as one compressed by zstd does");
+			return err_set(e, ERR_CORRUPT,
+				       "the dump does not begin with " MAGIC ", as one compressed by zstd does");
 	}
 	return zstream_push(u->z, p, len, e);
 }

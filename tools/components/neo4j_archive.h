@@ -5,12 +5,13 @@
  *   "zstd", version 1 (4 bytes), number of files (8), bytes in them (8)	big-endian
  *   a PAX tar of the database's folder, then one of its transaction logs, in one archive
  *
- * rc 0 of neo4j-admin does not say that this was written (Java passes over errors of System.out), so all of it is looked at: the
- * frame's end and checksum, each header's checksum, the end of the tar, and that the files and bytes are as many as announced.
- * It is stored without its wrapping ("neo4j.archive"), because then a day's changes share most chunks with the day before: with
- * 1 % of 100,000 nodes changed all over the store, 2.8 MB are new instead of 23.2; with 1 % in one place 0.5 instead of 7.0; with
- * none 0.3 instead of 5.2.  Times in the tar are left alone: without them it would be 0.01 MB less.  Wrapped again it is the same
- * tar to the byte, and any zstd does it: (printf DZV1; zstd <neo4j.archive) | neo4j-admin database load --from-stdin ...
+ * rc 0 of neo4j-admin does not say that this was written (Java passes over errors of System.out), so all of it is looked at:
+ * the frame's end and checksum, each header's checksum, the end of the tar, and that the files and bytes are as many as
+ * announced. It is stored without its wrapping ("neo4j.archive"), because then a day's changes share most chunks with the
+ * day before: with 1 % of 100,000 nodes changed all over the store, 2.8 MB are new instead of 23.2; with 1 % in one place
+ * 0.5 instead of 7.0; with none 0.3 instead of 5.2.  Times in the tar are left alone: without them it would be 0.01 MB less.
+ * Wrapped again it is the same tar to the byte, and any zstd does it: (printf DZV1; zstd <neo4j.archive) | neo4j-admin
+ * database load --from-stdin ...
  */
 #ifndef VOUCH_COMPONENTS_NEO4J_ARCHIVE_H
 #define VOUCH_COMPONENTS_NEO4J_ARCHIVE_H

@@ -21,17 +21,18 @@ static enum err_code refused(const struct http_answer *a, const json_t *root, co
 	const char *text = json_string_value(json_object_get(first, "message"));
 
 	if (a->status == 401 || a->status == 403)
-		return err_set(e, ERR_FAILED, "Neo4j refuses to answer (%ld): user and password-file of the section are %s", a->status,
-			       text ? text : "wrong");
+		return err_set(e, ERR_FAILED, "Neo4j refuses to answer (%ld): user and password-file of the section are %s",
+			       a->status, text ? text : "wrong");
 	if (a->status == 404)
-		return err_set(e, ERR_FAILED, "Neo4j does not know the database, or has no query API (5.19 and later do): %s",
+		return err_set(e, ERR_FAILED,
+			       "Neo4j does not know the database, or has no query API (5.19 and later do): %s",
 			       text ? text : "404");
 	return err_set(e, ERR_FAILED, "Neo4j: %s%s%s (status %ld, statement: %.200s)", code ? code : "", code ? ": " : "",
 		       text ? text : "no answer that it gives", a->status, statement);
 }
 
-enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const char *statement, json_t *parameters, json_t **values,
-			struct err *e)
+enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const char *statement, json_t *parameters,
+			json_t **values, struct err *e)
 {
 	static const char *const plain_headers[] = { "Content-Type: application/json", "Accept: application/json", NULL };
 	static const char *const typed_headers[] = { "Content-Type: " TYPED, "Accept: " TYPED, NULL };
@@ -115,7 +116,8 @@ static enum err_code count_one(struct http *h, const char *database, const char 
 {
 	json_t *rows = NULL;
 	const json_t *n;
-	enum err_code rc = statement ? neo4j_ask(h, database, false, statement, NULL, &rows, e) : err_set(e, ERR_NOMEM, "out of memory");
+	enum err_code rc =
+	    statement ? neo4j_ask(h, database, false, statement, NULL, &rows, e) : err_set(e, ERR_NOMEM, "out of memory");
 
 	n = json_array_get(json_array_get(rows, 0), 0);
 	if (!rc && (!json_is_integer(n) || json_integer_value(n) < 0))
@@ -155,11 +157,13 @@ static enum err_code define_each(struct http *h, const char *database, const cha
 
 	for (size_t i = 0; !rc && i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
-		const char *name = json_string_value(json_array_get(row, 0)), *is = json_string_value(json_array_get(row, 1));
+		const char *name = json_string_value(json_array_get(row, 0)),
+			   *is = json_string_value(json_array_get(row, 1));
 		const char *state = json_string_value(json_array_get(row, 2));
 		char *text = NULL;
 
-		if (!name || !is || asprintf(&text, "%s%s%s%s", is, state ? " (" : "", state ? state : "", state ? ")" : "") < 0)
+		if (!name || !is ||
+		    asprintf(&text, "%s%s%s%s", is, state ? " (" : "", state ? state : "", state ? ")" : "") < 0)
 			rc = err_set(e, ERR_FAILED, "Neo4j: a definition that is none");
 		else
 			facts_is(out, kind, name, text);
@@ -173,8 +177,9 @@ enum err_code neo4j_count(struct http *h, const char *database, struct facts *ou
 {
 	json_t *rows = NULL;
 	const char *version;
-	enum err_code rc = neo4j_ask(h, database, false, "CALL dbms.components() YIELD versions, edition RETURN versions[0], edition", NULL,
-				     &rows, e);
+	enum err_code rc =
+	    neo4j_ask(h, database, false, "CALL dbms.components() YIELD versions, edition RETURN versions[0], edition", NULL,
+		      &rows, e);
 
 	version = rc ? NULL : json_string_value(json_array_get(json_array_get(rows, 0), 0));
 	if (version)
@@ -185,29 +190,37 @@ enum err_code neo4j_count(struct http *h, const char *database, struct facts *ou
 	if (!rc)
 		rc = count_one(h, database, "total", "relationships", strdup("MATCH ()-[r]->() RETURN count(r)"), out, e);
 	if (!rc)
-		rc = count_each(h, database, "label", "CALL db.labels() YIELD label RETURN label ORDER BY label", "MATCH (n:",
-				") RETURN count(n)", out, e);
+		rc = count_each(h, database, "label", "CALL db.labels() YIELD label RETURN label ORDER BY label",
+				"MATCH (n:", ") RETURN count(n)", out, e);
 	if (!rc)
-		rc = count_each(h, database, "relationship", "CALL db.relationshipTypes() YIELD relationshipType AS t RETURN t ORDER BY t",
+		rc = count_each(h, database, "relationship",
+				"CALL db.relationshipTypes() YIELD relationshipType AS t RETURN t ORDER BY t",
 				"MATCH ()-[r:", "]->() RETURN count(r)", out, e);
 	if (!rc)
-		rc = define_each(h, database, "constraint", "SHOW CONSTRAINTS YIELD name, createStatement RETURN name, createStatement "
-				 "ORDER BY name", out, e);
+		rc = define_each(h, database, "constraint",
+				 "SHOW CONSTRAINTS YIELD name, createStatement RETURN name, createStatement "
+				 "ORDER BY name",
+				 out, e);
 	if (!rc)
-		rc = define_each(h, database, "index", "SHOW INDEXES YIELD name, createStatement, state RETURN name, createStatement, state "
-				 "ORDER BY name", out, e);
+		rc = define_each(h, database, "index",
+				 "SHOW INDEXES YIELD name, createStatement, state RETURN name, createStatement, state "
+				 "ORDER BY name",
+				 out, e);
 	return rc;
 }
 
 enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels, struct err *e)
 {
 	json_t *rows = NULL;
-	enum err_code rc = neo4j_ask(h, database, false, "CALL db.labels() YIELD label RETURN label ORDER BY label", NULL, &rows, e);
+	enum err_code rc =
+	    neo4j_ask(h, database, false, "CALL db.labels() YIELD label RETURN label ORDER BY label", NULL, &rows, e);
 
 	for (size_t i = 0; !rc && i < json_array_size(rows); i++) {
 		const char *name = json_string_value(json_array_get(json_array_get(rows, i), 0));
-		char *text = name ? quoted("MATCH (n:", name, ") WITH n LIMIT 1 OPTIONAL MATCH (n)-[r]-(m) WITH n, r, m LIMIT 100 "
-					   "RETURN properties(n), collect(properties(r)), count(m)") : NULL;
+		char *text = name ? quoted("MATCH (n:", name,
+					   ") WITH n LIMIT 1 OPTIONAL MATCH (n)-[r]-(m) WITH n, r, m LIMIT 100 "
+					   "RETURN properties(n), collect(properties(r)), count(m)")
+				  : NULL;
 
 		rc = text ? neo4j_ask(h, database, false, text, NULL, NULL, e) : err_set(e, ERR_NOMEM, "out of memory");
 		free(text);
@@ -217,8 +230,8 @@ enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels,
 	return rc;
 }
 
-enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, bool strict, const atomic_bool *cancel,
-				struct err *e)
+enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t seconds, bool strict,
+				const atomic_bool *cancel, struct err *e)
 {
 	const struct timespec later = { .tv_nsec = LOOK_MS * 1000000L };
 	struct timespec began, now;
@@ -228,8 +241,10 @@ enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t s
 		json_t *rows = NULL;
 		const char *name, *state;
 		bool late, failed;
-		enum err_code rc = neo4j_ask(h, database, false, "SHOW INDEXES YIELD name, state WHERE state <> 'ONLINE' RETURN name, state "
-					     "ORDER BY state DESC, name", NULL, &rows, e);
+		enum err_code rc = neo4j_ask(h, database, false,
+					     "SHOW INDEXES YIELD name, state WHERE state <> 'ONLINE' RETURN name, state "
+					     "ORDER BY state DESC, name",
+					     NULL, &rows, e);
 
 		if (rc)
 			return rc;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dump goes three ways at once: its bytes are looked at and stored, and neo4j-admin database load has them in a scratch home, whose
- * server is then asked for the counts: those are the dump's own, and it is known to load.  The component's server is up again
- * before that.
+ * A dump goes three ways at once: its bytes are looked at and stored, and neo4j-admin database load has them in a scratch
+ * home, whose server is then asked for the counts: those are the dump's own, and it is known to load.  The component's
+ * server is up again before that.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct take {
 	struct dump *d;			/* NULL: nothing is stored */
 	const struct neo4j_place *from;
 	const char *database;
-	bool own;			/* from is the component's home: its server is stopped and started, its system database dumped, too */
+	bool own; /* from is the component's home: its server is stopped and started, its system database dumped, too */
 	struct neo4j_place scratch;
 	struct spawn *load;
 	struct neo4j_pause *pause;
@@ -154,8 +154,8 @@ static enum err_code look_before(struct take *t, struct err *e)
 	enum err_code rc = neo4j_place_size(t->from, t->database, &there, &bytes, e);
 
 	if (!rc && !there)
-		rc = err_set(e, ERR_FAILED, "there is no database %s in %s/databases (keys database, home, data)", t->database,
-			     t->from->data);
+		rc = err_set(e, ERR_FAILED, "there is no database %s in %s/databases (keys database, home, data)",
+			     t->database, t->from->data);
 	if (!rc)
 		rc = neo4j_room(n->scratch, bytes + bytes / 8, "a scratch home for the dump", e);
 	return rc;
@@ -176,10 +176,14 @@ static enum err_code while_paused(struct take *t, double *downtime, struct err *
 		struct neo4j *n = neo4j_of(t->c);
 
 		if (!n->start || !n->stop) {
-			rc = err_set(&first, ERR_FAILED, "the Neo4j server of %s was killed, and its store needs recovery: start it once, "
-				     "and stop it; with start and stop configured vouch does", n->live.home);
+			rc = err_set(&first, ERR_FAILED,
+				     "the Neo4j server of %s was killed, and its store needs recovery: start it once, "
+				     "and stop it; with start and stop configured vouch does",
+				     n->live.home);
 		} else {
-			component_note(t->c, "the server had been killed, its store needs recovery: it is started, and stopped cleanly");
+			component_note(
+			    t->c,
+			    "the server had been killed, its store needs recovery: it is started, and stopped cleanly");
 			rc = neo4j_cure(t->c, &first);
 			if (!rc)
 				rc = take_both(t, &first);
@@ -301,8 +305,10 @@ enum err_code neo4j_reach(struct component *c, const char *into, struct http **o
 	if (rc)
 		return rc;
 	if (home && neo4j_place_busy(&other)) {
-		const struct http_options o = { .base = other.listen, .user = n->password ? n->user : NULL, .password = n->password,
-						.cancel = c->cancel };
+		const struct http_options o = {.base = other.listen,
+					       .user = n->password ? n->user : NULL,
+					       .password = n->password,
+					       .cancel = c->cancel};
 
 		rc = http_open(&o, out, e);
 	} else if (!into && neo4j_place_busy(&n->live)) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One label without APOC: the dump is served read-only from a scratch home, its nodes are read in pages by internal id, and merged into
- * the running server: those that are missing are made, those that differ get the dump's labels and properties, newer ones stay.
+ * One label without APOC: the dump is served read-only from a scratch home, its nodes are read in pages by internal id, and
+ * merged into the running server: those that are missing are made, those that differ get the dump's labels and properties,
+ * newer ones stay.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #define PAGE	2000u		/* ids at once */
 #define NEWER	10u		/* of them are named */
 
-enum err_code neo4j_write(struct neo4j_merge *m, const char *statement, json_t *rows, uint64_t *numbers, size_t nr, struct err *e)
+enum err_code neo4j_write(struct neo4j_merge *m, const char *statement, json_t *rows, uint64_t *numbers, size_t nr,
+			  struct err *e)
 {
 	json_t *parameters = json_object(), *values = NULL;
 	enum err_code rc;
@@ -73,11 +75,13 @@ static enum err_code read_nodes(struct neo4j_merge *m, uint64_t first, uint64_t 
 	neo4j_name(&b, m->label);
 	buf_add_str(&b, ") WHERE id(n) = i RETURN i, labels(n), properties(n)");
 	buf_add(&b, "", 1);
-	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory") : neo4j_ask(m->from, m->database, true, (const char *)b.p, NULL, &rows, e);
+	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory")
+		   : neo4j_ask(m->from, m->database, true, (const char *)b.p, NULL, &rows, e);
 	for (size_t i = 0; !rc && i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
 		json_t *labels = json_array_get(row, 1), *node = NULL, *list;
-		const struct neo4j_key *key = neo4j_node_make(&m->keys, json_array_get(row, 0), labels, json_array_get(row, 2), &node);
+		const struct neo4j_key *key =
+		    neo4j_node_make(&m->keys, json_array_get(row, 0), labels, json_array_get(row, 2), &node);
 
 		list = node ? batch_rows(out, key, labels) : NULL;
 		if (!list || json_array_append(list, node) < 0)
@@ -158,7 +162,8 @@ static enum err_code merge_nodes(struct neo4j_merge *m, uint64_t first, uint64_t
 }
 
 /* How many nodes the label has there, and their ids' range. */
-static enum err_code range_of(struct neo4j_merge *m, struct http *h, uint64_t *nr, uint64_t *first, uint64_t *last, struct err *e)
+static enum err_code range_of(struct neo4j_merge *m, struct http *h, uint64_t *nr, uint64_t *first, uint64_t *last,
+			      struct err *e)
 {
 	struct buf b = BUF_INIT;
 	json_t *rows = NULL;
@@ -169,7 +174,8 @@ static enum err_code range_of(struct neo4j_merge *m, struct http *h, uint64_t *n
 	neo4j_name(&b, m->label);
 	buf_add_str(&b, ") RETURN count(n), min(id(n)), max(id(n))");
 	buf_add(&b, "", 1);
-	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory") : neo4j_ask(h, m->database, true, (const char *)b.p, NULL, &rows, e);
+	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory")
+		   : neo4j_ask(h, m->database, true, (const char *)b.p, NULL, &rows, e);
 	row = json_array_get(rows, 0);
 	*nr = neo4j_number(json_array_get(row, 0));
 	*first = neo4j_number(json_array_get(row, 1));
@@ -181,8 +187,8 @@ static enum err_code range_of(struct neo4j_merge *m, struct http *h, uint64_t *n
 
 typedef enum err_code page_fn(struct neo4j_merge *m, const void *arg, uint64_t first, uint64_t last, struct err *e);
 
-static enum err_code each_page(struct neo4j_merge *m, const void *arg, const char *stage, uint64_t first, uint64_t last, page_fn *fn,
-			       struct err *e)
+static enum err_code each_page(struct neo4j_merge *m, const void *arg, const char *stage, uint64_t first, uint64_t last,
+			       page_fn *fn, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
@@ -190,7 +196,8 @@ static enum err_code each_page(struct neo4j_merge *m, const void *arg, const cha
 		rc = fn(m, arg, at, last - at < PAGE ? last : at + PAGE - 1, e);
 		component_progress(m->c, stage, at - first, last - first);
 		if (!rc && m->c->cancel && atomic_load(m->c->cancel))
-			rc = err_set(e, ERR_CANCELED, "interrupted: what was merged stays, and is not made again by the next time");
+			rc = err_set(e, ERR_CANCELED,
+				     "interrupted: what was merged stays, and is not made again by the next time");
 	}
 	return rc;
 }
@@ -223,7 +230,8 @@ static enum err_code newer_page(struct neo4j_merge *m, const void *arg, uint64_t
 	}
 	buf_add_str(&b, "]})");
 	buf_add(&b, "", 1);
-	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory") : neo4j_ask(m->to, m->database, true, (const char *)b.p, NULL, &rows, e);
+	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory")
+		   : neo4j_ask(m->to, m->database, true, (const char *)b.p, NULL, &rows, e);
 	if (!rc) {
 		parameters = json_pack("{s:O}", "rows", json_array_get(json_array_get(rows, 0), 0));
 		buf_reset(&b);
@@ -237,8 +245,8 @@ static enum err_code newer_page(struct neo4j_merge *m, const void *arg, uint64_t
 			rc = neo4j_ask(m->from, m->database, true, (const char *)b.p, json_incref(parameters), &missing, e);
 	}
 	for (size_t i = 0; !rc && i < json_array_size(missing); i++, m->newer++) {
-		const json_t *v = json_object_get(json_array_get(json_object_get(json_array_get(json_array_get(missing, i), 0), "_value"), 0),
-						  "_value");
+		const json_t *v = json_object_get(
+		    json_array_get(json_object_get(json_array_get(json_array_get(missing, i), 0), "_value"), 0), "_value");
 		char *text = m->newer < NEWER ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
 		if (text)
@@ -254,16 +262,23 @@ static enum err_code newer_page(struct neo4j_merge *m, const void *arg, uint64_t
 
 static void tell(const struct neo4j_merge *m)
 {
-	component_note(m->c, "%s: %llu nodes created, %llu overwritten, %llu were equal; %llu relationships created, %llu overwritten; %llu "
-		       "newer nodes kept", m->label, (unsigned long long)m->created, (unsigned long long)m->overwritten,
-		       (unsigned long long)m->equal, (unsigned long long)m->relations, (unsigned long long)m->relations_changed,
-		       (unsigned long long)m->newer);
+	component_note(
+	    m->c,
+	    "%s: %llu nodes created, %llu overwritten, %llu were equal; %llu relationships created, %llu overwritten; %llu "
+	    "newer nodes kept",
+	    m->label, (unsigned long long)m->created, (unsigned long long)m->overwritten, (unsigned long long)m->equal,
+	    (unsigned long long)m->relations, (unsigned long long)m->relations_changed, (unsigned long long)m->newer);
 	if (m->not_restored > 0)
-		component_note(m->c, "%s: %llu nodes were not restored: nothing tells them apart; name a property (label-key = %s.PROPERTY)",
-			       m->label, (unsigned long long)m->not_restored, m->label);
+		component_note(
+		    m->c,
+		    "%s: %llu nodes were not restored: nothing tells them apart; name a property (label-key = %s.PROPERTY)",
+		    m->label, (unsigned long long)m->not_restored, m->label);
 	if (m->relations_lost > 0)
-		component_note(m->c, "%s: relationships of %llu pairs of nodes were not restored: one of the two is not there, or nothing "
-			       "tells it apart", m->label, (unsigned long long)m->relations_lost);
+		component_note(
+		    m->c,
+		    "%s: relationships of %llu pairs of nodes were not restored: one of the two is not there, or nothing "
+		    "tells it apart",
+		    m->label, (unsigned long long)m->relations_lost);
 }
 
 static enum err_code merge_label(struct neo4j_merge *m, struct err *e)
@@ -276,8 +291,9 @@ static enum err_code merge_label(struct neo4j_merge *m, struct err *e)
 	if (!rc)
 		rc = each_page(m, NULL, "nodes", first, last, nodes_page, e);
 	if (!rc)
-		rc = neo4j_ask(m->from, m->database, false, "CALL db.relationshipTypes() YIELD relationshipType AS t RETURN t ORDER BY t",
-			       NULL, &types, e);
+		rc = neo4j_ask(m->from, m->database, false,
+			       "CALL db.relationshipTypes() YIELD relationshipType AS t RETURN t ORDER BY t", NULL, &types,
+			       e);
 	for (size_t i = 0; !rc && i < json_array_size(types); i++) {
 		const char *type = json_string_value(json_array_get(json_array_get(types, i), 0));
 
@@ -351,10 +367,13 @@ static enum err_code look_before(struct component *c, const struct restore_job *
 	if (j->into)
 		return err_set(e, ERR_USAGE, "a label is restored into the running server only, not --into another");
 	if (!neo4j_place_busy(&n->live))
-		return err_set(e, ERR_FAILED, "the server of %s does not run: start it, a label is merged into it", n->live.home);
+		return err_set(e, ERR_FAILED, "the server of %s does not run: start it, a label is merged into it",
+			       n->live.home);
 	if (j->safety_dump && !n->stop)
-		return err_set(e, ERR_FAILED, "what a label would overwrite is dumped before, and that needs the server stopped: configure "
-			       "stop and start of [component %s]", c->name);
+		return err_set(e, ERR_FAILED,
+			       "what a label would overwrite is dumped before, and that needs the server stopped: configure "
+			       "stop and start of [component %s]",
+			       c->name);
 	rc = neo4j_http(c, NULL, &h, e);
 	if (!rc)
 		rc = neo4j_ask(h, n->database, false, "RETURN 1", NULL, NULL, e);
@@ -383,7 +402,8 @@ enum err_code neo4j_restore_labels(struct component *c, struct restore_job *j, s
 	if (!rc)
 		rc = neo4j_http(c, NULL, &m.to, e);
 	for (size_t i = 0; !rc && i < j->nr_items; i++) {
-		m = (struct neo4j_merge){ .c = c, .database = n->database, .from = m.from, .to = m.to, .keys = m.keys, .label = j->items[i] };
+		m = (struct neo4j_merge){
+		    .c = c, .database = n->database, .from = m.from, .to = m.to, .keys = m.keys, .label = j->items[i]};
 		rc = merge_label(&m, e);
 		left += m.not_restored;
 	}

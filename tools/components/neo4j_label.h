@@ -41,17 +41,18 @@ const struct neo4j_key *neo4j_key_of(const struct neo4j_keys *k, const char *lab
 void neo4j_match(struct buf *b, const struct neo4j_key *key, const char *variable, const char *row);
 void neo4j_name(struct buf *b, const char *name);		/* `name` */
 /** The node's key, NULL: none; the node gets "k". labels, properties: as the typed answer has them. */
-const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t *id, const json_t *labels, const json_t *properties,
-					json_t **out);
+const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t *id, const json_t *labels,
+					const json_t *properties, json_t **out);
 
 /* Typed values: {"$type": ..., "_value": ...}. */
 json_t *neo4j_typed(const char *type, json_t *value);		/* takes value */
 uint64_t neo4j_number(const json_t *typed);			/* 0: none */
 /** A statement with {"rows": rows} (taken) on the running server, whose answer is one row of numbers. */
-MUST_CHECK enum err_code neo4j_write(struct neo4j_merge *m, const char *statement, json_t *rows, uint64_t *numbers, size_t nr,
-				     struct err *e);
+MUST_CHECK enum err_code neo4j_write(struct neo4j_merge *m, const char *statement, json_t *rows, uint64_t *numbers,
+				     size_t nr, struct err *e);
 
 /** Relationships of the label's nodes whose ids are from first to last. */
-MUST_CHECK enum err_code neo4j_merge_relations(struct neo4j_merge *m, const char *type, uint64_t first, uint64_t last, struct err *e);
+MUST_CHECK enum err_code neo4j_merge_relations(struct neo4j_merge *m, const char *type, uint64_t first, uint64_t last,
+					       struct err *e);
 
 #endif

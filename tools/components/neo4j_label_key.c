@@ -79,9 +79,12 @@ enum err_code neo4j_keys_read(struct neo4j_merge *m, struct err *e)
 		free(label);
 	}
 	if (!rc)
-		rc = neo4j_ask(m->from, m->database, false, "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties WHERE "
-			       "entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_KEY'] RETURN labelsOrTypes[0], properties "
-			       "ORDER BY size(properties)", NULL, &rows, e);
+		rc = neo4j_ask(
+		    m->from, m->database, false,
+		    "SHOW CONSTRAINTS YIELD type, entityType, labelsOrTypes, properties WHERE "
+		    "entityType = 'NODE' AND type IN ['UNIQUENESS', 'NODE_KEY'] RETURN labelsOrTypes[0], properties "
+		    "ORDER BY size(properties)",
+		    NULL, &rows, e);
 	for (size_t i = 0; !rc && i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
 		const char *label = json_string_value(json_array_get(row, 0));
@@ -115,8 +118,8 @@ static json_t *key_values(const struct neo4j_key *key, const json_t *properties)
 	return list ? neo4j_typed("List", list) : NULL;
 }
 
-const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t *id, const json_t *labels, const json_t *properties,
-					json_t **out)
+const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t *id, const json_t *labels,
+					const json_t *properties, json_t **out)
 {
 	const json_t *names = json_object_get(labels, "_value");
 	const struct neo4j_key *key = NULL;
@@ -130,7 +133,8 @@ const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t
 		key = NULL;
 		values = neo4j_typed("List", json_array());
 	}
-	if (!map || json_object_set(map, "id", (json_t *)(uintptr_t)id) < 0 || json_object_set(map, "l", (json_t *)(uintptr_t)labels) < 0 ||
+	if (!map || json_object_set(map, "id", (json_t *)(uintptr_t)id) < 0 ||
+	    json_object_set(map, "l", (json_t *)(uintptr_t)labels) < 0 ||
 	    json_object_set(map, "p", (json_t *)(uintptr_t)properties) < 0 || json_object_set_new(map, "k", values) < 0) {
 		json_decref(map);
 		*out = NULL;
@@ -143,8 +147,10 @@ const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t
 void neo4j_match(struct buf *b, const struct neo4j_key *key, const char *variable, const char *row)
 {
 	if (!key) {
-		buf_printf(b, "MATCH (%s) WHERE id(%s) = %s.id AND properties(%s) = %s.p AND size(labels(%s)) = size(%s.l) AND "
-			   "all(x IN %s.l WHERE x IN labels(%s)) ", variable, variable, row, variable, row, variable, row, row, variable);
+		buf_printf(b,
+			   "MATCH (%s) WHERE id(%s) = %s.id AND properties(%s) = %s.p AND size(labels(%s)) = size(%s.l) AND "
+			   "all(x IN %s.l WHERE x IN labels(%s)) ",
+			   variable, variable, row, variable, row, variable, row, row, variable);
 		return;
 	}
 	buf_printf(b, "MATCH (%s:", variable);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Relationships between two nodes are a multiset: those of one type are taken together.  Where the dump and the running graph have
- * one each, it gets the dump's properties; else those of the dump that are missing are made, and none is made twice.
+ * Relationships between two nodes are a multiset: those of one type are taken together.  Where the dump and the running
+ * graph have one each, it gets the dump's properties; else those of the dump that are missing are made, and none is made
+ * twice.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +45,14 @@ static json_t *rows_of(struct groups *g, const struct neo4j_key *a, const struct
 static enum err_code take_row(struct neo4j_merge *m, struct groups *g, const json_t *row, bool outgoing, struct err *e)
 {
 	json_t *n = NULL, *o = NULL, *rows, *map;
-	const struct neo4j_key *nk = neo4j_node_make(&m->keys, json_array_get(row, 0), json_array_get(row, 1), json_array_get(row, 2), &n);
-	const struct neo4j_key *ok = neo4j_node_make(&m->keys, json_array_get(row, 3), json_array_get(row, 4), json_array_get(row, 5), &o);
+	const struct neo4j_key *nk =
+	    neo4j_node_make(&m->keys, json_array_get(row, 0), json_array_get(row, 1), json_array_get(row, 2), &n);
+	const struct neo4j_key *ok =
+	    neo4j_node_make(&m->keys, json_array_get(row, 3), json_array_get(row, 4), json_array_get(row, 5), &o);
 
 	rows = n && o ? rows_of(g, outgoing ? nk : ok, outgoing ? ok : nk) : NULL;
-	map = rows ? json_pack("{s:O, s:O, s:O}", "a", outgoing ? n : o, "b", outgoing ? o : n, "ps", json_array_get(row, 6)) : NULL;
+	map = rows ? json_pack("{s:O, s:O, s:O}", "a", outgoing ? n : o, "b", outgoing ? o : n, "ps", json_array_get(row, 6))
+		   : NULL;
 	json_decref(n);
 	json_decref(o);
 	if (!map || json_array_append_new(rows, neo4j_typed("Map", map)) < 0)
@@ -74,7 +78,8 @@ static enum err_code read_some(struct neo4j_merge *m, const char *type, bool out
 	}
 	buf_add_str(&b, " RETURN id(n), labels(n), properties(n), id(m), labels(m), properties(m), collect(properties(r))");
 	buf_add(&b, "", 1);
-	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory") : neo4j_ask(m->from, m->database, true, (const char *)b.p, NULL, &rows, e);
+	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory")
+		   : neo4j_ask(m->from, m->database, true, (const char *)b.p, NULL, &rows, e);
 	for (size_t i = 0; !rc && i < json_array_size(rows); i++)
 		rc = take_row(m, g, json_array_get(rows, i), outgoing, e);
 	json_decref(rows);
@@ -93,15 +98,19 @@ static enum err_code write_group(struct neo4j_merge *m, const char *type, const 
 	buf_add_str(&b, "UNWIND $rows AS row ");
 	neo4j_match(&b, g->a, "a", "row.a");
 	neo4j_match(&b, g->b, "b", "row.b");
-	buf_printf(&b, "OPTIONAL MATCH (a)-[e:%s]->(b) WITH row, a, b, collect(e) AS have "
-		   "WITH row, a, b, have, [x IN have | properties(x)] AS old "
-		   "WITH row, a, b, have, size(have) = 1 AND size(row.ps) = 1 AS one, CASE WHEN size(have) = 1 AND size(row.ps) = 1 THEN [] "
-		   "ELSE [i IN range(0, size(row.ps) - 1) WHERE size([p IN row.ps[0..i] WHERE p = row.ps[i]]) >= "
-		   "size([o IN old WHERE o = row.ps[i]])] END AS news "
-		   "WITH row, a, b, news, CASE WHEN one AND properties(have[0]) <> row.ps[0] THEN have ELSE [] END AS changed "
-		   "FOREACH (x IN changed | SET x = row.ps[0]) "
-		   "FOREACH (i IN news | CREATE (a)-[y:%s]->(b) SET y = row.ps[i]) "
-		   "RETURN count(*), sum(size(news)), sum(size(changed))", (const char *)t.p, (const char *)t.p);
+	buf_printf(
+	    &b,
+	    "OPTIONAL MATCH (a)-[e:%s]->(b) WITH row, a, b, collect(e) AS have "
+	    "WITH row, a, b, have, [x IN have | properties(x)] AS old "
+	    "WITH row, a, b, have, size(have) = 1 AND size(row.ps) = 1 AS one, CASE WHEN size(have) = 1 AND size(row.ps) = "
+	    "1 THEN [] "
+	    "ELSE [i IN range(0, size(row.ps) - 1) WHERE size([p IN row.ps[0..i] WHERE p = row.ps[i]]) >= "
+	    "size([o IN old WHERE o = row.ps[i]])] END AS news "
+	    "WITH row, a, b, news, CASE WHEN one AND properties(have[0]) <> row.ps[0] THEN have ELSE [] END AS changed "
+	    "FOREACH (x IN changed | SET x = row.ps[0]) "
+	    "FOREACH (i IN news | CREATE (a)-[y:%s]->(b) SET y = row.ps[i]) "
+	    "RETURN count(*), sum(size(news)), sum(size(changed))",
+	    (const char *)t.p, (const char *)t.p);
 	buf_add(&b, "", 1);
 	rc = b.bad || t.bad ? err_set(e, ERR_NOMEM, "out of memory") :
 			      neo4j_write(m, (const char *)b.p, json_incref(g->rows), n, 3, e);

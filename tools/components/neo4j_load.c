@@ -131,7 +131,8 @@ enum err_code neo4j_check_loaded(struct component *c, const struct neo4j_place *
 
 	if (asprintf(&report, "--report-path=%s/logs", p->home) < 0)
 		return err_set(e, ERR_NOMEM, "out of memory");
-	rc = neo4j_admin_run(c, p, false, (const char *const[]){ "database", "check", database, report, NULL }, &out, &status, e);
+	rc = neo4j_admin_run(c, p, false, (const char *const[]){"database", "check", database, report, NULL}, &out, &status,
+			     e);
 	if (!rc && status != 0) {
 		char *last = out ? strrchr(out, '\n') : NULL;
 
@@ -139,8 +140,13 @@ enum err_code neo4j_check_loaded(struct component *c, const struct neo4j_place *
 			*last = 0;
 			last = strrchr(out, '\n');
 		}
-		rc = err_set(e, ERR_CORRUPT, "the dump was loaded, but neo4j-admin database check does not find it consistent (status %d): "
-			     "%.300s", status, last ? last + 1 : out ? out : "");
+		rc = err_set(e, ERR_CORRUPT,
+			     "the dump was loaded, but neo4j-admin database check does not find it consistent (status %d): "
+			     "%.300s",
+			     status,
+			     last  ? last + 1
+			     : out ? out
+				   : "");
 	}
 	free(report);
 	free(out);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Neo4j's community edition cannot stop one database: the whole server is down while one is dumped.  Three things see to it that it
- * does not stay so: each way out goes through neo4j_pause_end(); a process that outlives a killed vouch starts the server (the
- * guardian); and DATA/.vouch-stopped, locked by the vouch that works, tells the next vouch when even that did not happen.
+ * Neo4j's community edition cannot stop one database: the whole server is down while one is dumped.  Three things see to it
+ * that it does not stay so: each way out goes through neo4j_pause_end(); a process that outlives a killed vouch starts the
+ * server (the guardian); and DATA/.vouch-stopped, locked by the vouch that works, tells the next vouch when even that did
+ * not happen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +84,8 @@ enum err_code neo4j_wait_up(struct component *c, const char *url, uint64_t secon
 				rc = err_set(e, ERR_FAILED, "it ended%s%s", ended ? ": " : "", ended ? why.msg : "");
 		}
 		if (!rc && !up && seconds_since(&began) > (double)seconds)
-			rc = err_set(e, ERR_FAILED, "nothing answers at %s after %llu seconds", url, (unsigned long long)seconds);
+			rc = err_set(e, ERR_FAILED, "nothing answers at %s after %llu seconds", url,
+				     (unsigned long long)seconds);
 		if (!rc && !up)
 			look_later();
 	}
@@ -113,16 +115,16 @@ static enum err_code start_server(struct component *c, struct err *e)
 	must(clock_gettime(CLOCK_MONOTONIC, &began));
 	while (!rc && !neo4j_place_busy(&n->live)) {
 		if (seconds_since(&began) > (double)n->start_wait)
-			rc = err_set(e, ERR_FAILED, "start: it ended well, but no server holds %s after %llu seconds", n->live.data,
-				     (unsigned long long)n->start_wait);
+			rc = err_set(e, ERR_FAILED, "start: it ended well, but no server holds %s after %llu seconds",
+				     n->live.data, (unsigned long long)n->start_wait);
 		else
 			look_later();
 	}
 	if (!rc)
 		rc = neo4j_wait_up(c, neo4j_url(c), n->start_wait, NULL, NULL, e);
 	if (rc)
-		err_prefix(e, "THE NEO4J SERVER OF %s IS NOT UP; start it by hand, or let vouch check %s try again", n->live.home,
-			   c->name);
+		err_prefix(e, "THE NEO4J SERVER OF %s IS NOT UP; start it by hand, or let vouch check %s try again",
+			   n->live.home, c->name);
 	return rc;
 }
 
@@ -135,8 +137,8 @@ static enum err_code stop_server(struct component *c, struct err *e)
 	must(clock_gettime(CLOCK_MONOTONIC, &began));
 	while (!rc && neo4j_place_busy(&n->live)) {
 		if (seconds_since(&began) > (double)n->stop_wait)
-			rc = err_set(e, ERR_FAILED, "stop: it ended well, but a server still holds %s after %llu seconds", n->live.data,
-				     (unsigned long long)n->stop_wait);
+			rc = err_set(e, ERR_FAILED, "stop: it ended well, but a server still holds %s after %llu seconds",
+				     n->live.data, (unsigned long long)n->stop_wait);
 		else if (c->cancel && atomic_load(c->cancel))
 			rc = err_set(e, ERR_CANCELED, "interrupted");
 		else
@@ -146,8 +148,8 @@ static enum err_code stop_server(struct component *c, struct err *e)
 }
 
 /*
- * In the child of a fork: only what is safe there.  It has let go of all that vouch has open (its pipes' other ends, its locks),
- * waits for vouch's end, then for that of the tools, which end with vouch, and becomes the start command.
+ * In the child of a fork: only what is safe there.  It has let go of all that vouch has open (its pipes' other ends, its
+ * locks), waits for vouch's end, then for that of the tools, which end with vouch, and becomes the start command.
  */
 static _Noreturn void guard(int fd, const char *lock, const char *swap, char **start)
 {
@@ -179,7 +181,7 @@ static _Noreturn void guard(int fd, const char *lock, const char *swap, char **s
 		(void)nanosleep(&later, NULL);
 	}
 	if (access(swap, F_OK) == 0)
-		_exit(1);		/* on folders half exchanged it would make an empty database: the next vouch sees to it */
+		_exit(1); /* on folders half exchanged it would make an empty database: the next vouch sees to it */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
@@ -242,8 +244,10 @@ static void pause_close(struct neo4j_pause *p, bool done)
 static enum err_code write_note(struct component *c, struct neo4j_pause *p, struct err *e)
 {
 	char text[512];
-	int len = snprintf(text, sizeof(text), "vouch %s (process %ld) has stopped this server to dump or restore [component %s]; if no "
-			   "vouch runs, start it, or run vouch check\n", store_version(), (long)getpid(), c->name);
+	int len = snprintf(text, sizeof(text),
+			   "vouch %s (process %ld) has stopped this server to dump or restore [component %s]; if no "
+			   "vouch runs, start it, or run vouch check\n",
+			   store_version(), (long)getpid(), c->name);
 
 	p->note = neo4j_path(neo4j_of(c)->live.data, STOPPED, NULL);
 	if (!p->note)
@@ -271,8 +275,11 @@ enum err_code neo4j_pause_begin(struct component *c, struct neo4j_pause **out, s
 	if (!neo4j_place_busy(&n->live))
 		return ERR_OK;
 	if (!n->stop || !n->start)
-		return err_set(e, ERR_FAILED, "the Neo4j server of %s runs, and the community edition cannot be dumped or restored while it "
-			       "does: configure stop and start of [component %s], or stop it before", n->live.home, c->name);
+		return err_set(
+		    e, ERR_FAILED,
+		    "the Neo4j server of %s runs, and the community edition cannot be dumped or restored while it "
+		    "does: configure stop and start of [component %s], or stop it before",
+		    n->live.home, c->name);
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return err_set(e, ERR_NOMEM, "out of memory");
@@ -353,14 +360,16 @@ enum err_code neo4j_resume(struct component *c, struct err *e)
 	if (!rc)
 		rc = neo4j_unswap_left(n->live.data, &swapped, e);
 	if (!rc && swapped)
-		component_note(c, "a vouch that was killed had half exchanged the folders of %s: the old ones are back", n->live.data);
+		component_note(c, "a vouch that was killed had half exchanged the folders of %s: the old ones are back",
+			       n->live.data);
 	if (!rc && left && neo4j_place_busy(&n->live)) {
 		component_note(c, "a vouch was killed while it had stopped this server; it was started again");
 	} else if (!rc && left && n->start) {
 		component_note(c, "a vouch was killed while it had stopped this server: it is started now");
 		rc = start_server(c, e);
 	} else if (!rc && left) {
-		rc = err_set(e, ERR_FAILED, "a vouch was killed while it had stopped the server of %s: start it, and remove %s",
+		rc = err_set(e, ERR_FAILED,
+			     "a vouch was killed while it had stopped the server of %s: start it, and remove %s",
 			     n->live.home, note);
 	}
 	if (!rc && left && unlink(note) < 0 && errno != ENOENT)

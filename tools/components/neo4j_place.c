@@ -125,7 +125,8 @@ enum err_code neo4j_place_read(const char *home, const char *conf, const char *d
 		ok = p.data && p.listen;
 	}
 	if (ok) {
-		p.transactions = s.transactions && !data ? below(home, s.transactions) : neo4j_path(p.data, "transactions", NULL);
+		p.transactions =
+		    s.transactions && !data ? below(home, s.transactions) : neo4j_path(p.data, "transactions", NULL);
 		ok = p.transactions != NULL;
 	}
 	free(s.data);
@@ -140,7 +141,8 @@ enum err_code neo4j_place_read(const char *home, const char *conf, const char *d
 	return ERR_OK;
 }
 
-enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_place *p, unsigned http, unsigned bolt, struct err *e)
+enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_place *p, unsigned http, unsigned bolt,
+			       struct err *e)
 {
 	const struct neo4j *n = neo4j_of(c);
 	char *path = neo4j_path(p->conf, "neo4j.conf", NULL);
@@ -148,28 +150,30 @@ enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_pla
 	bool ok = f != NULL;
 
 	if (ok) {
-		fprintf(f, "# A scratch home of vouch: it may be removed when no vouch runs\n"
-			   "server.default_listen_address=127.0.0.1\n"
-			   "server.http.listen_address=127.0.0.1:%u\n"
-			   "server.bolt.listen_address=127.0.0.1:%u\n"
-			   "server.directories.transaction.logs.root=%s\n"
-			   "server.databases.default_to_read_only=true\n"
-			   "server.https.enabled=false\n"
-			   "db.tx_log.preallocate=false\n"
-			   "dbms.security.auth_enabled=false\n"
-			   "dbms.usage_report.enabled=false\n"
-			   "initial.dbms.default_database=%s\n"
-			   "server.memory.heap.initial_size=128m\n"
-			   "server.memory.heap.max_size=%s\n"
-			   "server.memory.pagecache.size=64m\n"
-			   "server.jvm.additional=--add-opens=java.base/java.nio=ALL-UNNAMED\n"
-			   "server.jvm.additional=--add-opens=java.base/java.io=ALL-UNNAMED\n"
-			   "server.jvm.additional=--add-opens=java.base/sun.nio.ch=ALL-UNNAMED\n"
-			   "server.jvm.additional=-XX:+UseSerialGC\n"
-			   "server.jvm.additional=-XX:TieredStopAtLevel=1\n"
-			   "server.jvm.additional=-Dlog4j2.disable.jmx=true\n"
-			   "internal.dbms.bolt.netty_server_shutdown_quiet_period=0\n"
-			   "internal.dbms.bolt.netty_server_shutdown_timeout=2\n", http, bolt, p->transactions, n->database, n->heap);
+		fprintf(f,
+			"# A scratch home of vouch: it may be removed when no vouch runs\n"
+			"server.default_listen_address=127.0.0.1\n"
+			"server.http.listen_address=127.0.0.1:%u\n"
+			"server.bolt.listen_address=127.0.0.1:%u\n"
+			"server.directories.transaction.logs.root=%s\n"
+			"server.databases.default_to_read_only=true\n"
+			"server.https.enabled=false\n"
+			"db.tx_log.preallocate=false\n"
+			"dbms.security.auth_enabled=false\n"
+			"dbms.usage_report.enabled=false\n"
+			"initial.dbms.default_database=%s\n"
+			"server.memory.heap.initial_size=128m\n"
+			"server.memory.heap.max_size=%s\n"
+			"server.memory.pagecache.size=64m\n"
+			"server.jvm.additional=--add-opens=java.base/java.nio=ALL-UNNAMED\n"
+			"server.jvm.additional=--add-opens=java.base/java.io=ALL-UNNAMED\n"
+			"server.jvm.additional=--add-opens=java.base/sun.nio.ch=ALL-UNNAMED\n"
+			"server.jvm.additional=-XX:+UseSerialGC\n"
+			"server.jvm.additional=-XX:TieredStopAtLevel=1\n"
+			"server.jvm.additional=-Dlog4j2.disable.jmx=true\n"
+			"internal.dbms.bolt.netty_server_shutdown_quiet_period=0\n"
+			"internal.dbms.bolt.netty_server_shutdown_timeout=2\n",
+			http, bolt, p->transactions, n->database, n->heap);
 		ok = !ferror(f);
 		ok = fclose(f) == 0 && ok;
 	}
@@ -321,7 +325,8 @@ static enum err_code size_of(const char *folder, const char *database, bool *the
 	return rc;
 }
 
-enum err_code neo4j_place_size(const struct neo4j_place *p, const char *database, bool *there, uint64_t *bytes, struct err *e)
+enum err_code neo4j_place_size(const struct neo4j_place *p, const char *database, bool *there, uint64_t *bytes,
+			       struct err *e)
 {
 	char *databases = neo4j_path(p->data, "databases", NULL);
 	uint64_t logs = 0;
@@ -350,8 +355,9 @@ enum err_code neo4j_room(const char *folder, uint64_t need, const char *what, st
 	if (mul_u64(v.f_bavail, v.f_frsize, &room))
 		room = UINT64_MAX;
 	if (room < need)
-		return err_set(e, ERR_FAILED, "%s has %s of room, and %s needs %s: make room, or name another folder (scratch)",
-			       folder, text_size(room, have), what, text_size(need, want));
+		return err_set(e, ERR_FAILED,
+			       "%s has %s of room, and %s needs %s: make room, or name another folder (scratch)", folder,
+			       text_size(room, have), what, text_size(need, want));
 	return ERR_OK;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dump never reaches a database that is there: neo4j-admin database load --overwrite-destination deletes it before it reads.  It
- * is loaded into a home of its own beside the target's data (on the same file systems), checked there, and exchanged with what is
- * there by renames while the server is stopped; the old folders are the way back.
+ * A dump never reaches a database that is there: neo4j-admin database load --overwrite-destination deletes it before it
+ * reads.  It is loaded into a home of its own beside the target's data (on the same file systems), checked there, and
+ * exchanged with what is there by renames while the server is stopped; the old folders are the way back.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -63,8 +63,11 @@ static enum err_code target_find(struct component *c, struct restore_job *j, str
 		t->database = j->into;
 		for (const char *p = j->into; *p; p++)
 			if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '.' || *p == '-'))
-				return err_set(e, ERR_USAGE, "%s is no name of a Neo4j database (letters, digits, '.', '-'), nor the path of "
-					       "a home", j->into);
+				return err_set(
+				    e, ERR_USAGE,
+				    "%s is no name of a Neo4j database (letters, digits, '.', '-'), nor the path of "
+				    "a home",
+				    j->into);
 		return ERR_OK;
 	}
 	if (!j->into)
@@ -198,14 +201,16 @@ static enum err_code plan_moves(struct target *t, struct err *e)
 	char *fresh = neo4j_path(t->staging.data, "databases", NULL);
 	const time_t now = time(NULL);
 	struct tm tm;
-	enum err_code rc = databases && fresh && gmtime_r(&now, &tm) && strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm) > 0 ?
-			   ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+	enum err_code rc =
+	    databases && fresh && gmtime_r(&now, &tm) && strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm) > 0
+		? ERR_OK
+		: err_set(e, ERR_NOMEM, "out of memory");
 
 	for (size_t i = 0; !rc && i < (t->system ? 2 : 1); i++) {
 		rc = add_move(&t->moves, databases, names[i], fresh, t->place->data, stamp, e);
 		if (!rc)
-			rc = add_move(&t->moves, t->place->transactions, names[i], t->staging.transactions, t->place->transactions,
-				      stamp, e);
+			rc = add_move(&t->moves, t->place->transactions, names[i], t->staging.transactions,
+				      t->place->transactions, stamp, e);
 	}
 	free(databases);
 	free(fresh);
@@ -216,8 +221,11 @@ static enum err_code set_way_back(struct component *c, struct restore_job *j, co
 {
 	json_t *list = neo4j_moves_json(&t->moves);
 
-	return restore_way_back(c, j, list ? json_pack("{s:s, s:s, s:s, s:o}", "kind", "folders", "data", t->place->data, "database",
-						       t->database, "moves", list) : NULL, e);
+	return restore_way_back(c, j,
+				list ? json_pack("{s:s, s:s, s:s, s:o}", "kind", "folders", "data", t->place->data,
+						 "database", t->database, "moves", list)
+				     : NULL,
+				e);
 }
 
 /* Definitions only: what a restored graph must enforce. */
@@ -317,7 +325,8 @@ enum err_code neo4j_restore(struct component *c, struct restore_job *j, struct e
 	if (!rc && t.live)
 		rc = neo4j_resume(c, e);
 	if (!rc && t.live && neo4j_place_busy(&n->live) && (!n->stop || !n->start))
-		rc = err_set(e, ERR_FAILED, "the Neo4j server of %s runs: configure stop and start of [component %s], or stop it before",
+		rc = err_set(e, ERR_FAILED,
+			     "the Neo4j server of %s runs: configure stop and start of [component %s], or stop it before",
 			     n->live.home, c->name);
 	if (!rc)
 		rc = prepare(c, j, &t, e);
@@ -340,7 +349,9 @@ enum err_code neo4j_plan(struct component *c, struct restore_job *j, struct err 
 	if (j->nr_items > 0) {
 		component_note(c, "the server is stopped for a safety dump, and started again");
 		for (size_t i = 0; i < j->nr_items; i++)
-			component_note(c, "nodes of label %s and their relationships are merged into the running server at %s; newer nodes stay",
+			component_note(c,
+				       "nodes of label %s and their relationships are merged into the running server at %s; "
+				       "newer nodes stay",
 				       j->items[i], neo4j_url(c));
 		return ERR_OK;
 	}
@@ -353,7 +364,8 @@ enum err_code neo4j_plan(struct component *c, struct restore_job *j, struct err 
 		component_note(c, "the dump is loaded beside %s and checked there", t.place->data);
 		if (t.live && neo4j_place_busy(t.place))
 			component_note(c, "the server is stopped, and started again after the next step");
-		component_note(c, "the folders of database %s are exchanged by renames; the old ones stay as the way back", t.database);
+		component_note(c, "the folders of database %s are exchanged by renames; the old ones stay as the way back",
+			       t.database);
 	}
 	target_release(&t);
 	return rc;

@@ -86,8 +86,8 @@ enum err_code neo4j_admin(struct component *c, const struct neo4j_place *p, bool
 	return rc;
 }
 
-enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside, const char *const *words, char **out,
-			      int *status, struct err *e)
+enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside, const char *const *words,
+			      char **out, int *status, struct err *e)
 {
 	struct buf text = BUF_INIT;
 	struct spawn_options o;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The folders of a database (its store, its transaction logs) are exchanged while no server runs: each by two renames, which a kill
- * may fall between.  So what is to be done is written down first, and undone from there.
+ * The folders of a database (its store, its transaction logs) are exchanged while no server runs: each by two renames, which
+ * a kill may fall between.  So what is to be done is written down first, and undone from there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,8 @@ void neo4j_moves_release(struct neo4j_moves *m)
 	*m = (struct neo4j_moves){ 0 };
 }
 
-static enum err_code add(struct neo4j_moves *m, const char *live, const char *fresh, const char *old, bool had, struct err *e)
+static enum err_code add(struct neo4j_moves *m, const char *live, const char *fresh, const char *old, bool had,
+			 struct err *e)
 {
 	struct neo4j_move one = { .live = strdup(live), .fresh = strdup(fresh), .old = strdup(old), .had = had };
 	struct neo4j_move *all = reallocarray(m->all, m->nr + 1, sizeof(*all));
@@ -57,8 +58,8 @@ json_t *neo4j_moves_json(const struct neo4j_moves *m)
 	for (size_t i = 0; list && i < m->nr; i++) {
 		const struct neo4j_move *o = &m->all[i];
 
-		if (json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "live", o->live, "fresh", o->fresh, "old", o->old, "had",
-							  o->had)) < 0) {
+		if (json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "live", o->live, "fresh", o->fresh, "old",
+							  o->old, "had", o->had)) < 0) {
 			json_decref(list);
 			list = NULL;
 		}
@@ -73,7 +74,8 @@ enum err_code neo4j_moves_parse(const json_t *list, struct neo4j_moves *out, str
 
 	for (size_t i = 0; !rc && i < json_array_size(list); i++) {
 		const json_t *o = json_array_get(list, i), *had = json_object_get(o, "had");
-		const char *live = json_string_value(json_object_get(o, "live")), *old = json_string_value(json_object_get(o, "old"));
+		const char *live = json_string_value(json_object_get(o, "live")),
+			   *old = json_string_value(json_object_get(o, "old"));
 		const char *fresh = json_string_value(json_object_get(o, "fresh"));
 
 		/* They are removed and renamed: what is no absolute path is not touched */
