@@ -64,8 +64,7 @@ static int status_of(enum err_code code)
 	}
 }
 
-/* What to do next, or NULL where the message says it all. */
-static const char *advice(const struct err *e)
+const char *app_advice(const struct err *e)
 {
 	switch (e->code) {
 	case ERR_CORRUPT:
@@ -89,7 +88,7 @@ static const char *advice(const struct err *e)
 
 int app_fail(struct app *a, const struct err *e)
 {
-	const char *next = advice(e);
+	const char *next = app_advice(e);
 
 	if (e->code == ERR_CANCELED)
 		app_say(a, NULL, "interrupted; run again to go on from here");

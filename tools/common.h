@@ -16,7 +16,7 @@ enum exit_status {
 	STATUS_DONE = 0,
 	STATUS_FAILED = 1,
 	STATUS_USAGE = 2,	/* usage or configuration */
-	STATUS_PARTIAL = 3,	/* done, but some source files could not be read */
+	STATUS_PARTIAL = 3,	/* done, but some source files could not be read, or some databases not dumped */
 	STATUS_DAMAGE = 4,
 	STATUS_ABSENT = 75	/* the repository is not there; EX_TEMPFAIL: try again when the drive is */
 };
@@ -108,6 +108,9 @@ int app_begin(struct app *a, bool work);
 
 /** app_begin(), then the repository, with SIGUSR1 answered in any case; an exit status, and what is wrong was said. */
 int app_open(struct app *a, enum store_mode mode, bool work, struct store **out);
+
+/** What to do next, or NULL where the message says it all. */
+const char *app_advice(const struct err *e);
 
 /** Like app_fail() for an error of opening the repository at a->repo: "not there" and "not one" need a look at it. */
 int app_fail_open(struct app *a, const struct err *e);

@@ -48,8 +48,9 @@ static void print_usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(to, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\nThe repository is a folder; --repo or VOUCH_REPO says which.\n"
-	      "exit status: 0 done, 1 failed, 2 usage or configuration, 3 done but some source files\n"
-	      "             could not be read, 4 damage found, 75 the repository is not there\n", to);
+	      "exit status: 0 done, 1 failed, 2 usage or configuration, 3 done in part: some source\n"
+	      "             files could not be read, some databases not dumped; 4 damage found,\n"
+	      "             75 the repository is not there\n", to);
 }
 
 static const struct command *find_command(const char *name)

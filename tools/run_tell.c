@@ -39,7 +39,10 @@ void run_warn(struct run *r, const struct run_part *p)
 
 void run_tell_failed(struct run *r, const struct run_part *p)
 {
-	app_say(r->a, "failed", "%s: %s", p->name, p->e.code == ERR_CANCELED ? "interrupted" : p->e.msg);
+	const char *next = app_advice(&p->e);
+
+	app_say(r->a, "failed", "%s: %s%s%s", p->name, p->e.code == ERR_CANCELED ? "interrupted" : p->e.msg, next ? "; " : "",
+		next ? next : "");
 }
 
 bool run_tell_plan(struct run *r)
