@@ -140,6 +140,20 @@ fails()
 	[ "$(q GET /collections | jq '.collections | length')" = 3 ]
 }
 
+@test "run: counting in the snapshot fails: so does the dump, and nothing is left" {
+	ready
+	conf 'verify-counts = yes'
+	fails '1 POST /collections/vouch_tmp_docs/snapshots/upload full' 'No space left'
+	fails '1 POST /collections/vouch_tmp_emb/snapshots/upload drop' 'count what the snapshot of emb holds'
+	[ "$(q GET /collections | jq '.collections | length')" = 3 ]
+	q PUT /collections/vouch_tmp_docs '{"vectors":{"size":4,"distance":"Dot"}}'
+	run vc run
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"vouch_tmp_docs was left by an interrupted run"* ]]
+	[ "$(q GET /collections | jq '.collections | length')" = 3 ]
+}
+
 @test "the key: from a file, in no argument, log, message or snapshot; a wrong one and one that may only read are told" {
 	local key=sehr-geheim-4711 pid
 

@@ -108,6 +108,31 @@ clean()
 	[ "$(q GET /aliases | jq -c .aliases)" = '[]' ]
 }
 
+@test "recover: a collection whose parameters the server finds not compatible is made again" {
+	saved_sample
+	q DELETE /collections/docs
+	q PUT /collections/docs '{"vectors":{"size":8,"distance":"Cosine","on_disk":true}}'
+	fill docs 9
+	run vc recover vectors --collection docs --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"other parameters"* ]]
+	same docs
+	clean
+}
+
+@test "recover: a collection whose name is an alias now is not touched" {
+	saved_sample
+	q DELETE /collections/emb
+	q POST /collections/aliases '{"actions":[{"create_alias":{"collection_name":"docs","alias_name":"emb"}}]}'
+	run vc recover vectors --yes
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"emb is an alias"* ]]
+	same docs
+	run ! grep -q upload "$QD/requests"
+}
+
 @test "recover: a collection that the dump does not hold" {
 	saved_sample
 	run vc recover vectors --collection nosuch --yes

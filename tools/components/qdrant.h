@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Qdrant: each collection is saved as the snapshot that the server makes of it, checked against the server's own SHA-256,
- * beside a JSON file from which it can be made again, empty.  In the folder of a dump:
+ * beside a JSON file from which it can be made again, empty.  The snapshot, a tar, is kept as it is: unwrapped, the second of
+ * two of unchanged content costs 14 KiB instead of 71 (of a real one of 200 KiB), a difference that does not grow with the
+ * vectors, and the checksum would no longer be the server's.  In the folder of a dump:
  *
  *   COLLECTION.snapshot      as the server sent it
  *   COLLECTION.config.json   {"create": body for PUT /collections/COLLECTION, "indexes": {FIELD: schema}, "config": as told}
@@ -155,7 +157,7 @@ void qdrant_items_release(struct qdrant_items *t);
 /** What the dump holds of what the job asks for.  ERR_NOT_FOUND: it holds no such collection. */
 MUST_CHECK enum err_code qdrant_gather(struct restore_job *j, struct qdrant_items *t, struct err *e);
 /** What the server has of that. */
-MUST_CHECK enum err_code qdrant_look(struct qdrant *q, struct qdrant_items *t, struct err *e);
+MUST_CHECK enum err_code qdrant_look(struct qdrant *q, const struct facts *recorded, struct qdrant_items *t, struct err *e);
 /** Both, and whether it may be done.  ERR_EXISTS: something is in the way. */
 MUST_CHECK enum err_code qdrant_prepare(struct component *c, struct restore_job *j, struct qdrant_items *t, struct err *e);
 

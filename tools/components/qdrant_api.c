@@ -12,6 +12,7 @@
 
 #define CLEAR_S 15u		/* clearing up after a signal must not hold the process for long */
 #define POLL_MS 250u
+#define SECRET_MIN 6u		/* shorter, and it would blot out words */
 
 void qdrant_path(struct buf *out, const char *collection, const char *tail)
 {
@@ -48,7 +49,7 @@ static void hide(char *text, const char *secret)
 {
 	size_t len = secret ? strlen(secret) : 0;
 
-	for (char *at = text; len > 0 && (at = strstr(at, secret)); at += len)
+	for (char *at = text; len >= SECRET_MIN && (at = strstr(at, secret)); at += len)
 		memset(at, '*', len);
 }
 

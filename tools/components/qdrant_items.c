@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/checked.h"
 #include "store/base/digest.h"
 #include "tools/components/qdrant.h"
 #include "tools/text.h"
@@ -129,7 +130,27 @@ enum err_code qdrant_gather(struct restore_job *j, struct qdrant_items *t, struc
 }
 
 /* What the server has of them. */
-enum err_code qdrant_look(struct qdrant *q, struct qdrant_items *t, struct err *e)
+/* Number, sizes and distances of the vectors: with others, the server would refuse the snapshot. */
+static enum err_code compare_vectors(const struct facts *recorded, struct qdrant_item *it, const json_t *info, struct err *e)
+{
+	static const char *const members[] = { "dimension", "distance", "vectors", "sparse" };
+	json_t *then = facts_item(recorded, "collection", it->name), *now;
+	struct facts found = { 0 };
+	enum err_code rc;
+
+	facts_begin(&found, "qdrant", "");
+	rc = qdrant_facts(it->name, info, 0, &found, e);
+	now = rc ? NULL : facts_item(&found, "collection", it->name);
+	for (size_t i = 0; !rc && i < ARRAY_LEN(members); i++) {
+		json_t *a = json_object_get(then, members[i]), *b = json_object_get(now, members[i]);
+
+		it->differs = it->differs || (a || b ? !json_equal(a, b) : false);
+	}
+	facts_release(&found);
+	return rc;
+}
+
+enum err_code qdrant_look(struct qdrant *q, const struct facts *recorded, struct qdrant_items *t, struct err *e)
 {
 	struct qdrant_names there = { 0 };
 	char version[64];
@@ -142,7 +163,7 @@ enum err_code qdrant_look(struct qdrant *q, struct qdrant_items *t, struct err *
 		rc = qdrant_aliases(q, &t->aliases, e);
 	for (size_t i = 0; !rc && i < t->nr; i++) {
 		struct qdrant_item *it = &t->v[i];
-		json_t *info = NULL, *now, *then = json_object_get(it->config, "create");
+		json_t *info = NULL;
 
 		it->there = qdrant_names_have(&there, it->target);
 		if (json_object_get(t->aliases, it->target))
@@ -151,9 +172,8 @@ enum err_code qdrant_look(struct qdrant *q, struct qdrant_items *t, struct err *
 		if (rc || !it->there)
 			continue;
 		rc = qdrant_info(q, it->target, &info, e);
-		now = json_object_get(json_object_get(info, "config"), "params");
-		it->differs = !json_equal(json_object_get(now, "vectors"), json_object_get(then, "vectors")) ||
-			      !json_equal(json_object_get(now, "shard_number"), json_object_get(then, "shard_number"));
+		if (!rc)
+			rc = compare_vectors(recorded, it, info, e);
 		json_decref(info);
 	}
 	qdrant_names_release(&there);
@@ -167,7 +187,7 @@ enum err_code qdrant_prepare(struct component *c, struct restore_job *j, struct 
 
 	rc = qdrant_gather(j, t, e);
 	if (!rc)
-		rc = qdrant_look(q, t, e);
+		rc = qdrant_look(q, j->recorded, t, e);
 	for (size_t i = 0; !rc && i < t->nr; i++) {
 		const struct qdrant_item *it = &t->v[i];
 

@@ -87,8 +87,7 @@ static void make_do(struct qdrant *q, const struct qdrant_item *it, struct err *
 }
 
 /* *refused: this one only, by the server. */
-static enum err_code bring_back(struct component *c, struct restore_job *j, const struct qdrant_item *it, bool *refused,
-				struct err *e)
+static enum err_code bring_back(struct component *c, struct restore_job *j, struct qdrant_item *it, bool *refused, struct err *e)
 {
 	struct qdrant *q = c->priv;
 	struct qdrant_reading r = { 0 };
@@ -104,6 +103,15 @@ static enum err_code bring_back(struct component *c, struct restore_job *j, cons
 	}
 	if (!rc) {
 		rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
+		if (rc == ERR_FAILED && q->status == 400 && it->there && !it->differs && e && strstr(e->msg, "not compatible")) {
+			component_note(c, "%s has other parameters than the dump: dropped, and made from its snapshot", it->target);
+			it->differs = true;
+			err_clear(e);
+			r.off = 0;
+			rc = qdrant_drop(q, it->target, e);
+			if (!rc)
+				rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
+		}
 		*refused = rc == ERR_FAILED && q->status >= 400 && q->status != 401 && q->status != 403;
 		if (*refused && !j->temporary)
 			make_do(q, it, e);
@@ -294,7 +302,7 @@ enum err_code qdrant_rollback(struct component *c, struct restore_job *j, const 
 	if (back.nr_items > 0) {
 		rc = qdrant_gather(&back, &t, e);
 		if (!rc)
-			rc = qdrant_look(q, &t, e);
+			rc = qdrant_look(q, back.recorded, &t, e);
 		for (i = 0; !rc && i < t.nr; i++)
 			rc = bring_back(c, &back, &t.v[i], &refused, e);
 	}
