@@ -39,7 +39,8 @@ void run_warn(struct run *r, const struct run_part *p)
 
 void run_tell_failed(struct run *r, const struct run_part *p)
 {
-	const char *next = app_advice(&p->e);
+	/* Of the other codes it knows what to do about the repository, and this is of a database. */
+	const char *next = p->e.code == ERR_IO || p->e.code == ERR_NOMEM ? app_advice(&p->e) : NULL;
 
 	app_say(r->a, "failed", "%s: %s%s%s", p->name, p->e.code == ERR_CANCELED ? "interrupted" : p->e.msg, next ? "; " : "",
 		next ? next : "");
