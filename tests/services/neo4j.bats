@@ -165,7 +165,8 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	[ "$status" = 0 ]
 	! up
 	[ "$(latest)" != "$F" ]
-	"$VOUCH" snapshots -r "$W/repo" --json | jq -es 'map(select(.type == "snapshot")) | .[-1] | .new_bytes * 4 < .bytes'
+	"$VOUCH" snapshots -r "$W/repo" --json |
+		jq -es 'map(select(.type == "snapshot")) | .[-1].stored_bytes * 2 < .[0].stored_bytes and .[-1].new_bytes < .[0].new_bytes'
 	clean
 }
 
@@ -178,26 +179,6 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	[[ $output == *"said that all was well, but"* ]]
 	[ "$(latest)" = "$F" ]
 	clean
-}
-
-@test "a truncated archive never reaches load" {
-	mkdir -p "$W/cut/neo4j/graph"
-	for f in neo4j.archive system.archive facts.json; do
-		"$VOUCH" cat -r "$W/repo" latest:neo4j/graph/$f >"$W/cut/neo4j/graph/$f"
-	done
-	truncate -s -1100 "$W/cut/neo4j/graph/neo4j.archive"
-	"$VOUCH" init -q "$W/cut.repo"
-	"$VOUCH" backup -q -r "$W/cut.repo" -C "$W/cut" neo4j
-	sed "s|$W/repo|$W/cut.repo|" "$W/vouch.conf" >"$W/cut.conf"
-	chmod 600 "$W/cut.conf"
-	launch "echo \"\$@\" >>'$W/calls'; exec \"\${0%/*}/real-admin\" \"\$@\""
-	run "$VOUCH" recover graph --config "$W/cut.conf" --yes
-	launch 'exec "${0%/*}/real-admin" "$@"'
-	echo "$output"
-	[ "$status" != 0 ]
-	[[ $output == *"cut short"* ]]
-	[ ! -e "$W/calls" ] || ! grep -q load "$W/calls"
-	[ -d "$H/data/databases/neo4j" ]
 }
 
 @test "a restore killed half-way changes nothing; run again it is whole, and the old data is the way back" {

@@ -185,6 +185,8 @@ static enum err_code while_paused(struct take *t, double *downtime, struct err *
 			    t->c,
 			    "the server had been killed, its store needs recovery: it is started, and stopped cleanly");
 			rc = neo4j_cure(t->c, &first);
+			if (!rc && t->d)
+				set_instant(t->d->facts);
 			if (!rc)
 				rc = take_both(t, &first);
 		}

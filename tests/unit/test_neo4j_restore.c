@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* A truncated archive never reaches a database that is there: neither reading back nor a restore (with a program in neo4j-admin's
+ * place that takes anything and says that all is well) lets it. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tools/components/neo4j_archive.h"
+#include "tools/components/neo4j.h"
+
+static char dir[] = "/tmp/test_neo4j_restore.XXXXXX";
+static const char admin[] = "#!/bin/sh\ncase $2 in\nload) cat >\"$NEO4J_HOME/got\"; mkdir -p \"$NEO4J_HOME/data/databases/neo4j\""
+			    " \"$NEO4J_HOME/data/transactions\"; eval mkdir -p \"$(sed -n "
+			    "'s/^server.directories.transaction.logs.root=//p' \"$NEO4J_CONF/neo4j.conf\")/neo4j\";;\nesac\nexit 0\n";
+
+static void put(const char *path, const char *text, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(close(fd), 0);
+}
+
+static char *at(const char *name)
+{
+	char *p = neo4j_path(dir, name, NULL);
+
+	assert_non_null(p);
+	return p;
+}
+
+static void make(const char *name, const char *text, mode_t mode)
+{
+	char *p = at(name);
+
+	if (text)
+		put(p, text, mode);
+	else
+		assert_int_equal(mkdir(p, 0755), 0);
+	free(p);
+}
+
+static bool is_there(const char *name)
+{
+	char *p = at(name);
+	bool there = access(p, F_OK) == 0;
+
+	free(p);
+	return there;
+}
+
+/* One empty file, as Neo4j writes an archive; its end, two blocks of zeros, is cut where cut says so. */
+static void archive(struct buf *b, bool cut)
+{
+	uint8_t h[NEO4J_BLOCK] = { 0 };
+	unsigned sum = 0;
+	static const uint8_t end[2 * NEO4J_BLOCK];
+
+	buf_add(b, "zstd\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", NEO4J_META_LEN);
+	memcpy(h, "./neostore", 10);
+	memcpy(h + 124, "00000000000", 11);
+	memcpy(h + 257, "ustar\00000", 8);
+	h[156] = '0';
+	memset(h + 148, ' ', 8);
+	for (size_t i = 0; i < sizeof(h); i++)
+		sum += h[i];
+	snprintf((char *)h + 148, 8, "%06o", sum);
+	buf_add(b, h, sizeof(h));
+	buf_add(b, end, cut ? NEO4J_BLOCK : sizeof(end));
+}
+
+static void publish(struct store *s, bool cut, struct snapshot *out)
+{
+	const struct assembly_options o = { .jobs = 1 };
+	struct assembly *a = NULL;
+	struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	archive(&b, cut);
+	assert_int_equal(assembly_open(s, &o, &a, &e), ERR_OK);
+	assert_int_equal(assembly_put(a, "neo4j/graph/" NEO4J_ARCHIVE, b.p, b.len, &e), ERR_OK);
+	assert_int_equal(assembly_publish(a, NULL, 0, out, &e), ERR_OK);
+	assembly_close(a);
+	buf_release(&b);
+}
+
+static void one(bool cut)
+{
+	struct store *s = NULL;
+	struct config *conf = NULL;
+	struct component *c = NULL;
+	struct snapshot snap = { 0 };
+	struct restore_job j = { .folder = "neo4j/graph" };
+	struct err e = ERR_INIT;
+	char *repo = at("repo"), *file = at("vouch.conf"), text[512];
+	enum err_code want = cut ? ERR_CORRUPT : ERR_OK;
+
+	assert_int_equal(neo4j_remove_tree(dir, &e), ERR_OK);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	for (const char *const *p = (const char *const[]){ "home", "home/bin", "home/conf", "home/data", "home/data/databases",
+							   "home/data/databases/neo4j", "home/data/transactions",
+							   "home/data/transactions/neo4j", NULL }; *p; p++)
+		make(*p, NULL, 0);
+	make("home/bin/neo4j-admin", admin, 0755);
+	make("home/data/databases/neo4j/old", "old", 0644);
+	snprintf(text, sizeof(text), "[component graph]\ntype = neo4j\nhome = %s/home\nscratch = %s\n", dir, dir);
+	put(file, text, 0600);
+	assert_int_equal(store_create(repo, &(struct store_create_params){ 0 }, &e), ERR_OK);
+	assert_int_equal(store_open(repo, STORE_WRITE, NULL, &s, &e), ERR_OK);
+	publish(s, cut, &snap);
+	assert_int_equal(config_open(file, &conf, &e), ERR_OK);
+	assert_int_equal(component_open(config_find(conf, "component", "graph"), NULL, NULL, &c, &e), ERR_OK);
+	j.store = s;
+	j.snapshot = &snap;
+	assert_int_equal(c->ops->read_back(c, &j, &e), want);
+	assert_int_equal(c->ops->restore(c, &j, &e), want);
+	if (cut) {
+		assert_non_null(strstr(e.msg, "cut short"));
+		assert_true(is_there("home/data/databases/neo4j/old"));
+		assert_null(j.way_back);
+	} else {
+		assert_false(is_there("home/data/databases/neo4j/old"));
+		assert_non_null(j.way_back);
+		err_clear(&e);
+		assert_int_equal(c->ops->rollback(c, &j, j.way_back, &e), ERR_OK);
+		assert_true(is_there("home/data/databases/neo4j/old"));
+		assert_int_equal(c->ops->rollback(c, &j, j.way_back, &e), ERR_NOT_FOUND);
+		assert_true(is_there("home/data/databases/neo4j/old"));
+		err_clear(&e);
+		assert_int_equal(c->ops->discard(c, NULL, j.way_back, &e), ERR_OK);
+	}
+	json_decref(j.way_back);
+	component_close(c);
+	config_close(conf);
+	snapshot_release(&snap);
+	store_close(s);
+	free(repo);
+	free(file);
+}
+
+static void test_truncated(void **state)
+{
+	(void)state;
+	one(true);
+}
+
+static void test_whole(void **state)
+{
+	(void)state;
+	one(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_truncated), cmocka_unit_test(test_whole) };
+	struct err e = ERR_INIT;
+	int failed;
+
+	if (!mkdtemp(dir))
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	return neo4j_remove_tree(dir, &e) ? 1 : failed;
+}
