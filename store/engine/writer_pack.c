@@ -9,6 +9,9 @@
 #include "store/base/digest.h"
 #include "store/format/limits.h"
 
+/* Of a pack that is written, and of the one before it that is sealed meanwhile, each chunk takes some 200 bytes of memory. */
+#define CHUNKS_AIM (1u << 16)
+
 void writer_lock(struct writer *w)
 {
 	if (pthread_mutex_lock(&w->mutex) != 0)
@@ -159,8 +162,10 @@ static enum err_code add_block(struct writer *w, struct slot *s, struct err *e)
 		return rc;
 	p->nr_blocks++;
 	p->nr_chunks += s->nr_chunks;
-	return pack_writer_len(p->writer) >= w->cfg.params.pack_len ? hand_over(w, s->kind, e)
-								    : ERR_OK;
+	/* Rows of a database compress to so little that chunks by the hundred thousand would wait for their pack's length. */
+	return pack_writer_len(p->writer) >= w->cfg.params.pack_len || p->nr_chunks >= CHUNKS_AIM
+		       ? hand_over(w, s->kind, e)
+		       : ERR_OK;
 }
 
 static void recycle_locked(struct writer *w, struct slot *s)

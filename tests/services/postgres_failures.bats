@@ -195,7 +195,7 @@ meanwhile()
 		sleep 0.1
 	done
 	pg_conf "lock-wait = 1s"
-	fails_with "lock"
+	fails_with "longer than lock-wait"
 	kill $locker
 }
 

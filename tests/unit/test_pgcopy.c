@@ -40,7 +40,8 @@ static enum err_code on_sequence(void *ctx, const char *name, int64_t value, boo
 }
 
 /* Fed in pieces of up to max bytes (0: all at once). */
-static enum err_code feed(const char *text, size_t len, size_t max, unsigned seed, struct seen *s, struct rowsum *objects, struct err *e)
+static enum err_code feed(const char *text, size_t len, size_t max, unsigned seed, struct seen *s,
+			  struct rowsum *objects, struct err *e)
 {
 	struct pgcopy_sink sink = { on_table, on_sequence, s };
 	struct pgcopy *p = NULL;

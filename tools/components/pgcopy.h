@@ -30,14 +30,14 @@ void pgcopy_close(struct pgcopy *p);	/* NULL is allowed */
 MUST_CHECK enum err_code pgcopy_feed(struct pgcopy *p, const void *buf, size_t len, struct err *e);
 
 /**
- * There are no more.  ERR_CORRUPT: it ends inside a statement or a table.  large_objects: how many, and a sum of their numbers and
- * content.
+ * There are no more.  ERR_CORRUPT: it ends inside a statement or a table.  large_objects: how many, and a sum of
+ * their numbers and content.
  */
 MUST_CHECK enum err_code pgcopy_finish(struct pgcopy *p, struct rowsum *large_objects, struct err *e);
 
 /*
- * A row of up to this many bytes is summed as rowsum.h says; of a longer one its SHA-256 is summed in place of the row, so that no row
- * need be held whole.
+ * A row of up to this many bytes is summed as rowsum.h says; of a longer one its SHA-256 is summed in place of the
+ * row, so that no row need be held whole.
  */
 #define PGCOPY_ROW_HELD (1u << 20)
 

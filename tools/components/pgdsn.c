@@ -59,7 +59,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
-/* A value at *at as libpq reads it: '...' or up to white space, a backslash takes the next byte as it is.  False: its quote does not end. */
+/* A value at *at as libpq reads it: '...' or up to white space, a backslash takes the next byte as it is.  False: its
+ * quote does not end. */
 static bool read_value(const char **at, struct buf *out)
 {
 	const char *p = *at;

@@ -33,7 +33,8 @@ void pgname_add(struct buf *out, const char *name)
 	buf_add_u8(out, '"');
 }
 
-/* What may stand in a name without quotes, as pg_dump writes it; letters beyond ASCII are let through for what a user types. */
+/* What may stand in a name without quotes, as pg_dump writes it; letters beyond ASCII are let through for what a user
+ * types. */
 static bool is_bare(char c)
 {
 	return is_plain(c) || (c >= 'A' && c <= 'Z') || c == '$' || (unsigned char)c >= 0x80;

@@ -11,14 +11,14 @@
 #define PGNAME_MAX 63u		/* bytes of a name (NAMEDATALEN - 1) */
 
 /**
- * Append name in one canonical form: quoted unless [a-z_][a-z0-9_]*.  PostgreSQL's own rule also quotes keywords, other ones in
- * each version, so that its text would differ between a dump and where it is restored.
+ * Append name in one canonical form: quoted unless [a-z_][a-z0-9_]*.  PostgreSQL's own rule also quotes keywords,
+ * other ones in each version, so that its text would differ between a dump and where it is restored.
  */
 void pgname_add(struct buf *out, const char *name);
 
 /**
- * Read one name (quoted or not) at *at: append what it means to out, move *at behind it.  False: there is none, or its quotes
- * do not end.
+ * Read one name (quoted or not) at *at: append what it means to out, move *at behind it.  False: there is none, or
+ * its quotes do not end.
  */
 bool pgname_read(const char **at, struct buf *out);
 

@@ -248,7 +248,8 @@ enum err_code pg_tool_start(struct component *c, struct pg_tool *t, enum spawn_s
 	return spawn_start(&o, out, e);
 }
 
-static enum err_code connect_once(struct component *c, enum pg_where where, const char *database, struct talk **out, struct err *e)
+static enum err_code connect_once(struct component *c, enum pg_where where, const char *database, struct talk **out,
+				  struct err *e)
 {
 	struct pg_tool t;
 	struct spawn_options o;

@@ -59,7 +59,8 @@ struct pg_tool {
 	bool bad;		/* out of memory, or too many words */
 };
 /** Such a program with -w and -d of the database there (database NULL: neither, it connects nowhere). */
-void pg_tool_init(struct pg_tool *t, struct component *c, enum pg_where where, const char *database, enum pg_program program);
+void pg_tool_init(struct pg_tool *t, struct component *c, enum pg_where where, const char *database,
+		  enum pg_program program);
 void pg_tool_add(struct pg_tool *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void pg_tool_release(struct pg_tool *t);
 /** t outlives the spawn. */
@@ -67,8 +68,8 @@ MUST_CHECK enum err_code pg_tool_start(struct component *c, struct pg_tool *t, e
 				       struct spawn **out, struct err *e);
 
 /** A session.  wait: try until the component's wait is over while nobody answers there. */
-MUST_CHECK enum err_code pg_connect(struct component *c, enum pg_where where, const char *database, bool wait, struct talk **out,
-				    struct err *e);
+MUST_CHECK enum err_code pg_connect(struct component *c, enum pg_where where, const char *database, bool wait,
+				    struct talk **out, struct err *e);
 /** A session in the maintenance database, or in another that is not avoid. */
 MUST_CHECK enum err_code pg_connect_admin(struct component *c, enum pg_where where, const char *avoid, struct talk **out,
 					  struct err *e);
@@ -76,17 +77,21 @@ MUST_CHECK enum err_code pg_connect_admin(struct component *c, enum pg_where whe
 /* A statement that is put together; it is asked with its names quoted. */
 void pg_name(struct buf *sql, const char *name);		/* "name" */
 void pg_text(struct buf *sql, const char *text);		/* 'text' */
-MUST_CHECK enum err_code pg_ask(struct talk *t, struct buf *sql, struct talk_rows *out, struct err *e);	/* and releases sql */
+MUST_CHECK enum err_code pg_ask(struct talk *t, struct buf *sql, struct talk_rows *out,
+				struct err *e); /* and releases sql */
 MUST_CHECK enum err_code pg_do(struct talk *t, struct buf *sql, struct err *e);
 /** One number or truth ("t") of one row; ERR_FAILED where there is none. */
 MUST_CHECK enum err_code pg_count(struct talk *t, struct buf *sql, uint64_t *out, struct err *e);
 MUST_CHECK enum err_code pg_true(struct talk *t, struct buf *sql, bool *out, struct err *e);
 
+/** Begin the transaction whose snapshot a dump reads in.  *snapshot malloc'ed; *size of the database, about. */
+MUST_CHECK enum err_code pg_instant(struct talk *t, char **snapshot, uint64_t *size, struct err *e);
 /**
- * Begin the transaction whose snapshot a dump reads in, every table locked as that has it: postgres_instant.c.  ERR_FAILED, "since the
- * snapshot": one was changed meanwhile.  *snapshot malloc'ed; *size of the database, about.
+ * ERR_FAILED, "since the snapshot": a table was truncated or rewritten before pg_dump had it locked.  Its rows then
+ * are gone without an error, as the new ones are younger than the snapshot.  To be asked once pg_dump writes: it has
+ * all its locks then.
  */
-MUST_CHECK enum err_code pg_instant(struct component *c, struct talk *t, char **snapshot, uint64_t *size, struct err *e);
+MUST_CHECK enum err_code pg_none_changed(struct talk *t, struct err *e);
 /** The instant, version and WAL position, in that transaction. */
 MUST_CHECK enum err_code pg_tell_server(struct talk *t, struct facts *f, struct err *e);
 /** globals.sql. */
@@ -120,7 +125,8 @@ enum pg_mark {
 	PG_MARK_TEMPORARY,	/* a validate's */
 	PG_MARK_BEFORE		/* what was there before: a way back */
 };
-MUST_CHECK enum err_code pg_mark(struct component *c, struct talk *admin, const char *database, enum pg_mark kind, struct err *e);
+MUST_CHECK enum err_code pg_mark(struct component *c, struct talk *admin, const char *database, enum pg_mark kind,
+				 struct err *e);
 /** Whether the database is there; *marked (may be NULL): whether it has one of this component's and host's marks. */
 MUST_CHECK enum err_code pg_exists(struct component *c, struct talk *admin, const char *database, bool *there, bool *marked,
 				   struct err *e);
@@ -133,7 +139,7 @@ MUST_CHECK enum err_code pg_fill_beside(struct component *c, struct restore_job 
 					const char *name, enum pg_mark mark, struct err *e);
 /** Whether the role may do all that a restore needs; the message says what it lacks. */
 MUST_CHECK enum err_code pg_may_restore(struct component *c, struct restore_job *j, struct talk *admin, struct err *e);
-/** Put name in target's place; what was there stays as *before (malloc'ed; NULL: there was none), written down before it happens. */
+/** Put name in target's place; what was there stays beside it: the way back, written down before it happens. */
 MUST_CHECK enum err_code pg_swap(struct component *c, struct restore_job *j, struct talk *admin, const char *name,
 				 const char *target, struct err *e);
 /** End the sessions in database, but those of keep-users.  ERR_BUSY: one of these is there; it says who. */
@@ -151,15 +157,15 @@ enum err_code pg_table_discard(struct component *c, const json_t *way, struct er
 /** Into a program's standard input, piece by piece. */
 typedef enum err_code pg_sink_fn(void *ctx, const void *buf, size_t len, struct err *e);
 /**
- * The job's dump through `pg_restore ARGS` (t, started nowhere): what it writes goes to fn.  It may end before it has read all: with -l it
- * reads the beginning.
+ * The job's dump through `pg_restore ARGS` (t, started nowhere): what it writes goes to fn.  It may end before it has
+ * read all: with -l it reads the beginning.
  */
 MUST_CHECK enum err_code pg_through(struct component *c, struct restore_job *j, struct pg_tool *t, pg_sink_fn *fn, void *ctx,
 				    struct err *e);
 
 /*
- * Foreign keys: the table, the one it refers to, the name, and the query that counts rows that refer to none.  With more conditions on
- * k behind it; search_path = pg_catalog.
+ * Foreign keys: the table, the one it refers to, the name, and the query that counts rows that refer to none.  With
+ * more conditions on k behind it; search_path = pg_catalog.
  */
 #define PG_ORPHANS											\
 	"SELECT k.conrelid::regclass::text, k.confrelid::regclass::text, k.conname, "			\

@@ -47,7 +47,8 @@ static bool is_mark(struct component *c, enum pg_mark kind, const char *comment,
 	return is;
 }
 
-enum err_code pg_exists(struct component *c, struct talk *admin, const char *database, bool *there, bool *marked, struct err *e)
+enum err_code pg_exists(struct component *c, struct talk *admin, const char *database, bool *there, bool *marked,
+			struct err *e)
 {
 	struct talk_rows rows = { 0 };
 	struct buf sql = BUF_INIT;
@@ -155,7 +156,8 @@ static enum err_code create(struct restore_job *j, struct talk *admin, const cha
 }
 
 /* A tablespace that this server lacks must not keep the data from coming back. */
-static enum err_code lacks_tablespace(struct component *c, struct restore_job *j, struct talk *admin, bool *lacks, struct err *e)
+static enum err_code lacks_tablespace(struct component *c, struct restore_job *j, struct talk *admin, bool *lacks,
+				      struct err *e)
 {
 	const char *names = setting(j, "tablespaces");
 	struct buf sql = BUF_INIT;
@@ -173,8 +175,8 @@ static enum err_code lacks_tablespace(struct component *c, struct restore_job *j
 	return rc;
 }
 
-static enum err_code fill(struct component *c, struct restore_job *j, enum pg_where where, struct talk *admin, const char *name,
-			  struct err *e)
+static enum err_code fill(struct component *c, struct restore_job *j, enum pg_where where, struct talk *admin,
+			  const char *name, struct err *e)
 {
 	bool parallel = j->jobs > 1, lacks = false;
 	struct restore_path *path = NULL;
@@ -230,8 +232,8 @@ static void alter_set(struct buf *sql, const char *database, const char *role, c
 }
 
 /*
- * The value as it was stored, lists and quotes and all: it is set in a transaction and taken FROM CURRENT.  Some can be set only where a
- * session begins; these are no lists.
+ * The value as it was stored, lists and quotes and all: it is set in a transaction and taken FROM CURRENT.  Some can
+ * be set only where a session begins; these are no lists.
  */
 static enum err_code put_setting(struct talk *admin, const char *database, const json_t *item, struct err *e)
 {
@@ -293,8 +295,10 @@ static enum err_code put_grants(struct talk *admin, const char *database, const 
 	return rc;
 }
 
-/* What pg_dump leaves out without -C.  One that cannot be put back is said; the comparison after the restore finds it missing. */
-static enum err_code put_back(struct component *c, struct restore_job *j, struct talk *admin, const char *name, struct err *e)
+/* What pg_dump leaves out without -C.  One that cannot be put back is said; the comparison after the restore finds it
+ * missing. */
+static enum err_code put_back(struct component *c, struct restore_job *j, struct talk *admin, const char *name,
+			      struct err *e)
 {
 	const char *limit = setting(j, "connection limit");
 	struct buf sql = BUF_INIT;
@@ -340,8 +344,8 @@ static enum err_code analyze(struct component *c, enum pg_where where, const cha
 	return rc;
 }
 
-enum err_code pg_fill_beside(struct component *c, struct restore_job *j, enum pg_where where, struct talk *admin, const char *name,
-			     enum pg_mark mark, struct err *e)
+enum err_code pg_fill_beside(struct component *c, struct restore_job *j, enum pg_where where, struct talk *admin,
+			     const char *name, enum pg_mark mark, struct err *e)
 {
 	enum err_code rc = create(j, admin, name, e);
 

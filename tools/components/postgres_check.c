@@ -72,6 +72,9 @@ static const struct look {
 	  "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u' ORDER BY 1" },
 	{ FINDING_WARNING, "an index that is not valid: it is not dumped (REINDEX or drop it)",
 	  "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1" },
+	{ FINDING_WARNING, "a subscription: a superuser's dump alone has it, and it comes back switched off",
+	  "SELECT s.subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() "
+	  "ORDER BY 1" },
 	{ FINDING_WARNING, "a foreign table: its rows are elsewhere and are not dumped",
 	  "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'f' ORDER BY 1" },
 };
@@ -103,10 +106,13 @@ static enum err_code check_server(struct component *c, struct talk *t, long *maj
 	char size[TEXT_LEN];
 	enum err_code rc;
 
-	rc = talk_ask(t, "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, current_database(), "
-			 "current_user, CASE WHEN rolsuper THEN 'superuser' WHEN rolreplication THEN 'replication' ELSE 'plain role' END, "
-			 "pg_is_in_recovery(), (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND oid >= 16384), "
-			 "pg_database_size(current_database()), rolsuper FROM pg_roles WHERE rolname = current_user", &rows, e);
+	rc = talk_ask(
+		t,
+		"SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, current_database(), "
+		"current_user, CASE WHEN rolsuper THEN 'superuser' WHEN rolreplication THEN 'replication' ELSE 'plain role' END, "
+		"pg_is_in_recovery(), (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND oid >= 16384), "
+		"pg_database_size(current_database()), rolsuper FROM pg_roles WHERE rolname = current_user",
+		&rows, e);
 	if (!rc && (rows.nr_rows != 1 || !talk_field(&rows, 0, 7)))
 		rc = err_set(e, ERR_FAILED, "the server does not say what it is");
 	if (rc)
@@ -118,9 +124,12 @@ static enum err_code check_server(struct component *c, struct talk *t, long *maj
 			text_size(strtoull(talk_field(&rows, 0, 7), NULL, 10), size), talk_field(&rows, 0, 3),
 			talk_field(&rows, 0, 4), talk_field(&rows, 0, 5)[0] == 't' ? ", a standby" : "");
 	if (*major < PG_SERVER_MIN / 10000)
-		component_found(c, FINDING_FAILED, "version %ld of the server is too old: 13 is the oldest that is supported", *major);
+		component_found(c, FINDING_FAILED,
+				"version %ld of the server is too old: 13 is the oldest that is supported", *major);
 	if (pg_of(c)->globals && talk_field(&rows, 0, 8)[0] != 't')
-		component_found(c, FINDING_WARNING, "passwords of roles are recorded by a superuser only: " PG_GLOBALS " is without them");
+		component_found(c, FINDING_WARNING,
+				"passwords of roles are recorded by a superuser only: " PG_GLOBALS
+				" is without them");
 out:
 	talk_rows_release(&rows);
 	return rc;

@@ -28,8 +28,10 @@ static enum err_code add_one(struct pg_tables *s, const char *name, struct err *
 		if (strcmp(s->v[i].name, name) == 0)
 			return ERR_OK;
 	if (s->nr == TABLES_MAX)
-		return err_set(e, ERR_LIMIT, "more than %u tables: restore the database into another (--into) and take them from there",
-			       TABLES_MAX);
+		return err_set(
+			e, ERR_LIMIT,
+			"more than %u tables: restore the database into another (--into) and take them from there",
+			TABLES_MAX);
 	v = reallocarray(s->v, s->nr + 1, sizeof(*v));
 	if (!v)
 		return err_set(e, ERR_NOMEM, "list of tables");
@@ -147,8 +149,10 @@ static enum err_code need_replica(struct talk *t, struct err *e)
 		may = false;
 	}
 	if (!rc && !may)
-		rc = err_set(e, ERR_FAILED, "rows of a table that is there are replaced by a superuser only, or by a role with GRANT SET ON "
-			     "PARAMETER session_replication_role (15 and later): name one in restore-dsn");
+		rc = err_set(
+			e, ERR_FAILED,
+			"rows of a table that is there are replaced by a superuser only, or by a role with GRANT SET ON "
+			"PARAMETER session_replication_role (15 and later): name one in restore-dsn");
 	return rc;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dump: one session exports its snapshot, pg_dump reads in that, and what it writes goes into the repository and, at the same
- * time, through a pg_restore, which proves that the archive can be read to its end and whose rows are counted and summed:
+ * A dump: one session exports its snapshot, pg_dump reads in that, and what it writes goes into the repository and,
+ * at the same time, through a pg_restore, which proves that the archive can be read to its end and whose rows are
+ * counted and summed:
  *
  *   psql (snapshot) ──► pg_dump -Fc -Z0 ──┬──► database.dump
  *                                         └──► pg_restore -a -f - ──► rows and sums a table (another thread)
@@ -108,9 +109,9 @@ static void *read_proof(void *arg)
 	return NULL;
 }
 
-/* From pg_dump into the repository and into pg_restore. */
-static enum err_code pump(struct component *c, struct spawn *from, struct spawn *to, struct assembly_file *f, uint64_t total,
-			  struct err *e)
+/* From pg_dump into the repository and into pg_restore.  With its first bytes it has its locks: nothing changes any more. */
+static enum err_code pump(struct component *c, struct talk *t, struct spawn *from, struct spawn *to, struct assembly_file *f,
+			  uint64_t total, struct err *e)
 {
 	char *piece = malloc(PIECE);
 	enum err_code rc = piece ? ERR_OK : err_set(e, ERR_NOMEM, "dumping");
@@ -121,7 +122,10 @@ static enum err_code pump(struct component *c, struct spawn *from, struct spawn 
 		rc = spawn_read(from, c->cancel, piece, PIECE, &n, e);
 		if (rc || n == 0)
 			break;
-		rc = dump_write(f, piece, n, e);
+		if (done == 0)
+			rc = pg_none_changed(t, e);
+		if (!rc)
+			rc = dump_write(f, piece, n, e);
 		if (!rc)
 			rc = spawn_write(to, c->cancel, piece, n, e);
 		done += n;
@@ -145,11 +149,12 @@ static enum err_code start_dump(struct component *c, enum pg_where where, const 
 }
 
 /*
- * Both programs, the two copies, and how it ended.  pg_dump's own words come first: where it fails, the rest fails too, and knows
- * less.
+ * Both programs, the two copies, and how it ended.  pg_dump's own words come first: where it fails, the rest fails
+ * too, and knows less.
  */
-static enum err_code stream(struct component *c, enum pg_where where, const char *database, const char *snapshot,
-			    struct assembly_file *f, uint64_t total, struct found *found, struct err *e)
+static enum err_code stream(struct component *c, struct talk *t, enum pg_where where, const char *database,
+			    const char *snapshot, struct assembly_file *f, uint64_t total, struct found *found,
+			    struct err *e)
 {
 	struct proof proof = { .c = c, .found = found, .err = ERR_INIT };
 	struct pg_tool dump_tool = { .nr = 0 }, restore_tool = { .nr = 0 };
@@ -167,13 +172,15 @@ static enum err_code stream(struct component *c, enum pg_where where, const char
 	if (rc)
 		goto out;
 	must(pthread_create(&thread, NULL, read_proof, &proof));
-	rc = pump(c, dump, proof.restore, f, total, &piped);
+	rc = pump(c, t, dump, proof.restore, f, total, &piped);
 	spawn_close_stdin(proof.restore);
 	must(pthread_join(thread, NULL));
 	/* a pg_dump that cannot go on writing because its reader failed would wait for ever */
 	ended = rc ? ERR_OK : spawn_end(dump, c->cancel, e);
 	if (ended) {
 		rc = ended;
+		if (e && strstr(e->msg, "statement timeout"))	/* none is set but by this */
+			err_prefix(e, "a table stays locked by others for longer than lock-wait");
 	} else if (rc) {
 		if (e)
 			*e = piped;
@@ -262,9 +269,9 @@ static enum err_code dump_once(struct component *c, enum pg_where where, const c
 
 	*reached = rc == ERR_OK;
 	if (!rc)
-		rc = pg_instant(c, t, &snapshot, &size, e);
+		rc = pg_instant(t, &snapshot, &size, e);
 	if (!rc)
-		rc = stream(c, where, database, snapshot, f, size, &found, e);
+		rc = stream(c, t, where, database, snapshot, f, size, &found, e);
 	if (!rc)
 		rc = pg_tell_server(t, facts, e);
 	if (!rc)

@@ -288,11 +288,13 @@ static enum err_code add_database(struct talk *t, struct facts *f, struct err *e
 	{
 		struct buf sql = BUF_INIT;
 
-		buf_printf(&sql, "SELECT pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, %s, %s, " ROLE("d.datdba")
-				 ", d.datconnlimit, shobj_description(d.oid, 'pg_database'), d.datname, pg_database_size(d.oid), "
-				 "(SELECT string_agg(spcname, ',' ORDER BY spcname) FROM pg_tablespace WHERE oid IN "
-				 "(SELECT reltablespace FROM pg_class) AND spcname !~ '^pg_') FROM pg_database d WHERE d.datname = current_database()",
-			   icu ? "d.datlocprovider" : "'c'", icu ? icu : "NULL");
+		buf_printf(
+			&sql,
+			"SELECT pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, %s, %s, " ROLE(
+				"d.datdba") ", d.datconnlimit, shobj_description(d.oid, 'pg_database'), d.datname, pg_database_size(d.oid), "
+					    "(SELECT string_agg(spcname, ',' ORDER BY spcname) FROM pg_tablespace WHERE oid IN "
+					    "(SELECT reltablespace FROM pg_class) AND spcname !~ '^pg_') FROM pg_database d WHERE d.datname = current_database()",
+			icu ? "d.datlocprovider" : "'c'", icu ? icu : "NULL");
 		rc = pg_ask(t, &sql, &rows, e);
 	}
 	free(icu);

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The instant of a dump: a session whose snapshot pg_dump reads in, and which holds every table as that snapshot has it.  Between a
- * snapshot and pg_dump's own locks a table may be truncated or rewritten; its rows then are gone without an error, as the new ones are
- * younger than the snapshot.  So the tables are locked here, and looked at, before pg_dump starts.
- */
+/* The instant of a dump: a session whose snapshot pg_dump reads in, and whether the tables are still as that has them. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/components/postgres.h"
-
-#define AT_ONCE 200		/* tables in one LOCK: a statement of 25 KB */
 
 /* As pg_dump, what belongs to an extension is left to that. */
 #define TABLES											\
@@ -18,19 +12,8 @@
 	"AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass "		\
 	"AND e.objid = c.oid AND e.deptype = 'e')"
 
-static enum err_code lock_some(struct talk *t, const struct talk_rows *names, size_t from, struct err *e)
-{
-	struct buf sql = BUF_INIT;
-
-	buf_add_str(&sql, "LOCK TABLE");
-	for (size_t i = from; i < names->nr_rows && i < from + AT_ONCE; i++)
-		buf_printf(&sql, "%s ONLY %s", i > from ? "," : "", talk_field(names, i, 0));
-	buf_add_str(&sql, " IN ACCESS SHARE MODE");
-	return pg_do(t, &sql, e);
-}
-
 /* The catalog is read in the snapshot, but these two functions see what is there now. */
-static enum err_code none_changed(struct talk *t, struct err *e)
+enum err_code pg_none_changed(struct talk *t, struct err *e)
 {
 	struct talk_rows rows = { 0 };
 	enum err_code rc;
@@ -39,30 +22,13 @@ static enum err_code none_changed(struct talk *t, struct err *e)
 			 "c.relname)) IS DISTINCT FROM c.oid::regclass OR (c.relkind = 'r' AND c.relfilenode <> 0 AND "
 			 "pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode)) ORDER BY 1 LIMIT 1", &rows, e);
 	if (!rc && rows.nr_rows > 0)
-		rc = err_set(e, ERR_FAILED, "table %s was truncated, rewritten or made anew since the snapshot", talk_field(&rows, 0, 0));
+		rc = err_set(e, ERR_FAILED, "table %s was truncated, rewritten or made anew since the snapshot",
+			     talk_field(&rows, 0, 0));
 	talk_rows_release(&rows);
 	return rc;
 }
 
-static enum err_code hold_tables(struct component *c, struct talk *t, struct err *e)
-{
-	struct talk_rows names = { 0 };
-	enum err_code rc;
-
-	rc = talk_do(t, e, "SET LOCAL lock_timeout = '%llus'", (unsigned long long)pg_of(c)->lock_wait);
-	if (!rc)
-		rc = talk_ask(t, "SELECT format('%I.%I', n.nspname, c.relname) " TABLES " ORDER BY c.oid", &names, e);
-	for (size_t i = 0; !rc && i < names.nr_rows; i += AT_ONCE)
-		rc = lock_some(t, &names, i, e);
-	if (!rc)
-		rc = talk_do(t, e, "SET LOCAL lock_timeout = 0");
-	if (!rc)
-		rc = none_changed(t, e);
-	talk_rows_release(&names);
-	return rc;
-}
-
-enum err_code pg_instant(struct component *c, struct talk *t, char **snapshot, uint64_t *size, struct err *e)
+enum err_code pg_instant(struct talk *t, char **snapshot, uint64_t *size, struct err *e)
 {
 	struct buf sql = BUF_INIT;
 	enum err_code rc;
@@ -74,8 +40,6 @@ enum err_code pg_instant(struct component *c, struct talk *t, char **snapshot, u
 		rc = talk_value(t, snapshot, e, "SELECT pg_export_snapshot()");
 	if (!rc && !*snapshot)
 		rc = err_set(e, ERR_FAILED, "the server exported no snapshot");
-	if (!rc)
-		rc = hold_tables(c, t, e);
 	if (rc)
 		return rc;
 	buf_add_str(&sql, "SELECT pg_database_size(current_database())");

@@ -43,7 +43,8 @@ static enum err_code read_globals(struct restore_job *j, struct buf *out, struct
 }
 
 /* The lines of globals.sql that make the role: its name follows as pg_dumpall quotes it, with or without quotes. */
-static enum err_code create_role(struct component *c, struct talk *admin, const char *globals, const char *role, struct err *e)
+static enum err_code create_role(struct component *c, struct talk *admin, const char *globals, const char *role,
+				 struct err *e)
 {
 	enum err_code rc = ERR_OK;
 	struct buf quoted = BUF_INIT;
@@ -113,8 +114,10 @@ static enum err_code need_roles(struct component *c, struct restore_job *j, stru
 	}
 	if (missing.len > 0) {
 		buf_add_u8(&missing, '\0');
-		rc = err_set(e, ERR_FAILED, "roles that own things in the dump or have rights there are not on this server: %.300s; "
-			     "make them (their definitions are in " PG_GLOBALS " beside the dump), or set create-roles = yes",
+		rc = err_set(e, ERR_FAILED,
+			     "roles that own things in the dump or have rights there are not on this server: %.300s; "
+			     "make them (their definitions are in " PG_GLOBALS
+			     " beside the dump), or set create-roles = yes",
 			     (const char *)missing.p);
 	}
 out:
@@ -145,8 +148,11 @@ static enum err_code need_owners(struct restore_job *j, struct talk *admin, stru
 		if (rc)
 			return rc;
 		if (!may)
-			return err_set(e, ERR_FAILED, "the restoring role is no superuser and no member of %s, who owns %s in the dump: "
-				       "GRANT it that role, or name a superuser in restore-dsn", owner, pg_member(item, "name"));
+			return err_set(
+				e, ERR_FAILED,
+				"the restoring role is no superuser and no member of %s, who owns %s in the dump: "
+				"GRANT it that role, or name a superuser in restore-dsn",
+				owner, pg_member(item, "name"));
 		last = owner;
 	}
 	return rc;
@@ -178,8 +184,10 @@ enum err_code pg_may_restore(struct component *c, struct restore_job *j, struct 
 	if (standby)
 		return err_set(e, ERR_FAILED, "the server is a standby: restore on its primary (restore-dsn), it follows");
 	if (!super && !createdb)
-		return err_set(e, ERR_FAILED, "role %s may not make databases: ALTER ROLE %s CREATEDB, or name another in restore-dsn",
-			       who, who);
+		return err_set(
+			e, ERR_FAILED,
+			"role %s may not make databases: ALTER ROLE %s CREATEDB, or name another in restore-dsn", who,
+			who);
 	rc = need_roles(c, j, admin, e);
 	if (!rc && !super)
 		rc = need_owners(j, admin, e);

@@ -48,7 +48,8 @@ static enum err_code drain(struct component *c, struct spawn *s, pg_sink_fn *fn,
 	return rc;
 }
 
-enum err_code pg_through(struct component *c, struct restore_job *j, struct pg_tool *t, pg_sink_fn *fn, void *ctx, struct err *e)
+enum err_code pg_through(struct component *c, struct restore_job *j, struct pg_tool *t, pg_sink_fn *fn, void *ctx,
+			 struct err *e)
 {
 	struct feeder f = { .c = c, .j = j, .err = ERR_INIT };
 	pthread_t thread;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A restore of the whole database: beside the one that is there, then two renames in one transaction.  What was there keeps its data
- * under another name, and is the way back:
+ * A restore of the whole database: beside the one that is there, then two renames in one transaction.  What was there
+ * keeps its data under another name, and is the way back:
  *
  *   crm_restoring_20261121T020000Z ──► crm ──► crm_before_20261121T020000Z ──rollback──► crm
  */
@@ -74,9 +74,11 @@ static enum err_code no_kept_user(struct component *c, struct talk *admin, const
 
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
 		if (is_kept(pg_of(c), talk_field(&rows, i, 1)))
-			rc = err_set(e, ERR_BUSY, "user %s, whom keep-users names, is connected to %s: no database can be renamed while "
-				     "somebody is in it; end that session, then run this again",
-				     talk_field(&rows, i, 1), database);
+			rc = err_set(
+				e, ERR_BUSY,
+				"user %s, whom keep-users names, is connected to %s: no database can be renamed while "
+				"somebody is in it; end that session, then run this again",
+				talk_field(&rows, i, 1), database);
 	talk_rows_release(&rows);
 	return rc;
 }
@@ -152,8 +154,8 @@ struct move {
 };
 
 /*
- * Both renames or neither, and with them the marks: were the old mark of a half restored database still there after them, the next
- * restore would drop the one in use.
+ * Both renames or neither, and with them the marks: were the old mark of a half restored database still there after
+ * them, the next restore would drop the one in use.
  */
 static enum err_code in_one(struct component *c, struct talk *admin, const struct move *m, struct err *e)
 {
@@ -293,8 +295,10 @@ static enum err_code tell_replication(struct component *c, struct talk *admin, c
 	pg_text(&sql, target);
 	rc = pg_ask(admin, &sql, &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
-		component_note(c, "replication slot %s stays with the database as it was before: its subscriber must be set up again",
-			       talk_field(&rows, i, 0));
+		component_note(
+			c,
+			"replication slot %s stays with the database as it was before: its subscriber must be set up again",
+			talk_field(&rows, i, 0));
 	talk_rows_release(&rows);
 	return rc;
 }
@@ -392,7 +396,9 @@ static enum err_code roll_back_rename(struct component *c, struct talk *admin, c
 		/* killed before the renames: nothing was changed, but perhaps it lets nobody in */
 		if (there)
 			rc = allow_connections(admin, database, true, e);
-		return rc ? rc : err_set(e, ERR_NOT_FOUND, "there is no database %s: nothing was renamed, or it was dropped", before);
+		return rc ? rc
+			  : err_set(e, ERR_NOT_FOUND,
+				    "there is no database %s: nothing was renamed, or it was dropped", before);
 	}
 	if (there)
 		rc = free_name(c, admin, database, "undone", undone, e);

@@ -44,8 +44,8 @@ static enum err_code to_psql(void *ctx, const void *buf, size_t len, struct err 
 }
 
 /*
- * `pg_restore -f - -L IDS`: the numbers reach it by a descriptor that a shell fills, so that behind via, too, no file is needed; the
- * archive itself is its standard input.
+ * `pg_restore -f - -L IDS`: the numbers reach it by a descriptor that a shell fills, so that behind via, too, no file
+ * is needed; the archive itself is its standard input.
  */
 static enum err_code stream_ids(struct pg_tables *s, const struct pgtoc *ids, struct spawn *to, struct err *e)
 {
@@ -118,19 +118,25 @@ static enum err_code foreign_keys(struct pg_tables *s, struct talk_rows *out, st
 }
 
 /* What holds the other tables still, so that what is looked at stays true until the end. */
-static void add_locks(struct buf *sql, const struct pg_tables *s, const struct talk_rows *keys)
+static enum err_code add_locks(struct buf *sql, const struct pg_tables *s, const struct talk_rows *keys, struct err *e)
 {
 	const char *before = "LOCK TABLE ONLY ";
+	struct buf name = BUF_INIT;
+	enum err_code rc = ERR_OK;
 
-	for (size_t i = 0; i < s->nr; i++) {
+	for (size_t i = 0; !rc && i < s->nr; i++) {
 		if (!s->v[i].there)
 			continue;
-		buf_printf(sql, "%s%s", before, s->v[i].name);
+		rc = pg_quoted(s->v[i].name, &name, e);
+		if (!rc)
+			buf_printf(sql, "%s%s", before, (const char *)name.p);
 		before = ", ONLY ";
 	}
 	for (size_t i = 0; i < keys->nr_rows; i++)
 		buf_printf(sql, ", ONLY %s, ONLY %s", talk_field(keys, i, 0), talk_field(keys, i, 1));
 	buf_add_str(sql, " IN SHARE ROW EXCLUSIVE MODE;\n");
+	buf_release(&name);
+	return rc;
 }
 
 /* The old rows aside, and gone. */
@@ -207,8 +213,10 @@ static enum err_code check_orphans(const struct talk_rows *keys, struct spawn *t
 	struct buf sql = BUF_INIT;
 
 	for (size_t i = 0; i < keys->nr_rows; i++) {
-		buf_printf(&sql, "DO $vouch$ DECLARE n bigint; BEGIN n := (%s); IF n > 0 THEN RAISE EXCEPTION USING MESSAGE = n || ",
-			   talk_field(keys, i, 3));
+		buf_printf(
+			&sql,
+			"DO $vouch$ DECLARE n bigint; BEGIN n := (%s); IF n > 0 THEN RAISE EXCEPTION USING MESSAGE = n || ",
+			talk_field(keys, i, 3));
 		pg_text(&sql, " rows of ");
 		buf_add_str(&sql, " || ");
 		pg_text(&sql, talk_field(keys, i, 0));
@@ -250,14 +258,16 @@ static json_t *way_of(const struct pg_tables *s)
 static enum err_code begin(struct pg_tables *s, const struct talk_rows *keys, struct spawn *to, struct err *e)
 {
 	struct buf sql = BUF_INIT;
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
 
 	buf_add_str(&sql, "BEGIN;\n");
 	if (pg_tables_any_there(s)) {
 		buf_add_str(&sql, "SET LOCAL session_replication_role = replica;\n");
-		add_locks(&sql, s, keys);
+		rc = add_locks(&sql, s, keys, e);
 	}
-	rc = say(to, &sql, e);
+	if (!rc)
+		rc = say(to, &sql, e);
+	buf_release(&sql);
 	if (!rc && pg_tables_any_there(s))
 		rc = save_rows(s, to, e);
 	return rc;
@@ -297,7 +307,8 @@ out:
 	return rc;
 }
 
-/* One after the other: what cannot be put back because of rows that are there now is said, and is no reason to lose the table. */
+/* One after the other: what cannot be put back because of rows that are there now is said, and is no reason to lose
+ * the table. */
 static void put_later(struct pg_tables *s)
 {
 	for (size_t i = 0; i < s->later.nr; i++) {

@@ -71,10 +71,11 @@ static const char *part(const struct parts *p, size_t i)
 }
 
 /*
- * Every line "ID; OID OID WHAT OWNER" whose WHAT is text; prefix: begins with it.  The names in a line are told apart by nothing but
- * spaces, so the owner behind them must be one word, or the table's own owner.
+ * Every line "ID; OID OID WHAT OWNER" whose WHAT is text; prefix: begins with it.  The names in a line are told apart
+ * by nothing but spaces, so the owner behind them must be one word, or the table's own owner.
  */
-static enum err_code take(const char *list, const struct buf *text, bool prefix, const char *owner, struct pgtoc *out, struct err *e)
+static enum err_code take(const char *list, const struct buf *text, bool prefix, const char *owner, struct pgtoc *out,
+			  struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
@@ -153,7 +154,8 @@ static const struct form {
 	{ "COMMENT", "INDEX ", "", false },
 };
 
-static enum err_code want_forms(const struct asked *a, const struct form *forms, size_t nr, const struct parts *p, struct err *e)
+static enum err_code want_forms(const struct asked *a, const struct form *forms, size_t nr, const struct parts *p,
+				struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
@@ -162,7 +164,8 @@ static enum err_code want_forms(const struct asked *a, const struct form *forms,
 	return rc;
 }
 
-/* What hangs on a table under a name of its own: "CONSTRAINT shop line line_pkey", "COMMENT shop CONSTRAINT line_pkey ON line". */
+/* What hangs on a table under a name of its own: "CONSTRAINT shop line line_pkey", "COMMENT shop CONSTRAINT line_pkey
+ * ON line". */
 static enum err_code want_sub(const struct asked *a, const char *what, const struct parts *p, struct err *e)
 {
 	struct buf text = BUF_INIT;

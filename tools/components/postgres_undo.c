@@ -33,7 +33,9 @@ static enum err_code columns_of(struct talk *t, const char *table, char **out, s
 	struct buf sql = BUF_INIT;
 	enum err_code rc;
 
-	buf_add_str(&sql, "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = to_regclass(");
+	buf_add_str(
+		&sql,
+		"SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = to_regclass(");
 	pg_text(&sql, table);
 	buf_add_str(&sql, ") AND attnum > 0 AND NOT attisdropped AND attgenerated = ''");
 	rc = pg_ask(t, &sql, &rows, e);
@@ -133,7 +135,8 @@ static enum err_code one_back(struct talk *t, const json_t *one, struct err *e)
 	if (!rc)
 		rc = exists(t, (const char *)saved.p, &there, e);
 	if (!rc && !there)
-		rc = err_set(e, ERR_NOT_FOUND, "there is no table %s: nothing was replaced, or it was dropped", (const char *)saved.p);
+		rc = err_set(e, ERR_NOT_FOUND, "there is no table %s: nothing was replaced, or it was dropped",
+			     (const char *)saved.p);
 	if (!rc)
 		rc = talk_do(t, e, "LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE", (const char *)table.p);
 	if (!rc)
@@ -158,9 +161,11 @@ static enum err_code check_one(struct talk *t, const json_t *one, struct err *e)
 /* The schema goes with its last table. */
 static enum err_code drop_schema(struct talk *t, struct err *e)
 {
-	return talk_do(t, e, "DO $vouch$ BEGIN IF to_regnamespace('" PG_BEFORE "') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class "
-			     "WHERE relnamespace = to_regnamespace('" PG_BEFORE "')) THEN DROP SCHEMA " PG_BEFORE
-			     "; END IF; END $vouch$");
+	return talk_do(t, e,
+		       "DO $vouch$ BEGIN IF to_regnamespace('" PG_BEFORE
+		       "') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class "
+		       "WHERE relnamespace = to_regnamespace('" PG_BEFORE "')) THEN DROP SCHEMA " PG_BEFORE
+		       "; END IF; END $vouch$");
 }
 
 static enum err_code open_way(struct component *c, const json_t *way, struct talk **out, struct err *e)
@@ -212,6 +217,10 @@ enum err_code pg_table_discard(struct component *c, const json_t *way, struct er
 	enum err_code rc = open_way(c, way, &t, e);
 	size_t i;
 
+	if (rc == ERR_FAILED && e && strstr(e->msg, "\" does not exist")) {	/* and with the database all of it */
+		err_clear(e);
+		return ERR_OK;
+	}
 	json_array_foreach(json_object_get(way, "tables"), i, one) {
 		if (rc || !pg_member(one, "saved"))
 			continue;

@@ -126,7 +126,7 @@ tool()
 	chmod 755 "$W/bin/$1"
 }
 
-# Everything but the rows of every table as psql sees it, and a sum of each table's rows: what must be equal again
+# A database as PostgreSQL's own tools tell it: definitions, and a sum of each table's rows: what must be equal again
 fingerprint()
 {
 	local t
