@@ -190,20 +190,6 @@ start ok" ]
 	databases | grep -q _restoring_mine
 }
 
-@test "postgres: sessions that are open are ended" {
-	ready
-	vc run
-	content >"$W/before"
-	sql "$D" -c "DELETE FROM orders"
-	psql -XqAt -h "$PG" -U postgres -d "$D" -c "SELECT pg_sleep(60)" >"$W/session" 2>&1 3>&- &
-	session=$!
-	run vc recover crm --yes
-	echo "$output"
-	[ "$status" = 0 ]
-	run ! wait "$session"
-	content | cmp "$W/before" -
-}
-
 my() { mariadb --no-defaults --socket="$MARIA/s" -u root -N -B "$@"; }
 
 # A second component, shop, of MariaDB.
