@@ -190,10 +190,11 @@ static void tell_space(struct check *k, struct store *st, bool dumped)
 	else if (s.free_bytes >= k->need)
 		tellf(k, FINDING_OK, "%s: %s free, for dumps of about %s", store_path(st), free_text, need);
 	else if (dumped || s.free_bytes >= k->need / PACKED_AT_BEST)
-		tellf(k, FINDING_WARNING, "%s: %s free, and the dumps are about %s before what is known and what can be packed is "
-		      "taken off", store_path(st), free_text, need);
+		tellf(k, FINDING_WARNING, "%s: %s free, and the dumps are about %s before what is known and what can be "
+		      "packed is taken off", store_path(st), free_text, need);
 	else
-		tellf(k, FINDING_FAILED, "%s: %s free does not suffice for dumps of about %s", store_path(st), free_text, need);
+		tellf(k, FINDING_FAILED, "%s: %s free does not suffice for dumps of about %s", store_path(st), free_text,
+		      need);
 }
 
 /* A drive that is not plugged in fails the check of what a run needs, and no more of it. */

@@ -379,8 +379,8 @@ static enum err_code read_file(const char *file, struct buf *out, bool *others_r
 		goto out;
 	}
 	if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH)) {
-		rc = err_set(e, ERR_USAGE, "%s: others may write it (mode %04o), and it names programs to run: chmod o-w", file,
-			     (unsigned)st.st_mode & 07777u);
+		rc = err_set(e, ERR_USAGE, "%s: others may write it (mode %04o), and it names programs to run: chmod o-w",
+			     file, (unsigned)st.st_mode & 07777u);
 		goto out;
 	}
 	*others_read = S_ISREG(st.st_mode) && (st.st_mode & S_IROTH);

@@ -239,8 +239,8 @@ enum err_code config_guard(const struct config_section *s, const char *key, stru
 	if (!k || !k->literal || !s->others_read)
 		return ERR_OK;
 	return config_wrong(s, key, e,
-			    "others may read %s: chmod o-r, or take the secret from a file of its own or from the environment "
-			    "(${NAME})", s->file);
+			    "others may read %s: chmod o-r, or take the secret from a file of its own or from the "
+			    "environment (${NAME})", s->file);
 }
 
 /* fd: the file; its first line into *out, which holds SECRET_MAX + 1 bytes. */

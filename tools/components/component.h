@@ -49,14 +49,14 @@ struct component_ops {
 	const char *selector;		/* the option: "table" */
 	uint64_t rto;			/* seconds: 20 min */
 	/*
-	 * What recover's comparison may find beside what was recorded.  merges_items: chosen items are merged into what is there, newer
-	 * rows stay, so that more than recorded agrees.  keeps_extra: items that are not in the dump stay as they are (a newer
-	 * collection), and are listed.
+	 * What recover's comparison may find beside what was recorded.  merges_items: chosen items are merged into what
+	 * is there, newer rows stay, so that more than recorded agrees.  keeps_extra: items that are not in the dump
+	 * stay as they are (a newer collection), and are listed.
 	 */
 	bool merges_items, keeps_extra;
 	/*
-	 * How query() is asked for not-null and orphans of vouch.conf(5): {table}, {column}, {parent}, {parent-column} are replaced, the answer
-	 * is a number.  NULL: in SQL.  "": the type cannot be asked.
+	 * How query() is asked for not-null and orphans of vouch.conf(5): {table}, {column}, {parent}, {parent-column}
+	 * are replaced, the answer is a number.  NULL: in SQL.  "": the type cannot be asked.
 	 */
 	const char *nulls_query, *orphans_query;
 
@@ -65,9 +65,9 @@ struct component_ops {
 	void (*close)(struct component *c);	/* after a failed open, too */
 
 	/**
-	 * Reachable (component_wait), with what rights, versions of tool and server, what no snapshot can hold still, whether the space
-	 * suffices where the dump needs some here; component_need() where the size of a dump is known.  component_found() each; an error
-	 * only where it could not go on.
+	 * Reachable (component_wait), with what rights, versions of tool and server, what no snapshot can hold still,
+	 * whether the space suffices where the dump needs some here; component_need() where the size of a dump is
+	 * known.  component_found() each; an error only where it could not go on.
 	 */
 	enum err_code (*check)(struct component *c, struct err *e);
 
@@ -75,14 +75,14 @@ struct component_ops {
 	enum err_code (*dump)(struct component *c, struct dump *d, struct err *e);
 
 	/**
-	 * What is there now, as dump would record it (without files), into out, which was begun.  into: the database (home, collection
-	 * prefix) to look at; NULL: the component's own.  ERR_NOT_FOUND: there is no such database.
+	 * What is there now, as dump would record it (without files), into out, which was begun.  into: the database
+	 * (home, collection prefix) to look at; NULL: the component's own.  ERR_NOT_FOUND: there is no such database.
 	 */
 	enum err_code (*inspect)(struct component *c, const char *into, struct facts *out, struct err *e);
 
 	/**
-	 * Read the dump in the job's snapshot as its own format wants (pg_restore -f /dev/null, zstd frame, Qdrant's checksum).  Nothing
-	 * is changed.
+	 * Read the dump in the job's snapshot as its own format wants (pg_restore -f /dev/null, zstd frame, Qdrant's
+	 * checksum).  Nothing is changed.
 	 */
 	enum err_code (*read_back)(struct component *c, struct restore_job *j, struct err *e);
 
@@ -90,8 +90,8 @@ struct component_ops {
 	enum err_code (*plan)(struct component *c, struct restore_job *j, struct err *e);
 
 	/**
-	 * Bring it back.  Makes the way back first, with restore_way_back().  After an error the target is as it was, or the message says
-	 * how to get there.
+	 * Bring it back.  Makes the way back first, with restore_way_back().  After an error the target is as it was, or
+	 * the message says how to get there.
 	 */
 	enum err_code (*restore)(struct component *c, struct restore_job *j, struct err *e);
 
@@ -107,8 +107,8 @@ struct component_ops {
 	 */
 	enum err_code (*query)(struct component *c, const char *into, const char *query, char **out, struct err *e);
 	/**
-	 * What validate looks at beside the counts, by component_found(): foreign keys, NULLs in named columns, indexes online, a sample
-	 * vector search, a sample graph query.  May be NULL.
+	 * What validate looks at beside the counts, by component_found(): foreign keys, NULLs in named columns, indexes
+	 * online, a sample vector search, a sample graph query.  May be NULL.
 	 */
 	enum err_code (*examine)(struct component *c, const char *into, const struct facts *recorded, struct err *e);
 };
@@ -131,8 +131,8 @@ extern const struct component_ops *const component_types[];	/* NULL at the end *
 extern const struct component_ops component_postgres, component_mysql, component_neo4j, component_qdrant;
 
 /**
- * Common keys (type, via, wait, rto, rpo; those that only commands ask for are taken as known), then ops->open, then config_unused().
- * ERR_USAGE.  s lives until component_close(); events (NULL: none) may be set later, too.
+ * Common keys (type, via, wait, rto, rpo; those that only commands ask for are taken as known), then ops->open, then
+ * config_unused(). ERR_USAGE.  s lives until component_close(); events (NULL: none) may be set later, too.
  */
 MUST_CHECK enum err_code component_open(struct config_section *s, const struct component_events *events,
 					const atomic_bool *cancel, struct component **out, struct err *e);
@@ -142,9 +142,10 @@ void component_close(struct component *c);	/* NULL is allowed */
 struct spawn_options component_spawn(const struct component *c, char *const *argv);
 
 /**
- * Services start slowly: reach (connect, ask for a version) is called until it returns something else than ERR_ABSENT, for at
- * most c->wait seconds; then ERR_ABSENT with its last message.  So a type's reach says ERR_ABSENT where nobody answers, or the server
- * says that it is starting; a wrong password is ERR_FAILED, and is not tried again.  ERR_CANCELED.
+ * Services start slowly: reach (connect, ask for a version) is called until it returns something else than ERR_ABSENT,
+ * for at most c->wait seconds; then ERR_ABSENT with its last message.  So a type's reach says ERR_ABSENT where nobody
+ * answers, or the server says that it is starting; a wrong password is ERR_FAILED, and is not tried again.
+ * ERR_CANCELED.
  */
 MUST_CHECK enum err_code component_wait(struct component *c, enum err_code (*reach)(void *ctx, struct err *e), void *ctx,
 					struct err *e);
@@ -179,7 +180,7 @@ struct restore_job {
 	unsigned jobs;			/* 0: the type's choice */
 	bool heal;
 	const atomic_bool *cancel;	/* of what takes long and has no component at hand; may be NULL */
-	json_t *way_back;		/* restore_way_back(): {"kind":"renamed","database":"crm_before_20261121T020000Z"}; owned */
+	json_t *way_back;		/* restore_way_back(): {"kind":"renamed","database":"crm_before_..."}; owned */
 	/** A safety dump of the component as it is now, in a snapshot of its own (TAG_SAFETY); its name, malloc'ed. */
 	enum err_code (*safety_dump)(void *ctx, struct component *c, char **snapshot, struct err *e);
 	/** Write down for vouch rollback that way exists; NULL: nobody wants to know. */
@@ -188,10 +189,11 @@ struct restore_job {
 };
 
 /**
- * There is a way back, or there will be with the next step (a rename): from now on vouch rollback finds it, even where this process is
- * killed in the next moment.  So: the safety dump or the copy is made, then this, then the first thing is overwritten.  rollback() of
- * one that is not there after all returns ERR_NOT_FOUND.  Takes way ("kind" as one word, and what rollback() needs; "snapshot" where it
- * is a safety dump: recover lets that go with it).  May be called again with more members: the newest counts.
+ * There is a way back, or there will be with the next step (a rename): from now on vouch rollback finds it, even where
+ * this process is killed in the next moment.  So: the safety dump or the copy is made, then this, then the first thing
+ * is overwritten.  rollback() of one that is not there after all returns ERR_NOT_FOUND.  Takes way ("kind" as one word,
+ * and what rollback() needs; "snapshot" where it is a safety dump: recover lets that go with it).  May be called again
+ * with more members: the newest counts.
  */
 MUST_CHECK enum err_code restore_way_back(struct component *c, struct restore_job *j, json_t *way, struct err *e);
 
@@ -202,11 +204,13 @@ MUST_CHECK enum err_code restore_file(struct restore_job *j, const char *name, s
 MUST_CHECK enum err_code restore_feed(struct component *c, struct restore_job *j, const char *name, struct spawn *to,
 				      struct err *e);
 /**
- * A seekable path to it, for tools that need one: a private mount of the repository, else (no /dev/fuse) a copy in a private folder
- * for which the space was checked, in $TMPDIR or /var/tmp.  Only this user's processes on this host can read it.
+ * A seekable path to it, for tools that need one: a private mount of the repository, else (no /dev/fuse) a copy in a
+ * private folder for which the space was checked, in $TMPDIR or /var/tmp.  Only this user's processes on this host can
+ * read it.
  */
 struct restore_path;
-MUST_CHECK enum err_code restore_path_open(struct restore_job *j, const char *name, struct restore_path **out, struct err *e);
+MUST_CHECK enum err_code restore_path_open(struct restore_job *j, const char *name, struct restore_path **out,
+					   struct err *e);
 const char *restore_path_text(const struct restore_path *p);
 void restore_path_close(struct restore_path *p);	/* NULL is allowed; nothing of it is left */
 

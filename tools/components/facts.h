@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a dump holds, recorded at its own instant, and what a database holds now: the same shape, so that they can be compared.
- * facts.json beside each dump:
+ * What a dump holds, recorded at its own instant, and what a database holds now: the same shape, so that they can be
+ * compared. facts.json beside each dump:
  *
  *   {"type":"postgres","component":"crm","instant":"2026-11-21T02:00:00.123Z","seconds":1.5,"bytes":"51006108",
  *    "server":"15.18","tool":"pg_dump 15.18","position":{...},"settings":{...},
@@ -12,9 +12,10 @@
  *
  * of: the table (collection) that an index, sequence, trigger ... belongs to: it comes back, and is compared, with that.
  * rows: how many; sum: rowsum.h; value: a number that is set, not counted (at_least: what is found may be larger);
- * is: a definition as text; moving: writers went on, so that rows are not comparable.  Any other member of an item (a collection's
- * dimension) is compared as it is, but "info", an object, is not.  Kinds: table, view, index, constraint, sequence, function, trigger,
- * event, role, label, relationship, collection, alias, database ....  Numbers that can be large are strings.
+ * is: a definition as text; moving: writers went on, so that rows are not comparable.  Any other member of an item (a
+ * collection's dimension) is compared as it is, but "info", an object, is not.  Kinds: table, view, index, constraint,
+ * sequence, function, trigger, event, role, label, relationship, collection, alias, database ....  Numbers that can be
+ * large are strings.
  */
 #ifndef VOUCH_COMPONENTS_FACTS_H
 #define VOUCH_COMPONENTS_FACTS_H
@@ -80,9 +81,9 @@ struct facts_row {
 typedef void facts_row_fn(void *ctx, const struct facts_row *r);
 
 /**
- * Every item of recorded against found, in recorded's order; then what is only in found ("extra", agrees only where extra_ok).
- * Returns how many do not agree.  A moving item that is there is "not compared", and agrees; one whose sum was recorded and is not
- * known now is "not compared", and does not.  fn may be NULL.
+ * Every item of recorded against found, in recorded's order; then what is only in found ("extra", agrees only where
+ * extra_ok). Returns how many do not agree.  A moving item that is there is "not compared", and agrees; one whose sum
+ * was recorded and is not known now is "not compared", and does not.  fn may be NULL.
  */
 size_t facts_compare(const struct facts *recorded, const struct facts *found, facts_choose_fn *choose, void *choose_ctx,
 		     bool extra_ok, facts_row_fn *fn, void *ctx);

@@ -48,7 +48,7 @@ enum err_code restore_feed(struct component *c, struct restore_job *j, const cha
 		off += rc ? 0 : n;
 		component_progress(c, "restore", off, blob_size(b));
 	}
-	/* After an error, too: but then the program is not to take what it got for all, so it is ended before its input is. */
+	/* After an error the program must not take what it got for all: the caller ends it before its input ends. */
 	if (!rc)
 		spawn_close_stdin(to);
 	blob_close(b);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of a dump under a path.  `vouch mount` of the repository on a folder of our own serves it without a copy, each byte checked
- * as it is read; it runs as a child, which ends, and unmounts, when this process does, however that is.  Where nothing can be mounted
- * the file is copied.
+ * A file of a dump under a path.  `vouch mount` of the repository on a folder of our own serves it without a copy, each
+ * byte checked as it is read; it runs as a child, which ends, and unmounts, when this process does, however that is.
+ * Where nothing can be mounted the file is copied.
  */
 #include <errno.h>
 #include <fcntl.h>
