@@ -37,12 +37,11 @@ struct spawn_options {
 };
 
 /**
- * Start it: in a process group of its own (but with SPAWN_STDIN_OURS in ours, as it may ask something at the terminal), no
- * other file open in it, no signal blocked or ignored.  When vouch ends, however that is, it is ended as by
- * spawn_close(), and its standard input stays open until then: it never takes a killed vouch for the end of its work.
- * With via, what runs inside is told to end when the client is, or when that was killed: it is started there as
- * `sh -c 'echo PID >&2; exec "$@"'`, and there must be a sh.
- * ERR_FAILED: it could not be started.
+ * Start it: in a process group of its own (but with SPAWN_STDIN_OURS in ours, as it may ask something at the
+ * terminal), no other file open in it, no signal blocked or ignored.  When vouch ends, however that is, it is ended
+ * as by spawn_close(), and its standard input stays open until then: it never takes a killed vouch for the end of its
+ * work.  With via, what runs inside is told to end when the client is, or when that was killed: it is started there as
+ * `sh -c 'echo PID >&2; exec "$@"'`, and there must be a sh.  ERR_FAILED: it could not be started.
  */
 MUST_CHECK enum err_code spawn_start(const struct spawn_options *o, struct spawn **out, struct err *e);
 /** argv with standard input and error as they are here. */
@@ -82,8 +81,8 @@ MUST_CHECK enum err_code spawn_read_fd(int fd, const atomic_bool *cancel, void *
 
 /**
  * Start, give it input (NULL: o->in says what it gets), gather its output (NUL-terminated after out->len, at most max
- * bytes: ERR_LIMIT; out NULL: none), wait.  *status (may be NULL) gets the exit status, and then only what could not be run is
- * an error.
+ * bytes: ERR_LIMIT; out NULL: none), wait.  *status (may be NULL) gets the exit status, and then only what could not
+ * be run is an error.
  */
 MUST_CHECK enum err_code spawn_run(const struct spawn_options *o, const void *input,
 				   size_t input_len, const atomic_bool *cancel, struct buf *out,

@@ -144,6 +144,12 @@ static void test_much(void **state)
 	assert_string_equal(talk_field(&r, 199999, 0), "200000");
 	assert_null(talk_field(&r, 200000, 0));
 	talk_rows_release(&r);
+	/* One column, a million rows: no step may look at all of the rest */
+	assert_int_equal(talk_ask(t, kind == TALK_PSQL ? "SELECT i FROM generate_series(1, 1000000) i"
+						       : "SELECT seq FROM mysql.seq_1_to_1000000", &r, &e), ERR_OK);
+	assert_int_equal(r.nr_rows, 1000000);
+	assert_string_equal(talk_field(&r, 999999, 0), "1000000");
+	talk_rows_release(&r);
 	talk_close(t);
 }
 

@@ -36,8 +36,8 @@ static enum err_code make_token(struct talk *t, struct err *e)
 
 /*
  * The words of the client.  psql's options come first, as a name of a database may follow; mysql's last, as
- * --defaults-file must come first.  mysql's standard error goes into its standard output, which alone tells what a message belongs
- * to: two pipes have no common order, and a container makes two of them.
+ * --defaults-file must come first.  mysql's standard error goes into its standard output, which alone tells what a
+ * message belongs to: two pipes have no common order, and a container makes two of them.
  */
 static enum err_code start_client(struct talk *t, const struct spawn_options *o, struct err *e)
 {

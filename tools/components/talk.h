@@ -16,16 +16,17 @@ enum talk_kind {
 };
 
 /**
- * o->argv names the program and how to connect; what talk needs is added, and o->in is set here.  The session speaks UTF-8 and
- * UTC, has no time-out of its own, and quotes as talk_quote_*() does.  ERR_FAILED: it does not connect, with its own words.
+ * o->argv names the program and how to connect; what talk needs is added, and o->in is set here.  The session speaks
+ * UTF-8 and UTC, has no time-out of its own, and quotes as talk_quote_*() does.  ERR_FAILED: it does not connect,
+ * with its own words.
  */
 MUST_CHECK enum err_code talk_open(enum talk_kind kind, const struct spawn_options *o,
 				   const atomic_bool *cancel, struct talk **out, struct err *e);
 void talk_close(struct talk *t);	/* NULL is allowed */
 
 /*
- * Text as the client gives it.  MySQL's has a blank for each byte 0 and no mark on what is binary: ask for HEX() of what may
- * hold such.
+ * Text as the client gives it.  MySQL's has a blank for each byte 0 and no mark on what is binary: ask for HEX() of
+ * what may hold such.
  */
 struct talk_rows {
 	size_t nr_rows, nr_fields;
@@ -35,16 +36,19 @@ struct talk_rows {
 void talk_rows_release(struct talk_rows *r);
 /** NULL: SQL's NULL, or no such field. */
 const char *talk_field(const struct talk_rows *r, size_t row, size_t field);
-/** Append them as ops->query answers: a line each, fields told apart by tabs; \N is NULL, and \t, \n, \\ are escaped as in COPY. */
+/**
+ * Append them as ops->query answers: a line each, fields told apart by tabs; \N is NULL, and \t, \n, \\ are escaped
+ * as in COPY.
+ */
 void talk_rows_lines(struct buf *out, const struct talk_rows *r);
 
 #define TALK_ANSWER_MAX (256u << 20)
 
 /**
- * One statement without ';' at its end.  ERR_FAILED: the server's message; the session goes on after that where the server lets
- * it.  ERR_ABSENT: the session is lost.  ERR_USAGE: it is no single whole statement (a quote left open, a command of the
- * client); nothing was sent.  ERR_LIMIT: the answer is over TALK_ANSWER_MAX.  After ERR_ABSENT, ERR_LIMIT and ERR_CANCELED
- * nothing more can be asked.
+ * One statement without ';' at its end.  ERR_FAILED: the server's message; the session goes on after that where the
+ * server lets it.  ERR_ABSENT: the session is lost.  ERR_USAGE: it is no single whole statement (a quote left open, a
+ * command of the client); nothing was sent.  ERR_LIMIT: the answer is over TALK_ANSWER_MAX.  After ERR_ABSENT,
+ * ERR_LIMIT and ERR_CANCELED nothing more can be asked.
  */
 MUST_CHECK enum err_code talk_ask(struct talk *t, const char *sql, struct talk_rows *out,
 				  struct err *e);

@@ -24,7 +24,10 @@ enum talk_whole { TALK_MORE, TALK_WHOLE, TALK_LOST };
 enum talk_whole talk_psql_whole(const struct buf *b, const char *token);
 enum talk_whole talk_mysql_whole(const struct buf *b, const char *token);
 
-/** Take apart what is whole; b->p goes to out (or is freed).  ERR_FAILED: the server's error.  ERR_CORRUPT: no answer of that client. */
+/**
+ * Take apart what is whole; b->p goes to out (or is freed).  ERR_FAILED: the server's error.  ERR_CORRUPT: no answer
+ * of that client.
+ */
 MUST_CHECK enum err_code talk_psql_take(struct buf *b, const char *token, struct talk_answer *out,
 					struct err *e);
 MUST_CHECK enum err_code talk_mysql_take(struct buf *b, const char *token, struct talk_answer *out,

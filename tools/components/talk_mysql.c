@@ -2,7 +2,8 @@
 /*
  * An answer of mariadb --batch --xml --force, its standard error in its standard output, each at its place:
  *
- *   <?xml version="1.0"?> <resultset statement="..." xmlns:xsi="..."> <row> <field name="a">1</field> <field name="b" xsi:nil="true" /> ...
+ *   <?xml version="1.0"?> <resultset statement="..." xmlns:xsi="...">
+ *     <row> <field name="a">1</field> <field name="b" xsi:nil="true" /> </row> ... </resultset>
  *   or  -------------- STATEMENT -------------- ERROR 1146 (42S02) at line 5: ...
  *   or  nothing, of a statement that has no rows
  *   then the row of SELECT 'TOKEN'

@@ -84,15 +84,17 @@ static enum err_code split_rows(char *at, char *end, const char *token, struct t
 	while (!rc) {
 		bool is_null = (size_t)(end - at) >= MARK_LEN && memcmp(at, null, MARK_LEN) == 0;
 		char *from = is_null ? at + MARK_LEN : at;
-		char *nul = memchr(from, '\0', (size_t)(end - from));
+		/* First the row's end: a search for a NUL that comes much later, or never, would be made for each row. */
 		char *row = memmem(from, (size_t)(end - from), next, MARK_LEN);
-		char *stop = nul && (!row || nul < row) ? nul : row ? row : end;
+		char *row_end = row ? row : end;
+		char *nul = memchr(from, '\0', (size_t)(row_end - from));
+		char *stop = nul ? nul : row_end;
 
 		if (is_null && stop != from)
 			return err_set(e, ERR_CORRUPT, "a NULL with something after it");
 		rc = talk_add_field(r, &nr, &cap, is_null ? NULL : at, e);
 		in_row++;
-		if (rc || (nul && stop == nul)) {
+		if (rc || nul) {
 			at = stop + 1;
 			continue;
 		}

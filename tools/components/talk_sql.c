@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether a client would take a text for one whole statement.  One with a quote left open would swallow what is sent after it, and
- * nobody would ever answer; a backslash outside of quotes is a command of the client, and may start a program.
+ * Whether a client would take a text for one whole statement.  One with a quote left open would swallow what is sent
+ * after it, and nobody would ever answer; a backslash outside of quotes is a command of the client, and may start a
+ * program.
  */
 #include <string.h>
 #include <strings.h>
