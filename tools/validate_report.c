@@ -124,7 +124,7 @@ static void add_component_text(struct report *r, const struct validation *v)
 static json_t *component_json(const struct validation *v)
 {
 	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:f,s:I,s:f,s:I,s:I,s:I,s:I,s:O,s:O}", "component", v->c->name,
-			      "component_type", v->c->ops->type, "snapshot", v->r.snapshot->name, "mode",
+			      "component_type", v->c->ops->type, "snapshot", v->r.snapshot ? v->r.snapshot->name : "", "mode",
 			      v->o->live ? "live" : "restored", "outcome", recover_outcome_name(v->outcome), "seconds",
 			      v->seconds, "rto_seconds", (json_int_t)v->c->rto, "age_seconds", recovery_age(&v->r),
 			      "rpo_seconds", (json_int_t)v->c->rpo, "equal", (json_int_t)v->equal, "not_compared",
@@ -175,10 +175,14 @@ void report_component(struct report *r, struct store *s, const struct validation
 {
 	size_t from = r->text.len;
 
-	if (v->outcome == RECOVER_NOT_BEGUN || !v->r.snapshot)
+	if (v->o->recover.dry_run)
 		return;
-	add_component_text(r, v);
-	print_since(r, from, v->outcome == RECOVER_OK);
+	if (v->outcome == RECOVER_NOT_BEGUN) {		/* said on standard error already */
+		buf_printf(&r->text, "%s: NOT validated: %s\n", v->c->name, v->e.msg);
+	} else {
+		add_component_text(r, v);
+		print_since(r, from, v->outcome == RECOVER_OK);
+	}
 	add_json(r, "components", "validation", component_json(v));
 	note(r, s, history_members(v));
 	if (v->bad)

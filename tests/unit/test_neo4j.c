@@ -238,7 +238,7 @@ static void test_lines(void **state)
 
 	(void)state;
 	assert_int_equal(neo4j_lines(v, &text, &e), ERR_OK);
-	assert_string_equal(text, "a b c\t5\t\n[1,2]\ttrue\tx\n");
+	assert_string_equal(text, "a b c\t5\t\\N\n[1,2]\ttrue\tx\n");
 	free(text);
 	json_decref(v);
 }

@@ -331,6 +331,9 @@ static void test_report(void **state)
 	assert_said("\"verdict\":\"failed\"");
 	read_file(file, text, sizeof(text));
 	assert_non_null(strstr(text, "crm: NOT valid: 0 of what was recorded differ, 1 checks failed\nNOT all valid\n"));
+	assert_status(VALIDATE("--report", file, "--snapshot", "2001-01-01", "crm"), STATUS_FAILED);
+	read_file(file, text, sizeof(text));
+	assert_non_null(strstr(text, "crm: NOT validated: "));
 	assert_status(VALIDATE("--report", "/nonexistent/x", "crm"), STATUS_FAILED);
 	assert_said("/nonexistent/x");
 }

@@ -269,10 +269,10 @@ enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t s
 	}
 }
 
-/* Text as it is, null as nothing, the rest as JSON; what would end a field or line is a space. */
+/* Text as it is, null as \N, the rest as JSON; what would end a field or line is a space. */
 static void add_field(struct buf *b, const json_t *v)
 {
-	char *text = json_is_string(v) ? strdup(json_string_value(v)) : json_is_null(v) ? strdup("") :
+	char *text = json_is_string(v) ? strdup(json_string_value(v)) : json_is_null(v) ? strdup("\\N") :
 		     json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 
 	if (!text) {
