@@ -21,8 +21,8 @@ static enum err_code refused(const struct http_answer *a, const json_t *root, co
 	const char *text = json_string_value(json_object_get(first, "message"));
 
 	if (a->status == 401 || a->status == 403)
-		return err_set(e, ERR_FAILED, "Neo4j refuses to answer (%ld): user and password-file of the section are %s",
-			       a->status, text ? text : "wrong");
+		return err_set(e, ERR_FAILED, "Neo4j refuses to answer (%ld%s%s), see user and password-file", a->status,
+			       text ? ": " : "", text ? text : "");
 	if (a->status == 404)
 		return err_set(e, ERR_FAILED,
 			       "Neo4j does not know the database, or has no query API (5.19 and later do): %s",

@@ -48,8 +48,8 @@ if [ -n "\${NEO4J_DIRECT:-}" ]; then
 	neo4j.console) exec "\${run[@]}" "\${server[@]}" ;;
 	neo4j.start) setsid "\${run[@]}" "\${server[@]}" </dev/null >>"\$NEO4J_HOME/logs/neo4j.log" 2>&1 & echo "\$!" >"\$pid"; exit 0 ;;
 	neo4j.stop)
-		[ -e "\$pid" ] && kill "\$(cat "\$pid")" || exit 0
-		while kill -0 "\$(cat "\$pid")" 2>/dev/null; do sleep 0.1; done
+		[ -e "\$pid" ] && p=\$(cat "\$pid") && kill "\$p" || exit 0
+		while kill -0 "\$p" 2>/dev/null; do sleep 0.1; done
 		rm -f "\$pid"
 		exit 0
 		;;
