@@ -137,6 +137,7 @@ MUST_CHECK enum err_code mysql_intake_feed(struct mysql_intake *in, const void *
 MUST_CHECK enum err_code mysql_intake_finish(struct mysql_intake *in, struct err *e);
 uint64_t mysql_intake_bytes(const struct mysql_intake *in);
 uint64_t mysql_intake_lines(const struct mysql_intake *in);
+uint64_t mysql_intake_longest(const struct mysql_intake *in);
 void mysql_intake_close(struct mysql_intake *in); /* NULL is allowed; files not closed are dropped */
 
 /** The definition that a statement makes, into facts.  of: the table (its key) that a trigger is of. */
@@ -193,6 +194,13 @@ MUST_CHECK enum err_code mysql_create_database(struct component *c, struct resto
 /** Whether the session, from now on, and what is loaded beside it go without the binary log; *rc where that could not be
  * had. */
 bool mysql_without_binlog(struct component *c, struct restore_job *j, struct talk *t, enum err_code *rc, struct err *e);
+
+/**
+ * Let the server take the dump's longest statement: *before is what it took, 0 where that was enough.  ERR_FAILED: it does not, and we
+ * may not change it; nothing was touched.
+ */
+MUST_CHECK enum err_code mysql_packets(struct talk *t, const struct facts *recorded, uint64_t *before, struct err *e);
+void mysql_packets_back(struct component *c, struct talk *t, uint64_t before);
 
 /* Rights of the session's user on one database. */
 enum mysql_right {

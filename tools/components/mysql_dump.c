@@ -291,8 +291,10 @@ static enum err_code run(struct dumping *g, struct err *e)
 			e->code = rc = ERR_FAILED;
 		}
 	}
-	if (!rc)
+	if (!rc) {
 		facts_set_u64(g->d->facts, "lines", mysql_intake_lines(in));
+		facts_set_u64(g->d->facts, "longest_statement", mysql_intake_longest(in));
+	}
 	spawn_close(s);
 	mysql_words_release(&w);
 	mysql_intake_close(in);

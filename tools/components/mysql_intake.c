@@ -280,6 +280,11 @@ uint64_t mysql_intake_lines(const struct mysql_intake *in)
 	return mysql_stream_lines(in->stream);
 }
 
+uint64_t mysql_intake_longest(const struct mysql_intake *in)
+{
+	return mysql_stream_longest(in->stream);
+}
+
 void mysql_intake_close(struct mysql_intake *in)
 {
 	if (!in)

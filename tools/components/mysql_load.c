@@ -165,6 +165,46 @@ enum err_code mysql_load_file(struct component *c, struct restore_job *j, const 
 	return rc;
 }
 
+/* A row with much in it can have been read, and not be written again: as text it is twice as long. */
+
+#define PACKET_MAX (1u << 30)
+#define PACKET_MORE 4096u /* what a statement takes beside its text */
+
+enum err_code mysql_packets(struct talk *t, const struct facts *recorded, uint64_t *before, struct err *e)
+{
+	uint64_t want = mysql_u64(facts_get(recorded, "longest_statement")) + PACKET_MORE, has;
+	struct err why = ERR_INIT;
+	char *text = NULL;
+	enum err_code rc = talk_value(t, &text, e, "SELECT @@global.max_allowed_packet");
+
+	*before = 0;
+	has = mysql_u64(text);
+	free(text);
+	if (rc || want <= has)
+		return rc;
+	if (want > PACKET_MAX)
+		return err_set(e, ERR_FAILED, "the dump has a statement of %llu bytes, and no server takes more than 1 GiB; nothing was touched",
+			       (unsigned long long)want);
+	rc = talk_do(t, &why, "SET GLOBAL max_allowed_packet = %llu", (unsigned long long)((want / 1024 + 1) * 1024));
+	if (!rc)
+		*before = has;
+	else if (rc == ERR_FAILED)
+		rc = err_set(e, rc, "the dump has a statement of %llu bytes, and the server takes %llu: set its max_allowed_packet "
+			     "to more; nothing was touched", (unsigned long long)want, (unsigned long long)has);
+	else if (e)
+		*e = why;
+	return rc;
+}
+
+void mysql_packets_back(struct component *c, struct talk *t, uint64_t before)
+{
+	struct err why = ERR_INIT;
+
+	if (before > 0 && talk_do(t, &why, "SET GLOBAL max_allowed_packet = %llu", (unsigned long long)before))
+		component_note(c, "%s: max_allowed_packet could not be set back to %llu: %s", c->name, (unsigned long long)before,
+			       why.msg);
+}
+
 /* Sessions */
 
 static bool is_kept(const struct mysql *m, const char *user)

@@ -227,6 +227,7 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 	struct mysql_replica *replica = NULL;
 	bool *there = calloc(n->nr + 1, sizeof(*there));
 	struct talk *t = NULL;
+	uint64_t packets = 0;
 	enum err_code rc = there ? ERR_OK : err_set(e, ERR_NOMEM, "%s", c->name);
 
 	if (!rc)
@@ -241,6 +242,8 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 		rc = mysql_may_restore(c, j, t, n->of[i].to, load.no_binlog, e);
 	if (!rc)
 		rc = mysql_definers(c, j, t, e);
+	if (!rc)
+		rc = mysql_packets(t, j->recorded, &packets, e);
 	if (!rc && keep_way && !j->temporary)
 		rc = make_way_back(c, j, n, there, e);
 	if (!rc && !j->temporary)
@@ -251,6 +254,7 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 		rc = mysql_replica_point(c, t, replica, j->recorded, e);
 	if (rc && replica)
 		component_note(c, "%s: after this error the rows are not those that replication stood at", c->name);
+	mysql_packets_back(c, t, packets);
 	mysql_replica_start(c, t, replica);
 	if (rc && j->way_back && keep_way)
 		err_prefix(e, "vouch rollback %s brings back what was there; or try again", c->name);

@@ -48,6 +48,7 @@ struct mysql_stream {
 	struct buf gap, statement, held;
 	size_t dashes; /* offset in gap of the "--" line that was its last, + 1; 0: it was another */
 	uint64_t lines;
+	uint64_t length, longest; /* of the INSERT that is read; of any statement */
 
 	unsigned depth; /* of parentheses in an INSERT */
 	struct rowsum *sum;
@@ -108,6 +109,16 @@ void mysql_stream_close(struct mysql_stream *s)
 uint64_t mysql_stream_lines(const struct mysql_stream *s)
 {
 	return s->lines;
+}
+
+uint64_t mysql_stream_longest(const struct mysql_stream *s)
+{
+	return s->longest;
+}
+
+static void note_length(struct mysql_stream *s, uint64_t len)
+{
+	s->longest = len > s->longest ? len : s->longest;
 }
 
 static enum err_code piece(struct mysql_stream *s, enum mysql_piece kind, const void *p, size_t len, struct err *e)
@@ -255,6 +266,7 @@ static enum err_code statement_ends(struct mysql_stream *s, struct err *e)
 		rc = before_statement(s, e);
 	if (!rc)
 		rc = piece(s, MYSQL_STATEMENT, s->statement.p, s->statement.len, e);
+	note_length(s, s->statement.len);
 	buf_reset(&s->statement);
 	s->lex = LEX_CODE;
 	s->has_code = false;
@@ -276,6 +288,7 @@ static enum err_code rows_begin(struct mysql_stream *s, struct err *e)
 		rc = s->ev.rows(s->ev.ctx, st.name, &s->sum, e);
 	if (!rc)
 		rc = piece(s, MYSQL_ROWS, s->statement.p, s->statement.len, e);
+	s->length = s->statement.len;
 	buf_reset(&s->statement);
 	s->in_rows = true;
 	s->depth = 0;
@@ -516,6 +529,8 @@ static enum err_code rows_bytes(struct mysql_stream *s, const char *p, size_t le
 		rc = row_part(s, p + row, i - row, false, e);
 	if (!rc)
 		rc = piece(s, MYSQL_ROWS, p, i, e);
+	s->length += i;
+	note_length(s, s->length);
 	if (!s->in_rows) {
 		s->code_run = 0;
 		s->has_code = false;

@@ -63,6 +63,8 @@ MUST_CHECK enum err_code mysql_stream_feed(struct mysql_stream *s, const void *b
 /** The end of it.  ERR_CORRUPT: cut short: no "-- Dump completed", or in the middle of a statement. */
 MUST_CHECK enum err_code mysql_stream_finish(struct mysql_stream *s, struct err *e);
 uint64_t mysql_stream_lines(const struct mysql_stream *s);
+/** Of its statements so far, in bytes: what a server's max_allowed_packet must let in. */
+uint64_t mysql_stream_longest(const struct mysql_stream *s);
 void mysql_stream_close(struct mysql_stream *s); /* NULL is allowed */
 
 #endif

@@ -213,9 +213,11 @@ static enum err_code put_back(struct tables *s, struct err *e)
 {
 	struct mysql_replica *replica = NULL;
 	enum err_code rc = ERR_OK;
-	uint64_t orphans = 0;
+	uint64_t orphans = 0, packets = 0;
 	bool no_binlog = mysql_without_binlog(s->c, s->j, s->t, &rc, e);
 
+	if (!rc)
+		rc = mysql_packets(s->t, s->j->recorded, &packets, e);
 	if (!rc)
 		rc = mysql_replica_stop(s->c, s->t, &replica, e);
 	for (size_t i = 0; i < s->nr && !rc; i++)
@@ -223,6 +225,7 @@ static enum err_code put_back(struct tables *s, struct err *e)
 	for (size_t i = 0; i < s->nr && !rc; i++)
 		rc = mysql_orphans(s->c, s->t, s->v[i].database->to, s->v[i].table, print_orphans, &orphans, e);
 	/* One table is not the dump's position: replication goes on where it stood. */
+	mysql_packets_back(s->c, s->t, packets);
 	mysql_replica_start(s->c, s->t, replica);
 	return rc;
 }
