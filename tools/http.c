@@ -314,8 +314,8 @@ static enum err_code set_form(struct transfer *t, struct err *e)
 		return err_set(e, ERR_NOMEM, "out of memory");
 	ok = curl_mime_name(part, r->form_field) == CURLE_OK && curl_mime_type(part, "application/octet-stream") == CURLE_OK;
 	if (ok && r->read)
-		ok = curl_mime_data_cb(part, r->body_total == UINT64_MAX ? -1 : (curl_off_t)r->body_total, on_read, NULL, NULL,
-				       t) == CURLE_OK;
+		ok = curl_mime_data_cb(part, r->body_total == UINT64_MAX ? -1 : (curl_off_t)r->body_total, on_read, NULL,
+				       NULL, t) == CURLE_OK;
 	else if (ok)
 		ok = curl_mime_data(part, r->body, r->body_len) == CURLE_OK;
 	ok = ok && (!r->form_name || curl_mime_filename(part, r->form_name) == CURLE_OK);
@@ -327,17 +327,18 @@ static enum err_code set_body(struct transfer *t, struct err *e)
 {
 	const struct http_request *r = t->r;
 	CURL *c = t->h->easy;
+	curl_off_t total = r->body_total == UINT64_MAX ? -1 : (curl_off_t)r->body_total;
 	bool ok = true;
 
-	if (r->read && r->body_total != UINT64_MAX && r->body_total > INT64_MAX)
+	if (r->read && total < -1)
 		return err_set(e, ERR_LIMIT, "a body of %llu bytes", (unsigned long long)r->body_total);
-	if (r->form_field) {
+	if (r->form_field)
 		return set_form(t, e);
-	} else if (r->read) {
+	if (r->read) {
 		SET(ok, c, CURLOPT_UPLOAD, 1L);
 		SET(ok, c, CURLOPT_READFUNCTION, on_read);
 		SET(ok, c, CURLOPT_READDATA, (void *)t);
-		SET(ok, c, CURLOPT_INFILESIZE_LARGE, r->body_total == UINT64_MAX ? (curl_off_t)-1 : (curl_off_t)r->body_total);
+		SET(ok, c, CURLOPT_INFILESIZE_LARGE, total);
 	} else if (r->body || strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0) {
 		SET(ok, c, CURLOPT_POSTFIELDS, r->body ? r->body : "");
 		SET(ok, c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(r->body ? r->body_len : 0));

@@ -31,7 +31,7 @@ struct http_request {
 	const char *const *headers;	/* NULL-terminated; NULL: none */
 	const void *body;		/* body_len bytes; or read: */
 	size_t body_len;
-	/** The body, streamed: *n 0 is its end.  body_total: its length (another is ERR_IO), UINT64_MAX where unknown (chunked). */
+	/** The body, streamed: *n 0 is its end.  body_total: its length (another is ERR_IO), UINT64_MAX: unknown (chunked). */
 	enum err_code (*read)(void *ctx, void *buf, size_t len, size_t *n, struct err *e);
 	uint64_t body_total;
 	const char *form_field, *form_name;	/* the body as one file of multipart/form-data; NULL: as it is */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as the answer of a Qdrant: what is taken from it is within its limits, and facts made of it can be written and read.
+ * Any bytes as the answer of a Qdrant: what is taken from it is within its limits, and facts made of it can be
+ * written and read.
  * With: tools/components/qdrant_parse.c tools/components/facts.c tools/components/facts_compare.c tools/text.c
  */
 #include <stdlib.h>

@@ -21,7 +21,8 @@ static enum err_code take_collections(struct component *c, struct qdrant *q, str
 	q->all = !q->wanted || !q->wanted[0] || (strcmp(q->wanted[0], "*") == 0 && !q->wanted[1]);
 	for (char **w = q->wanted; !q->all && *w; w++)
 		if (!qdrant_name_ok(*w) || strcmp(*w, "*") == 0)
-			return config_wrong(c->section, "collections", e, "%s is no name of a collection: give * or names", *w);
+			return config_wrong(c->section, "collections", e, "%s is no name of a collection: give * or names",
+					    *w);
 	return ERR_OK;
 }
 
@@ -171,8 +172,8 @@ static enum err_code check_collection(struct component *c, struct qdrant *q, con
 	}
 	if (left > 0)
 		component_found(c, FINDING_WARNING,
-				"collection %s: %zu uploads (" QDRANT_UPLOAD "*.snapshot) of interrupted restores on the server: "
-				"delete them", name, left);
+				"collection %s: %zu uploads (" QDRANT_UPLOAD "*.snapshot) of interrupted restores on the "
+				"server: delete them", name, left);
 	if (json_array_size(list) > left)
 		component_found(c, FINDING_OK, "collection %s: %zu snapshots of others on the server, %s with all", name,
 				json_array_size(list) - left, text_size(bytes, size));
@@ -214,7 +215,7 @@ static enum err_code check_collections(struct component *c, struct qdrant *q, st
 					all.v[i]);
 	if (!rc)
 		component_found(c, FINDING_OK,
-				"a Qdrant does not tell its space: it needs room for one more copy of the largest collection");
+				"a Qdrant does not tell its space: it needs room for another copy of the largest collection");
 	qdrant_names_release(&names);
 	qdrant_names_release(&all);
 	return rc;
@@ -230,8 +231,8 @@ static enum err_code qdrant_check(struct component *c, struct err *e)
 	rc = qdrant_wait(q, version, &why);
 	if (!rc) {
 		component_found(c, FINDING_OK, "Qdrant %s at %s", version, q->url);
-		if (q->key && strncmp(q->url, "http:", 5) == 0 && !strstr(q->url, "//127.") && !strstr(q->url, "//localhost") &&
-		    !strstr(q->url, "//[::1]"))
+		if (q->key && strncmp(q->url, "http:", 5) == 0 && !strstr(q->url, "//127.") &&
+		    !strstr(q->url, "//localhost") && !strstr(q->url, "//[::1]"))
 			component_found(c, FINDING_WARNING, "the key goes over the network in the clear: use https");
 		rc = check_rights(c, q, &why);
 	}

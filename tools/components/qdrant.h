@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Qdrant: each collection is saved as the snapshot that the server makes of it, checked against the server's own SHA-256,
- * beside a JSON file from which it can be made again, empty.  The snapshot, a tar, is kept as it is: unwrapped, the second of
- * two of unchanged content costs 14 KiB instead of 71 (of a real one of 200 KiB), a difference that does not grow with the
- * vectors, and the checksum would no longer be the server's.  In the folder of a dump:
+ * beside a JSON file from which it can be made again, empty.  The snapshot, a tar, is kept as it is: unwrapped, the second
+ * of two of unchanged content costs 14 KiB instead of 71 (of a real one of 200 KiB), a difference that does not grow with
+ * the vectors, and the checksum would no longer be the server's.  In the folder of a dump:
  *
  *   COLLECTION.snapshot      as the server sent it
  *   COLLECTION.config.json   {"create": body for PUT /collections/COLLECTION, "indexes": {FIELD: schema}, "config": as told}
@@ -71,9 +71,11 @@ json_t *qdrant_create_body(const json_t *config);
 /** {"FIELD": schema as PUT .../index wants it} of a payload_schema. */
 json_t *qdrant_indexes(const json_t *payload_schema);
 /** That an item (an index, an alias) belongs to a collection, and comes back with it.  ERR_NOMEM. */
-MUST_CHECK enum err_code qdrant_belongs(struct facts *f, const char *kind, const char *name, const char *collection, struct err *e);
-/** The item of facts, its vectors and indexes, of GET /collections/C: name is what it is called in the facts.  ERR_CORRUPT. */
-MUST_CHECK enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points, struct facts *out, struct err *e);
+MUST_CHECK enum err_code qdrant_belongs(struct facts *f, const char *kind, const char *name, const char *collection,
+					struct err *e);
+/** The item of facts, its vectors and indexes, of GET /collections/C: name is what it is called there.  ERR_CORRUPT. */
+MUST_CHECK enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points, struct facts *out,
+				      struct err *e);
 
 /* qdrant_api.c: questions. */
 

@@ -206,8 +206,8 @@ enum err_code qdrant_chosen(struct qdrant *q, struct qdrant_names *out, struct e
 			rc = err_set(e, ERR_NOMEM, "out of memory");
 	for (char **w = q->wanted; !rc && !q->all && !q->may_lack && *w; w++)
 		if (!qdrant_names_have(&there, *w))
-			rc = err_set(e, ERR_NOT_FOUND, "no collection %s at %s: take it out of collections =, or restore it", *w,
-				     q->url);
+			rc = err_set(e, ERR_NOT_FOUND, "no collection %s at %s: take it out of collections =, or restore it",
+				     *w, q->url);
 	qdrant_names_release(&there);
 	if (rc)
 		qdrant_names_release(&n);
@@ -330,7 +330,7 @@ enum err_code qdrant_here(struct qdrant *q, const char *collection, struct err *
 	rc = qdrant_do(q, QDRANT_ASK, "GET", collection, "/cluster", NULL, &r, e);
 	if (!rc && json_array_size(json_object_get(r, "remote_shards")) > 0)
 		rc = err_set(e, ERR_UNSUPPORTED,
-			     "%s has shards on other nodes, which a snapshot of this node lacks: one component a node is needed",
+			     "%s has shards on other nodes, which a snapshot of this one lacks: a component a node is needed",
 			     collection);
 	json_decref(r);
 	return rc;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One collection after the other: the server makes a snapshot, it is streamed into the store under the server's own checksum, and
- * deleted on the server on every path out.  Two snapshots of one collection in one second have one name, and the second takes the
- * first one's place without a word: its checksum then is another, which is told apart from damage by asking for the list again.
+ * One collection after the other: the server makes a snapshot, it is streamed into the store under the server's own
+ * checksum, and deleted on the server on every path out.  Two snapshots of one collection in one second have one name, and
+ * the second takes the first one's place without a word: its checksum then is another, which is told apart from damage by
+ * asking for the list again.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,14 +47,14 @@ static enum err_code judge(const struct fetch *f, const struct qdrant_snapshot *
 		return err_set(e, ERR_CORRUPT, "cut short: %llu bytes of %llu", (unsigned long long)f->got,
 			       (unsigned long long)s->size);
 	if (s->has_sha256 && !id_eq(&id, &s->sha256))
-		return err_set(e, ERR_CORRUPT, "what came has the SHA-256 %.16s.., the server says %.16s..", id_hex(&id, have),
-			       id_hex(&s->sha256, want));
+		return err_set(e, ERR_CORRUPT, "what came has the SHA-256 %.16s.., the server says %.16s..",
+			       id_hex(&id, have), id_hex(&s->sha256, want));
 	return ERR_OK;
 }
 
 /* Stream it into the store. */
-static enum err_code fetch(struct qdrant *q, const char *collection, const struct qdrant_snapshot *s, struct assembly_file *to,
-			   struct err *e)
+static enum err_code fetch(struct qdrant *q, const char *collection, const struct qdrant_snapshot *s,
+			   struct assembly_file *to, struct err *e)
 {
 	struct fetch f = { .c = q->c, .to = to, .size = s->size, .stage = collection };
 	struct http_request r = { .method = "GET", .write = on_piece, .ctx = &f };
@@ -150,8 +151,8 @@ static enum err_code make_snapshot(struct qdrant *q, const char *collection, str
 }
 
 /* points: as counted in the snapshot itself, where that is wanted. */
-static enum err_code save_snapshot(struct qdrant *q, struct dump *d, const char *collection, const json_t *create, bool *replaced,
-				   uint64_t *points, struct err *e)
+static enum err_code save_snapshot(struct qdrant *q, struct dump *d, const char *collection, const json_t *create,
+				   bool *replaced, uint64_t *points, struct err *e)
 {
 	struct assembly_file *to = NULL;
 	struct qdrant_snapshot s;
@@ -226,7 +227,8 @@ static enum err_code save_collection(struct qdrant *q, struct dump *d, const cha
 	}
 	rc = save_snapshot(q, d, collection, create, &replaced, points, e);
 	if (rc && replaced) {
-		component_note(q->c, "%s: another snapshot was made in the same second and took ours' place: again", collection);
+		component_note(q->c, "%s: another snapshot was made in the same second and took ours' place: again",
+			       collection);
 		if (!qdrant_pause(q, 1100)) {
 			rc = err_set(e, ERR_CANCELED, "stopped on request");
 			goto out;
@@ -266,7 +268,8 @@ static enum err_code take_collection(struct qdrant *q, struct dump *d, const cha
 		rc = qdrant_facts(as, info, points != UINT64_MAX ? points : before, d->facts, e);
 	if (!rc && d->to && points == UINT64_MAX && after != before) {
 		facts_moving(d->facts, "collection", as);
-		component_note(q->c, "%s: %llu points before the snapshot, %llu after: set verify-counts, or hold the writers",
+		component_note(q->c,
+			       "%s: %llu points before the snapshot, %llu after: set verify-counts, or hold the writers",
 			       collection, (unsigned long long)before, (unsigned long long)after);
 	}
 	json_decref(info);
@@ -331,7 +334,8 @@ static bool add_to_manifest(json_t *list, const struct facts *f, const char *col
 }
 
 /* names: as on the server. */
-static enum err_code take_all(struct qdrant *q, struct dump *d, const struct qdrant_names *names, const char *into, struct err *e)
+static enum err_code take_all(struct qdrant *q, struct dump *d, const struct qdrant_names *names, const char *into,
+			      struct err *e)
 {
 	size_t skip = into ? strlen(into) + 1 : 0;
 	json_t *list = json_array(), *aliases = json_object(), *manifest = NULL;

@@ -46,8 +46,8 @@ static bool choose(json_t *point, json_t *vectors, struct sample *s)
 static enum err_code search(struct qdrant *q, const char *collection, const struct sample *s, bool exact, json_t **hits,
 			    struct err *e)
 {
-	json_t *body = json_pack("{s:O, s:i, s:b, s:{s:b}}", "query", s->vector, "limit", NEAREST, "with_payload", 0, "params",
-				 "exact", exact);
+	json_t *body = json_pack("{s:O, s:i, s:b, s:{s:b}}", "query", s->vector, "limit", NEAREST, "with_payload", 0,
+				 "params", "exact", exact);
 	json_t *r = NULL, *list;
 	enum err_code rc;
 
@@ -75,7 +75,7 @@ static enum err_code search(struct qdrant *q, const char *collection, const stru
 	return rc;
 }
 
-/* Among the nearest, or as near as can be beside as many of the same vector; by the dot product a longer vector is nearer. */
+/* Among the nearest, or as near as can be beside as many of the same vector; by the dot product a longer one is nearer. */
 static bool found_itself(const json_t *hits, const struct sample *s)
 {
 	json_t *hit;
@@ -94,8 +94,8 @@ static bool found_itself(const json_t *hits, const struct sample *s)
 	return false;
 }
 
-static enum err_code examine_point(struct qdrant *q, const char *collection, const char *status, json_t *point, json_t *vectors,
-				   struct err *e)
+static enum err_code examine_point(struct qdrant *q, const char *collection, const char *status, json_t *point,
+				   json_t *vectors, struct err *e)
 {
 	struct component *c = q->c;
 	struct sample s;
@@ -104,13 +104,13 @@ static enum err_code examine_point(struct qdrant *q, const char *collection, con
 	enum err_code rc;
 
 	if (!choose(point, vectors, &s)) {
-		component_found(c, FINDING_OK, "%s: status %s; no dense vector in the point sampled, so no search", collection,
-				status);
+		component_found(c, FINDING_OK, "%s: status %s; no dense vector in the point sampled, so no search",
+				collection, status);
 		return ERR_OK;
 	}
 	if ((json_int_t)json_array_size(s.vector) != s.dimension) {
-		component_found(c, FINDING_FAILED, "%s: a point's vector has %zu dimensions, the collection %lld", collection,
-				json_array_size(s.vector), (long long)s.dimension);
+		component_found(c, FINDING_FAILED, "%s: a point's vector has %zu dimensions, the collection %lld",
+				collection, json_array_size(s.vector), (long long)s.dimension);
 		return ERR_OK;
 	}
 	rc = search(q, collection, &s, false, &hits, e);
@@ -128,11 +128,13 @@ static enum err_code examine_point(struct qdrant *q, const char *collection, con
 	if (!found)
 		component_found(c, FINDING_FAILED, "%s: a search by a point's own vector does not find it", collection);
 	else if (exact)
-		component_found(c, FINDING_WARNING, "%s: status %s; a point is found by an exact search alone, not by the index",
-				collection, status);
+		component_found(c, FINDING_WARNING,
+				"%s: status %s; a point is found by an exact search alone, not by the index", collection,
+				status);
 	else
-		component_found(c, FINDING_OK, "%s: status %s; a search by a point's own vector (%lld dimensions, %s) finds it",
-				collection, status, (long long)s.dimension, s.distance);
+		component_found(c, FINDING_OK,
+				"%s: status %s; a search by a point's own vector (%lld dimensions, %s) finds it", collection,
+				status, (long long)s.dimension, s.distance);
 	return ERR_OK;
 }
 
@@ -186,7 +188,8 @@ enum err_code qdrant_examine(struct component *c, const char *into, const struct
 		rc = target ? examine_one(c->priv, target, &why) : err_set(&why, ERR_NOMEM, "out of memory");
 		free(target);
 		/* One that is not there is a finding; that nobody answers is the end */
-		if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT || (rc == ERR_FAILED && ((struct qdrant *)c->priv)->status != 0)) {
+		if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT ||
+		    (rc == ERR_FAILED && ((struct qdrant *)c->priv)->status != 0)) {
 			component_found(c, FINDING_FAILED, "%s: %s", name, why.msg);
 			rc = ERR_OK;
 		}

@@ -167,8 +167,9 @@ enum err_code qdrant_look(struct qdrant *q, const struct facts *recorded, struct
 
 		it->there = qdrant_names_have(&there, it->target);
 		if (json_object_get(t->aliases, it->target))
-			rc = err_set(e, ERR_EXISTS, "%s is an alias at %s: a collection of that name cannot be made beside it",
-				     it->target, q->url);
+			rc = err_set(e, ERR_EXISTS,
+				     "%s is an alias at %s: a collection of that name cannot be made beside it", it->target,
+				     q->url);
 		if (rc || !it->there)
 			continue;
 		rc = qdrant_info(q, it->target, &info, e);
@@ -212,7 +213,8 @@ enum err_code qdrant_on_read(void *ctx, void *buf, size_t len, size_t *n, struct
 	return rc;
 }
 
-enum err_code qdrant_open_snapshot(struct restore_job *j, const struct qdrant_item *it, struct qdrant_reading *r, struct err *e)
+enum err_code qdrant_open_snapshot(struct restore_job *j, const struct qdrant_item *it, struct qdrant_reading *r,
+				   struct err *e)
 {
 	char name[QDRANT_NAME_MAX + 16];
 	enum err_code rc;
@@ -220,8 +222,8 @@ enum err_code qdrant_open_snapshot(struct restore_job *j, const struct qdrant_it
 	(void)snprintf(name, sizeof(name), "%s.snapshot", it->name);
 	rc = restore_file(j, name, &r->b, e);
 	if (!rc && blob_size(r->b) != it->bytes)
-		rc = err_set(e, ERR_CORRUPT, "%s has %llu bytes, %llu are recorded", name, (unsigned long long)blob_size(r->b),
-			     (unsigned long long)it->bytes);
+		rc = err_set(e, ERR_CORRUPT, "%s has %llu bytes, %llu are recorded", name,
+			     (unsigned long long)blob_size(r->b), (unsigned long long)it->bytes);
 	return rc;
 }
 

@@ -189,8 +189,11 @@ json_t *qdrant_create_body(const json_t *config)
 					      "replication_factor", "write_consistency_factor", "on_disk_payload" };
 	/* Told under one name, taken under another */
 	static const char *const rest[][2] = {
-		{ "hnsw_config", "hnsw_config" }, { "optimizer_config", "optimizers_config" }, { "wal_config", "wal_config" },
-		{ "quantization_config", "quantization_config" }, { "strict_mode_config", "strict_mode_config" },
+		{ "hnsw_config", "hnsw_config" },
+		{ "optimizer_config", "optimizers_config" },
+		{ "wal_config", "wal_config" },
+		{ "quantization_config", "quantization_config" },
+		{ "strict_mode_config", "strict_mode_config" },
 	};
 	const json_t *p = json_object_get(config, "params");
 	json_t *body = json_object();
@@ -295,7 +298,8 @@ enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points
 		return facts_check(out, e);
 	if (!add_vectors(item, params))
 		return strange(e, "vectors without size and distance");
-	v = json_pack("{s:O, s:o?}", "status", status, "indexed_vectors", json_is_integer(indexed) ? json_incref(indexed) : NULL);
+	v = json_pack("{s:O, s:o?}", "status", status, "indexed_vectors",
+		      json_is_integer(indexed) ? json_incref(indexed) : NULL);
 	if (!v || json_object_set_new(item, "info", v))
 		return err_set(e, ERR_NOMEM, "out of memory");
 	json_object_foreach(schema, field, v) {

@@ -176,8 +176,8 @@ static enum err_code as_it_is(struct qdrant *q, const char *into, const char *me
 	enum err_code rc;
 
 	if (path[0] != '/' || (post && !asks_only(path)))
-		return err_set(e, ERR_USAGE, "%s %s: only GET, and POST to points/count, scroll, query, search or facet", method,
-			       path);
+		return err_set(e, ERR_USAGE, "%s %s: only GET, and POST to points/count, scroll, query, search or facet",
+			       method, path);
 	if (body[0] != '\0' && !(json = json_loads(body, 0, NULL)))
 		return err_set(e, ERR_USAGE, "%s %s: its body is not JSON", method, path);
 	if (into && strncmp(path, prefix, sizeof(prefix) - 1) == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Collections brought back from a dump.  What is there is taken into a safety dump before the first of them is overwritten;
- * what a snapshot cannot replace, because its vectors are others, is dropped and made again from the snapshot; what the server
- * refuses leaves the collection as it was, or, where there is none, an empty one made from its configuration: a failure.
+ * what a snapshot cannot replace, because its vectors are others, is dropped and made again from the snapshot; what the
+ * server refuses leaves the collection as it was, or, where there is none, an empty one made from its configuration.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,9 +47,11 @@ static enum err_code make_way_back(struct component *c, struct restore_job *j, c
 	else if (json_array_size(existed) > 0)
 		rc = keep_what_is_there(c, j, &snapshot, e);
 	if (!rc)
-		rc = restore_way_back(c, j, json_pack("{s:s, s:s*, s:O, s:O, s:O}", "kind", snapshot ? "safety-dump" : "created",
-						      "snapshot", snapshot, "existed", existed, "created", created, "aliases",
-						      t->aliases), e);
+		rc = restore_way_back(c, j,
+				      json_pack("{s:s, s:s*, s:O, s:O, s:O}", "kind", snapshot ? "safety-dump" : "created",
+						"snapshot", snapshot, "existed", existed, "created", created, "aliases",
+						t->aliases),
+				      e);
 	json_decref(existed);
 	json_decref(created);
 	free(snapshot);
@@ -63,7 +65,8 @@ static enum err_code make_empty(struct qdrant *q, const struct qdrant_item *it, 
 	const char *field;
 	enum err_code rc;
 
-	rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "", json_deep_copy(json_object_get(it->config, "create")), NULL, e);
+	rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "", json_deep_copy(json_object_get(it->config, "create")), NULL,
+		       e);
 	json_object_foreach(indexes, field, schema) {
 		if (!rc)
 			rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "/index?wait=true",
@@ -87,7 +90,8 @@ static void make_do(struct qdrant *q, const struct qdrant_item *it, struct err *
 }
 
 /* *refused: this one only, by the server. */
-static enum err_code bring_back(struct component *c, struct restore_job *j, struct qdrant_item *it, bool *refused, struct err *e)
+static enum err_code bring_back(struct component *c, struct restore_job *j, struct qdrant_item *it, bool *refused,
+				struct err *e)
 {
 	struct qdrant *q = c->priv;
 	struct qdrant_reading r = { 0 };
@@ -103,8 +107,10 @@ static enum err_code bring_back(struct component *c, struct restore_job *j, stru
 	}
 	if (!rc) {
 		rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
-		if (rc == ERR_FAILED && q->status == 400 && it->there && !it->differs && e && strstr(e->msg, "not compatible")) {
-			component_note(c, "%s has other parameters than the dump: dropped, and made from its snapshot", it->target);
+		if (rc == ERR_FAILED && q->status == 400 && it->there && !it->differs && e &&
+		    strstr(e->msg, "not compatible")) {
+			component_note(c, "%s has other parameters than the dump: dropped, and made from its snapshot",
+				       it->target);
 			it->differs = true;
 			err_clear(e);
 			r.off = 0;
@@ -141,14 +147,14 @@ static enum err_code set_aliases(struct qdrant *q, json_t *now, json_t *want, st
 		if (is)
 			bad |= json_array_append_new(actions, json_pack("{s:{s:s}}", "delete_alias", "alias_name", alias));
 		if (!json_is_null(v))
-			bad |= json_array_append_new(actions, json_pack("{s:{s:s, s:O}}", "create_alias", "alias_name", alias,
-									"collection_name", v));
+			bad |= json_array_append_new(actions, json_pack("{s:{s:s, s:O}}", "create_alias", "alias_name",
+									alias, "collection_name", v));
 	}
 	if (bad)
 		rc = err_set(e, ERR_NOMEM, "out of memory");
 	else if (json_array_size(actions) > 0)
-		rc = qdrant_do(q, QDRANT_ASK, "POST", NULL, "/collections/aliases", json_pack("{s:O}", "actions", actions), NULL,
-			       e);
+		rc = qdrant_do(q, QDRANT_ASK, "POST", NULL, "/collections/aliases", json_pack("{s:O}", "actions", actions),
+			       NULL, e);
 	json_decref(actions);
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot into a collection.  The server first stores an upload among its snapshots, in the place of one of the same name, and
- * leaves it there whatever comes of it: so each has a name of its own, and is deleted after.
+ * A snapshot into a collection.  The server first stores an upload among its snapshots, in the place of one of the same
+ * name, and leaves it there whatever comes of it: so each has a name of its own, and is deleted after.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -61,7 +61,8 @@ static void clear_upload(struct qdrant *q, const char *collection, const char *n
 		if (rc == ERR_OK) {
 			rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, tail, NULL, NULL, &e);
 			if (qdrant_drop(q, collection, NULL))
-				component_note(q->c, "the collection %s was made to clear up, and stays: delete it", collection);
+				component_note(q->c, "the collection %s was made to clear up, and stays: delete it",
+					       collection);
 		}
 	}
 	if (rc && rc != ERR_NOT_FOUND)
@@ -85,8 +86,8 @@ enum err_code qdrant_upload(struct qdrant *q, const char *collection, const stru
 	rc = upload_name(name, e);
 	if (rc)
 		return rc;
-	(void)snprintf(tail, sizeof(tail), "/snapshots/upload?priority=snapshot&wait=true%s%s", from->sha256 ? "&checksum=" : "",
-		       from->sha256 ? id_hex(from->sha256, hex) : "");
+	(void)snprintf(tail, sizeof(tail), "/snapshots/upload?priority=snapshot&wait=true%s%s",
+		       from->sha256 ? "&checksum=" : "", from->sha256 ? id_hex(from->sha256, hex) : "");
 	qdrant_path(&path, collection, tail);
 	if (path.bad) {
 		buf_release(&path);
@@ -215,8 +216,8 @@ static enum err_code relay(struct qdrant *q, const char *collection, const char 
 	return rc;
 }
 
-enum err_code qdrant_verify_count(struct qdrant *q, const char *collection, const struct qdrant_snapshot *s, const json_t *create,
-				  uint64_t *out, struct err *e)
+enum err_code qdrant_verify_count(struct qdrant *q, const char *collection, const struct qdrant_snapshot *s,
+				  const json_t *create, uint64_t *out, struct err *e)
 {
 	char *temporary = qdrant_target(q->temporary, collection);
 	struct qdrant_names there = { 0 };
