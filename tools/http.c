@@ -415,7 +415,6 @@ static enum err_code judge(struct transfer *t, CURLcode code, struct err *e)
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CACERT_BADFILE:
 		return err_set(e, ERR_FAILED, "no secure connection: %s", text);
 	case CURLE_OUT_OF_MEMORY:
 		return err_set(e, ERR_NOMEM, "out of memory");
