@@ -155,6 +155,7 @@ enum pg_where pg_place(struct component *c, const char *into, const char **datab
 	return where;
 }
 
+PRINTF_LIKE(1, 0)
 static char *format_word(const char *fmt, va_list args)
 {
 	char *s = NULL;
