@@ -243,6 +243,7 @@ enum err_code talk_ask(struct talk *t, const char *sql, struct talk_rows *out, s
 	return rc;
 }
 
+PRINTF_LIKE(4, 0)
 static enum err_code ask_formatted(struct talk *t, struct talk_rows *out, struct err *e,
 				   const char *fmt, va_list ap)
 {
