@@ -145,17 +145,17 @@ static void test_components(void **state)
 	add("C", 90000, "h", none);
 	build();
 	leads("by-type/postgres/2026/11/21/postgres-app_20261121_020000.dump",
-	      "../../../../../A/postgres/app.dump");
+	      "../../../../../A/postgres/app/database.dump");
 	leads("by-type/postgres/2026/11/21/postgres-Shop_2_20261121_020000.dump",
-	      "../../../../../A/postgres/Shop_2.dump");
-	leads("by-type/mysql/2026/11/21/mysql_20261121_020000.sql", "../../../../../A/mysql/m.sql");
-	leads("by-type/neo4j/2026/11/21/neo4j_20261121_020000.dump",
-	      "../../../../../A/neo4j/graph.dump");
-	leads("by-type/qdrant/2026/11/21/qdrant_20261121_020000.snapshot",
-	      "../../../../../A/qdrant/v.snapshot");
+	      "../../../../../A/postgres/Shop_2/database.dump");
+	leads("by-type/mysql/2026/11/21/mysql_20261121_020000.sql", "../../../../../A/mysql/m/dump.sql");
+	leads("by-type/neo4j/2026/11/21/neo4j_20261121_020000",
+	      "../../../../../A/neo4j/graph");
+	leads("by-type/qdrant/2026/11/21/qdrant_20261121_020000",
+	      "../../../../../A/qdrant/v");
 	leads("by-type/odd/2026/11/21/odd_20261121_020000", "../../../../../A/odd/x");
 	leads("by-type/postgres/2026/11/22/postgres_20261122_020000.dump",
-	      "../../../../../B/postgres/app.dump");
+	      "../../../../../B/postgres/app/database.dump");
 	assert_null(at("by-type/mysql/2026/11/22"));
 	assert_null(at("by-type/files"));
 	assert_int_equal(count(at("by-type")->id), 5);
@@ -180,9 +180,9 @@ static void test_clashes(void **state)
 	leads("by-type/files/session_20261121_020000-00000002", "../../A-2");
 	assert_null(at("by-type/files/session_20261121_020000"));
 	leads("by-type/mysql/2026/11/21/mysql-A_B_20261121_020100-00000003-1.sql",
-	      "../../../../../B/mysql/A_B.sql");
+	      "../../../../../B/mysql/A_B/dump.sql");
 	leads("by-type/mysql/2026/11/21/mysql-a_b_20261121_020100-00000003-2.sql",
-	      "../../../../../B/mysql/a_b.sql");
+	      "../../../../../B/mysql/a_b/dump.sql");
 	/* a host's is told apart by what does not change with each snapshot */
 	(void)snprintf(name, sizeof(name), "latest-Web-%08x", (unsigned)hash_of("Web", 3, 0));
 	leads(name, "A-1");
