@@ -24,6 +24,7 @@ teardown()
 {
 	[ ! -e "$W/maria.dir" ] || { sh "$BATS_TEST_DIRNAME/lib/maria.sh" stop "$(cat "$W/maria.dir")"; rm -rf "$(cat "$W/maria.dir")"; }
 	[ -z "${QPID-}" ] || qdrant_stop
+	! mountpoint -q "$W/mnt" || fusermount3 -uz "$W/mnt"
 }
 
 # conf LINE...: the configuration, with the repository.
@@ -124,6 +125,13 @@ dying_pg_dump()
 	vouch ls --repo "$W/repo" --tag vouch:partial latest:postgres/shop | grep -q database.dump
 	! vouch ls --repo "$W/repo" latest:postgres/shop
 	[ "$(vouch cat --repo "$W/repo" --tag vouch:partial latest:postgres/shop/database.dump | head -c 5)" = PGDMP ]
+	[ -e /dev/fuse ] || skip "no FUSE here: the mount is not looked at"
+	mkdir "$W/mnt"
+	vouch mount --repo "$W/repo" "$W/mnt" 3>&-
+	[ "$(cd "$W/mnt" && echo 20*/postgres/*)" = "$(cd "$W/mnt" && readlink latest)/postgres/crm" ]
+	[ "$(head -c 5 "$W"/mnt/.vouch/partial/20*/postgres/shop/database.dump)" = PGDMP ]
+	[ -z "$(ls "$W/mnt/.vouch/safety")" ]
+	fusermount3 -u "$W/mnt"
 }
 
 @test "hooks around it, of the run and of a component; a server that is not there" {
