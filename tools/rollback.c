@@ -18,7 +18,7 @@ static void add_way(struct buf *line, const json_t *way)
 
 	text_escape_str(line, kind ? kind : "its own");
 	json_object_foreach((json_t *)(uintptr_t)way, key, v) {
-		if (strcmp(key, "kind") == 0 || (json_is_array(v) && json_array_size(v) == 0) || json_is_object(v))
+		if (strcmp(key, "kind") == 0 || json_is_object(v) || (json_is_array(v) && !json_is_string(json_array_get(v, 0))))
 			continue;
 		buf_add_str(line, ", ");
 		text_escape_str(line, key);
@@ -28,7 +28,7 @@ static void add_way(struct buf *line, const json_t *way)
 		}
 		json_array_foreach(v, i, item) {
 			buf_add_u8(line, ' ');
-			text_escape_str(line, json_is_string(item) ? json_string_value(item) : "...");
+			text_escape_str(line, json_is_string(item) ? json_string_value(item) : "");
 		}
 	}
 }
