@@ -24,7 +24,6 @@ static struct server {
 	const char *reply;		/* bytes of the next answer; of each connection one */
 	size_t send_only;		/* of reply; 0: all */
 	bool hang;			/* the connection stays open after that */
-	bool deaf;			/* nothing of the body is read */
 	char *seen;			/* the last request; malloc'ed */
 	size_t seen_len;
 	unsigned nr;			/* requests */
@@ -49,10 +48,10 @@ static void serve(int c)
 {
 	size_t len = 0, cap = (size_t)8 << 20;
 	char *p = malloc(cap);
-	bool told = false;
+	bool told = false, hang;
 	ssize_t n;
 
-	while (!whole(p, len) && !(srv.deaf && len > 0) && len < cap) {
+	while (!whole(p, len) && len < cap) {
 		n = recv(c, p + len, cap - len, 0);
 		if (n <= 0)
 			break;
@@ -67,9 +66,10 @@ static void serve(int c)
 	srv.seen = p;
 	srv.seen_len = len;
 	srv.nr++;
+	hang = srv.hang;
 	n = send(c, srv.reply, srv.send_only > 0 ? srv.send_only : strlen(srv.reply), MSG_NOSIGNAL);
 	must(pthread_mutex_unlock(&srv.lock));
-	if (srv.hang) {
+	if (hang) {
 		struct pollfd both[2] = { { c, POLLRDHUP, 0 }, { srv.wake[0], POLLIN, 0 } };
 
 		(void)poll(both, 2, 20000);
@@ -126,7 +126,6 @@ static void answer_with(const char *reply, size_t send_only, bool hang)
 	srv.reply = reply;
 	srv.send_only = send_only;
 	srv.hang = hang;
-	srv.deaf = false;
 	must(pthread_mutex_unlock(&srv.lock));
 }
 
