@@ -99,22 +99,6 @@ enum err_code assembly_emit(void *ctx, const uint8_t *buf, size_t len, struct ob
 	return writer_put(a->writer, PACK_TREE, id, buf, (uint32_t)len, NULL, e);
 }
 
-static enum err_code set_chunker(struct assembly_file *f, uint32_t avg, struct err *e)
-{
-	struct store_params p = f->a->s->super.params;
-	enum err_code rc = ERR_OK;
-
-	if (avg) {
-		p.chunk_min = avg / 4;
-		p.chunk_avg = avg;
-		p.chunk_max = avg <= UINT32_MAX / 4 ? avg * 4 : UINT32_MAX;
-		rc = store_params_check(&p, e);
-	}
-	if (!rc)
-		chunker_init(&f->chunker, p.chunk_min, p.chunk_avg, p.chunk_max, NULL);
-	return rc;
-}
-
 enum err_code assembly_file_open(struct assembly *a, const char *path, uint32_t chunk_avg,
 				 struct assembly_file **out, struct err *e)
 {
@@ -129,7 +113,7 @@ enum err_code assembly_file_open(struct assembly *a, const char *path, uint32_t 
 	f->a = a;
 	f->time = store_vtime();
 	f->path = strdup(path);
-	rc = set_chunker(f, chunk_avg, e);
+	rc = writing_chunker(a->s, chunk_avg, &f->chunker, e);
 	if (!rc)
 		rc = content_builder_open(assembly_emit, a, &f->content, e);
 	if (!rc)

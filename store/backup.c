@@ -125,24 +125,6 @@ static enum err_code find_parent(struct backup *b, const char *host, struct err 
 	return ERR_OK;
 }
 
-/** Another average takes the bounds along, in the proportions of the defaults. */
-static enum err_code set_chunker(struct backup *b, struct err *e)
-{
-	struct store_params p = b->s->super.params;
-	uint32_t avg = b->o->chunk_avg;
-	enum err_code rc = ERR_OK;
-
-	if (avg) {
-		p.chunk_min = avg / 4;
-		p.chunk_avg = avg;
-		p.chunk_max = avg <= UINT32_MAX / 4 ? avg * 4 : UINT32_MAX;
-		rc = store_params_check(&p, e);
-	}
-	if (!rc)
-		chunker_init(&b->chunker, p.chunk_min, p.chunk_avg, p.chunk_max, NULL);
-	return rc;
-}
-
 static enum err_code prepare(struct backup *b, struct err *e)
 {
 	const struct backup_options *o = b->o;
@@ -150,7 +132,7 @@ static enum err_code prepare(struct backup *b, struct err *e)
 
 	if (!o->dry_run && (b->s->mode != STORE_WRITE || store_is_read_only(b->s)))
 		return err_set(e, ERR_USAGE, "the repository is open for reading only");
-	rc = set_chunker(b, e);
+	rc = writing_chunker(b->s, o->chunk_avg, &b->chunker, e);
 	if (!rc)
 		rc = owner_cache_open(&b->owners, e);
 	if (!rc)

@@ -131,16 +131,17 @@ static void encode_run(const struct history_run *r, struct buf *b)
 
 /* Reading. */
 
-struct runs {
-	struct history_run *all;	/* strings are one allocation each, id's */
-	size_t nr, cap;
-};
+static void run_free(struct history_run *r)
+{
+	free((char *)(uintptr_t)r->id);
+}
 
-static void runs_release(struct runs *l)
+void history_runs_release(struct history_runs *l)
 {
 	for (size_t i = 0; i < l->nr; i++)
-		free((char *)(uintptr_t)l->all[i].id);
+		run_free(&l->all[i]);
 	free(l->all);
+	*l = (struct history_runs){ 0 };
 }
 
 /* All that is not as encode_run() writes it is passed over. */
@@ -193,7 +194,7 @@ static bool keep(struct history_run *r)
 
 static enum err_code on_run(void *ctx, const struct runlog_line *line, struct err *e)
 {
-	struct runs *l = ctx;
+	struct history_runs *l = ctx;
 	struct history_run r;
 
 	if (l->nr == RUNS_MAX || !decode_run(line, &r))
@@ -224,7 +225,7 @@ static int by_time(const void *pa, const void *pb)
 	return strcmp(a->id, b->id);
 }
 
-static enum err_code runs_read(struct store *s, struct runs *l, struct err *e)
+static enum err_code runs_read(struct store *s, struct history_runs *l, struct err *e)
 {
 	enum err_code rc = runlog_each(s, EVENT, on_run, l, e);
 
@@ -233,17 +234,37 @@ static enum err_code runs_read(struct store *s, struct runs *l, struct err *e)
 	return rc;
 }
 
-enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e)
+enum err_code history_runs_read(struct store *s, struct history_runs *out, struct err *e)
 {
-	struct runs l = { 0 };
+	struct history_runs l = { 0 };
 	enum err_code rc;
+	size_t kept = 0;
 
 	history_refresh(s, false);
 	rc = runs_read(s, &l, e);
+	if (rc) {
+		history_runs_release(&l);
+		return rc;
+	}
+	for (size_t i = 0; i < l.nr; i++) {
+		if (kept > 0 && by_time(&l.all[kept - 1], &l.all[i]) == 0)
+			run_free(&l.all[i]);	/* a log that was copied under another name */
+		else
+			l.all[kept++] = l.all[i];
+	}
+	l.nr = kept;
+	*out = l;
+	return ERR_OK;
+}
+
+enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e)
+{
+	struct history_runs l = { 0 };
+	enum err_code rc = history_runs_read(s, &l, e);
+
 	for (size_t i = 0; i < l.nr && !rc; i++)
-		if (i == 0 || by_time(&l.all[i - 1], &l.all[i]) != 0)	/* a log that was copied under another name */
-			rc = fn(ctx, &l.all[i], e);
-	runs_release(&l);
+		rc = fn(ctx, &l.all[i], e);
+	history_runs_release(&l);
 	return rc;
 }
 
@@ -282,7 +303,7 @@ struct row_text {
 	char time[80], checksum[ID_HEX_LEN + 1];
 };
 
-static enum err_code write_rows(struct store *s, const char *stamp, const struct runs *l, struct err *e)
+static enum err_code write_rows(struct store *s, const char *stamp, const struct history_runs *l, struct err *e)
 {
 	struct catalog_backup *rows = calloc(l->nr + 1, sizeof(*rows));
 	struct row_text *texts = calloc(l->nr + 1, sizeof(*texts));
@@ -313,7 +334,7 @@ static enum err_code write_rows(struct store *s, const char *stamp, const struct
 void history_refresh(struct store *s, bool only_new)
 {
 	struct err e = ERR_INIT;
-	struct runs l = { 0 };
+	struct history_runs l = { 0 };
 	char stamp[STAMP_LEN];
 	bool stale = false;
 	enum err_code rc;
@@ -331,7 +352,7 @@ void history_refresh(struct store *s, bool only_new)
 		rc = write_rows(s, stamp, &l, &e);
 	if (rc && l.nr > 0)
 		store_event(s, EVENT_WARNING, "index.db", &e, "its view backup_history is behind log/");
-	runs_release(&l);
+	history_runs_release(&l);
 }
 
 enum err_code history_add_run(struct store *s, const struct history_run *r, struct err *e)

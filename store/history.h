@@ -38,6 +38,15 @@ bool history_is_id(const char *s);
 /** Appends it to log/ and to the index.  The store is open for writing. */
 MUST_CHECK enum err_code history_add_run(struct store *s, const struct history_run *r, struct err *e);
 
+/** Runs with memory of their own (a run's strings are one allocation, id's); oldest first. */
+struct history_runs {
+	struct history_run *all;
+	size_t nr, cap;
+};
+/** Every run that log/ knows, as history_each_run(). */
+MUST_CHECK enum err_code history_runs_read(struct store *s, struct history_runs *out, struct err *e);
+void history_runs_release(struct history_runs *l);	/* a zeroed one is allowed */
+
 typedef enum err_code history_run_fn(void *ctx, const struct history_run *r, struct err *e);
 /** Every run that log/ knows, oldest first; the index's view follows, where log/ came from elsewhere meanwhile. */
 MUST_CHECK enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e);

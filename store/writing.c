@@ -56,6 +56,23 @@ void writing_log(struct store *s, const struct snapshot *snap, uint64_t files, u
 	buf_release(&line);
 }
 
+enum err_code writing_chunker(const struct store *s, uint32_t avg, struct chunker *out,
+			      struct err *e)
+{
+	struct store_params p = s->super.params;
+	enum err_code rc = ERR_OK;
+
+	if (avg) {
+		p.chunk_min = avg / 4;
+		p.chunk_avg = avg;
+		p.chunk_max = avg <= UINT32_MAX / 4 ? avg * 4 : UINT32_MAX;
+		rc = store_params_check(&p, e);
+	}
+	if (!rc)
+		chunker_init(out, p.chunk_min, p.chunk_avg, p.chunk_max, NULL);
+	return rc;
+}
+
 enum err_code writing_host(const char *host, char **out, struct err *e)
 {
 	char name[256] = "";

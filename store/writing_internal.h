@@ -3,6 +3,7 @@
 #ifndef VOUCH_STORE_WRITING_INTERNAL_H
 #define VOUCH_STORE_WRITING_INTERNAL_H
 
+#include "store/engine/chunker.h"
 #include "store/heartbeat_internal.h"
 #include "store/internal.h"
 #include "store/snapshot.h"
@@ -15,6 +16,12 @@ MUST_CHECK enum err_code writing_publish(struct store *s, const struct heartbeat
 
 /** The line of log/; why: ERR_OK, or that there is no snapshot.  One that cannot be written is a WARNING, and none where why says more. */
 void writing_log(struct store *s, const struct snapshot *snap, uint64_t files, uint64_t bytes, enum err_code why);
+
+/**
+ * How content is cut: as the repository says, or into chunks of avg bytes on average; another average takes the bounds
+ * along, in the proportions of the defaults.  ERR_USAGE.
+ */
+MUST_CHECK enum err_code writing_chunker(const struct store *s, uint32_t avg, struct chunker *out, struct err *e);
 
 /** A host's name, malloc'ed: host, or this one's. */
 MUST_CHECK enum err_code writing_host(const char *host, char **out, struct err *e);

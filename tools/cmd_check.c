@@ -159,8 +159,8 @@ static enum err_code check_one(struct check *k, struct config_section *s, struct
 /* Each of the components has a good dump there: then the next needs what changed. */
 static enum err_code all_were_dumped(struct store *st, struct config_section **v, size_t nr, bool *out, struct err *e)
 {
-	struct run_list runs = { 0 };
-	enum err_code rc = run_list_read(st, &runs, e);
+	struct history_runs runs = { 0 };
+	enum err_code rc = history_runs_read(st, &runs, e);
 	bool all = true;
 
 	for (size_t i = 0; !rc && i < nr && all; i++) {
@@ -168,7 +168,7 @@ static enum err_code all_were_dumped(struct store *st, struct config_section **v
 		for (size_t r = 0; r < runs.nr && !all; r++)
 			all = strcmp(runs.all[r].component, v[i]->name) == 0 && strcmp(runs.all[r].status, "ok") == 0;
 	}
-	run_list_release(&runs);
+	history_runs_release(&runs);
 	*out = all;
 	return rc;
 }

@@ -19,7 +19,7 @@ struct history {
 	bool failed;
 	unsigned since;			/* seconds; 0: ever */
 	long last;			/* 0: all */
-	struct run_list runs;
+	struct history_runs runs;
 	bool *shown;			/* one a run */
 	const char **names;		/* of the snapshots that are there, sorted; views of list */
 	struct snapshot_list list;
@@ -42,7 +42,7 @@ static bool is_there(const struct history *h, const char *snapshot)
 
 static enum err_code gather(struct history *h, struct store *s, struct err *e)
 {
-	enum err_code rc = run_list_read(s, &h->runs, e);
+	enum err_code rc = history_runs_read(s, &h->runs, e);
 	int64_t now = time(NULL);
 	long left = h->last;
 
@@ -72,7 +72,7 @@ static enum err_code gather(struct history *h, struct store *s, struct err *e)
 
 static void release(struct history *h)
 {
-	run_list_release(&h->runs);
+	history_runs_release(&h->runs);
 	snapshot_list_release(&h->list);
 	free(h->names);
 	free(h->shown);

@@ -125,7 +125,7 @@ static int dry_run(struct run *r)
 	const char *hook;
 	int status = STATUS_DONE;
 
-	if (run_list_read(r->s, &r->before, &e))
+	if (history_runs_read(r->s, &r->before, &e))
 		return app_fail(r->a, &e);
 	progress_clear(r->a->progress);
 	for (size_t i = 0; r->section && !r->a->json && (hook = config_nth(r->section, "before", i)); i++)

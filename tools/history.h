@@ -6,14 +6,6 @@
 #include "store/history.h"
 #include "tools/common.h"
 
-/** Runs with memory of their own, oldest first. */
-struct run_list {
-	struct history_run *all;
-	size_t nr, cap;
-};
-MUST_CHECK enum err_code run_list_read(struct store *s, struct run_list *out, struct err *e);
-void run_list_release(struct run_list *l);
-
 /** history_of.c: rows and checksum of NAME.ITEM in each snapshot; an exit status. */
 int history_of(struct app *a, struct store *s, const char *what);
 

@@ -331,7 +331,7 @@ static int end(struct run *r)
 int run_all(struct run *r)
 {
 	struct err e = ERR_INIT;
-	enum err_code rc = run_list_read(r->s, &r->before, &e);
+	enum err_code rc = history_runs_read(r->s, &r->before, &e);
 
 	if (!rc)
 		rc = take_locks(r, &e);
@@ -362,7 +362,7 @@ void run_release(struct run *r)
 	free(r->parts);
 	assembly_close(r->to);
 	lock_release(r->hooks_lock);
-	run_list_release(&r->before);
+	history_runs_release(&r->before);
 	strings_release(&r->tags);
 	free(r->snapshot);
 	free(r->partial);

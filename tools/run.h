@@ -55,7 +55,7 @@ struct run {
 	const atomic_bool *cancel;
 	struct run_part *parts;
 	size_t nr;
-	struct run_list before;		/* the history */
+	struct history_runs before;		/* the history */
 
 	struct lock *hooks_lock;
 	struct assembly *to;
