@@ -186,6 +186,8 @@ static int run_request(struct app *a, struct request *q, char *const *names, siz
 	int status;
 
 	if (!rc)
+		rc = configured_rto(config, &q->o.rto_all, &e);
+	if (!rc)
 		rc = configured_components(config, names, nr_names, &sections, &nr_sections, &e);
 	if (!rc) {
 		v = calloc(nr_sections, sizeof(struct component *));

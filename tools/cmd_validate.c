@@ -74,6 +74,8 @@ static int validate(struct app *a, struct store *s, struct request *q, struct co
 	struct report report;
 	struct err e = ERR_INIT;
 	int status = STATUS_DONE;
+	double seconds = 0;
+	size_t restored = 0;
 	struct store *notes = q->o.recover.no_notes ? NULL : s;
 
 	if (snapshot_list_read(s, &l, &e))
@@ -84,8 +86,14 @@ static int validate(struct app *a, struct store *s, struct request *q, struct co
 
 		status = worse(status, validation_run(&one, a, s, v[i], &l, &q->o, refs));
 		report_component(&report, notes, &one);
+		if (one.compared && !q->o.live) {
+			seconds += one.seconds;
+			restored++;
+		}
 		validation_release(&one);
 	}
+	if (restored > 1)
+		report_total(&report, restored, seconds, q->o.recover.rto_all);
 	if (atomic_load(q->o.recover.cancel))
 		status = worse(status, STATUS_FAILED);
 	for (size_t i = 0; i < refs->nr && !q->o.recover.dry_run; i++)
@@ -158,6 +166,8 @@ static int run(struct app *a, int argc, char **argv)
 	if (q.o.live && q.o.recover.dry_run)
 		return app_usage(a, "--live changes nothing, and has no --dry-run");
 	rc = app_configure(a, q.config, &config, &e);
+	if (!rc)
+		rc = configured_rto(config, &q.o.recover.rto_all, &e);
 	if (!rc)
 		rc = configured_components(config, argv + optind, (size_t)(argc - optind), &sections, &nr_sections, &e);
 	if (!rc)

@@ -12,6 +12,7 @@ enum err_code app_configure(struct app *a, const char *file, struct config **out
 	struct config *c = NULL;
 	const char *path;
 	enum err_code rc;
+	uint64_t rto;
 
 	rc = config_open(file ? file : CONFIG_DEFAULT, &c, e);
 	if (rc == ERR_NOT_FOUND)
@@ -25,6 +26,8 @@ enum err_code app_configure(struct app *a, const char *file, struct config **out
 		if (path && *path != '/')
 			rc = config_wrong(s, "path", e, "\"%s\" is no absolute path", path);
 		if (!rc)
+			rc = configured_rto(c, &rto, e);
+		if (!rc)
 			rc = config_unused(s, e);
 		if (!rc && !(a->repo && *a->repo))
 			a->repo = path;
@@ -34,6 +37,14 @@ enum err_code app_configure(struct app *a, const char *file, struct config **out
 	else
 		*out = c;
 	return rc;
+}
+
+enum err_code configured_rto(struct config *c, uint64_t *out, struct err *e)
+{
+	struct config_section *s = config_find(c, "repository", NULL);
+
+	*out = CONFIGURED_RTO;
+	return s ? config_seconds(s, "rto", CONFIGURED_RTO, out, e) : ERR_OK;
 }
 
 static bool is_component(const struct config_section *s)

@@ -12,6 +12,10 @@
  */
 MUST_CHECK enum err_code app_configure(struct app *a, const char *file, struct config **out, struct err *e);
 
+/** In how many seconds all components should be back ([repository] rto; CONFIGURED_RTO).  ERR_USAGE. */
+#define CONFIGURED_RTO 3600u
+MUST_CHECK enum err_code configured_rto(struct config *c, uint64_t *out, struct err *e);
+
 /**
  * The components of these names, each once, in the file's order; nr 0: all.  *out is malloc'ed.  ERR_USAGE: there is no such
  * component (those that there are, are in the message), or none at all.

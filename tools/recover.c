@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tools/confirm.h"
+#include "tools/jsonout.h"
 
 /* Some were brought back: what failed beside is no damage to those, but all were asked for. */
 static int worse(int status, int other)
@@ -51,9 +52,31 @@ static enum err_code ask(struct app *a, const struct recovery *r, size_t nr, con
 	return confirm_countdown(a, yes, what, o->cancel, e);
 }
 
-static int execute(struct recovery *r, size_t nr, const struct recover_options *o)
+/* Of several: their times together, beside the target for all.  False where standard output fails. */
+static bool tell_total(struct app *a, size_t nr, double seconds, uint64_t target)
+{
+	struct buf b = BUF_INIT;
+
+	if (a->json) {
+		struct jsonout j = jsonout_begin("total");
+
+		jsonout_u64(&j, "components", nr);
+		jsonout_real(&j, "seconds", seconds);
+		jsonout_u64(&j, "rto_seconds", target);
+		return jsonout_end(&j);
+	}
+	recovery_target(&b, "components together: recovery time", seconds, target);
+	if (!a->quiet && !b.bad)
+		printf("%zu %.*s\n", nr, (int)b.len, (const char *)b.p);
+	buf_release(&b);
+	return true;
+}
+
+static int execute(struct app *a, struct recovery *r, size_t nr, const struct recover_options *o)
 {
 	int status = STATUS_DONE;
+	double seconds = 0;
+	size_t done = 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (!r[i].c)
@@ -65,9 +88,13 @@ static int execute(struct recovery *r, size_t nr, const struct recover_options *
 		}
 		recovery_execute(&r[i]);
 		status = worse(status, recovery_report(&r[i]));
+		seconds += r[i].seconds;
+		done++;
 		if (r[i].outcome == RECOVER_OK && !o->no_notes)
 			ways_discard_old(r[i].a, r[i].s, r[i].c);
 	}
+	if (done > 1 && !tell_total(a, done, seconds, o->rto_all))
+		status = worse(status, STATUS_FAILED);
 	return status;
 }
 
@@ -101,7 +128,7 @@ int recover_run(struct app *a, struct store *s, struct component *const *v, size
 		status = STATUS_FAILED;
 		goto out;
 	}
-	status = worse(status, execute(r, nr, o));
+	status = worse(status, execute(a, r, nr, o));
 out:
 	for (size_t i = 0; r && i < nr; i++)
 		recovery_close(&r[i]);

@@ -25,6 +25,7 @@ struct recover_options {
 	const char *const *items;	/* as typed */
 	size_t nr_items;
 	bool dry_run, verbose;
+	uint64_t rto_all;		/* seconds in which several components should be back; 0: no target */
 	bool no_notes;			/* the repository's medium is read-only: what is done cannot be written down there */
 	const atomic_bool *cancel;
 };
@@ -96,6 +97,9 @@ void recovery_execute(struct recovery *r);
 void recovery_compare(struct recovery *r);
 /** The verdict, with times and targets, and what to do next; the exit status. */
 int recovery_report(struct recovery *r);
+
+/** "WHAT 8.1 s, within the target of 20:00" */
+void recovery_target(struct buf *b, const char *what, double seconds, uint64_t target);
 
 /** The facts.json of folder in a snapshot.  ERR_NOT_FOUND: none. */
 MUST_CHECK enum err_code recover_facts(struct store *s, const struct snapshot *snap, const char *folder,

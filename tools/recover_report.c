@@ -211,15 +211,27 @@ static bool json_summary(const struct recovery *r)
 	return jsonout_end(&j);
 }
 
-static void print_target(const char *before, double s, uint64_t target)
+void recovery_target(struct buf *b, const char *what, double seconds, uint64_t target)
 {
 	char is[TEXT_LEN], wanted[TEXT_LEN];
 
-	printf("%s %s, ", before, text_duration(s, is));
+	buf_printf(b, "%s %s, ", what, text_duration(seconds, is));
 	if (target == 0)
-		printf("no target");
+		buf_add_str(b, "no target");
 	else
-		printf("%s the target of %s", s > (double)target ? "OVER" : "within", text_duration((double)target, wanted));
+		buf_printf(b, "%s the target of %s", seconds > (double)target ? "OVER" : "within",
+			   text_duration((double)target, wanted));
+}
+
+static void print_targets(const struct recovery *r)
+{
+	struct buf b = BUF_INIT;
+
+	recovery_target(&b, "  recovery time", r->seconds, r->c->rto);
+	recovery_target(&b, "; age of the dump", recovery_age(r), r->c->rpo);
+	if (!b.bad)
+		printf("%.*s\n", (int)b.len, (const char *)b.p);
+	buf_release(&b);
 }
 
 static void print_counts(const struct recovery *r)
@@ -249,11 +261,8 @@ static void print_text(const struct recovery *r)
 		else
 			printf(" (there is nothing recorded to compare it with)\n");
 	}
-	if (restored && !r->way) {
-		print_target("  recovery time", r->seconds, r->c->rto);
-		print_target("; age of the dump", recovery_age(r), r->c->rpo);
-		putchar('\n');
-	}
+	if (restored && !r->way)
+		print_targets(r);
 	if (r->outcome == RECOVER_OK && r->way_made)
 		printf("  what was there is kept for seven days: vouch rollback %s\n", r->c->name);
 }

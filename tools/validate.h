@@ -104,6 +104,8 @@ struct report {
 void report_begin(struct report *r, struct app *a, const char *file);
 /** Print it, and keep it for the file; the history gets a note (s NULL: cannot be written). */
 void report_component(struct report *r, struct store *s, const struct validation *v);
+/** The time of all components that were restored, beside the target for all. */
+void report_total(struct report *r, size_t nr, double seconds, uint64_t target);
 /** True: it agrees, or was not to be compared. */
 bool report_reference(struct report *r, struct store *s, const struct reference *ref);
 /** Write the file.  Releases it. */

@@ -39,34 +39,28 @@ static void print_since(struct report *r, size_t from, bool ok)
 	(void)fflush(stdout);
 }
 
+static void print_json(const struct report *r, const char *type, json_t *o)
+{
+	struct jsonout j;
+	const char *key;
+	json_t *value;
+
+	if (!r->a->json || !o)
+		return;
+	j = jsonout_begin(type);
+	json_object_foreach(o, key, value)
+		jsonout_put(&j, key, json_incref(value));
+	(void)jsonout_end(&j);		/* standard output that fails is seen at the end */
+}
+
 static void add_json(struct report *r, const char *list, const char *type, json_t *o)
 {
-	if (r->a->json && o) {
-		struct jsonout j = jsonout_begin(type);
-		const char *key;
-		json_t *value;
-
-		json_object_foreach(o, key, value)
-			jsonout_put(&j, key, json_incref(value));
-		(void)jsonout_end(&j);		/* standard output that fails is seen at the end */
-	}
+	print_json(r, type, o);
 	if (!o || json_array_append_new(json_object_get(r->json, list), o))
 		r->bad = true;
 }
 
 /* One component */
-
-static void add_target(struct buf *b, const char *what, double s, uint64_t target)
-{
-	char is[TEXT_LEN], wanted[TEXT_LEN];
-
-	buf_printf(b, "%s %s, ", what, text_duration(s, is));
-	if (target == 0)
-		buf_add_str(b, "no target");
-	else
-		buf_printf(b, "%s the target of %s", s > (double)target ? "OVER" : "within",
-			   text_duration((double)target, wanted));
-}
 
 static void add_items(struct buf *b, const struct validation *v)
 {
@@ -108,8 +102,8 @@ static void add_component_text(struct report *r, const struct validation *v)
 			   text_of(o, "text"));
 	}
 	if (v->compared && !v->o->live) {
-		add_target(b, "  recovery time", v->seconds, v->c->rto);
-		add_target(b, "; age of the dump", recovery_age(&v->r), v->c->rpo);
+		recovery_target(b, "  recovery time", v->seconds, v->c->rto);
+		recovery_target(b, "; age of the dump", recovery_age(&v->r), v->c->rpo);
 		buf_add_str(b, "\n");
 	}
 	if (v->outcome == RECOVER_OK)
@@ -186,6 +180,21 @@ void report_component(struct report *r, struct store *s, const struct validation
 	add_json(r, "components", "validation", component_json(v));
 	note(r, s, history_members(v));
 	if (v->bad)
+		r->bad = true;
+}
+
+void report_total(struct report *r, size_t nr, double seconds, uint64_t target)
+{
+	size_t from = r->text.len;
+	json_t *o;
+
+	buf_printf(&r->text, "%zu ", nr);
+	recovery_target(&r->text, "components together: recovery time", seconds, target);
+	buf_add_str(&r->text, "\n");
+	print_since(r, from, true);
+	o = json_pack("{s:I,s:f,s:I}", "components", (json_int_t)nr, "seconds", seconds, "rto_seconds", (json_int_t)target);
+	print_json(r, "total", o);
+	if (!o || json_object_set_new(r->json, "total", o))
 		r->bad = true;
 }
 

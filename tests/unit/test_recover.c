@@ -680,6 +680,8 @@ static void test_all(void **state)
 	assert_status(RECOVER("--all", "--yes"), 0);
 	assert_file(box, whole);
 	assert_file(file, "x 1\n");
+	assert_said("2 components together: recovery time");
+	assert_said("within the target of 1:00:00");
 	put(box, "y 2\n");
 	put(file, "y 2\n");
 	assert_status(RECOVER("--all", "--type", "heap", "--yes"), 0);

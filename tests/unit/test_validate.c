@@ -42,7 +42,7 @@ static void configure(const char *keys, const char *sections)
 {
 	char text[8192];
 
-	(void)snprintf(text, sizeof(text), "[repository]\npath = %s\n[component crm]\ntype = box\nfile = %s\n%s\n"
+	(void)snprintf(text, sizeof(text), "[repository]\npath = %s\nrto = 45m\n[component crm]\ntype = box\nfile = %s\n%s\n"
 		       "[component log]\ntype = heap\nfile = %s.log\n%s\n", repo.path, box, keys, box, sections);
 	put(conf, text);
 }
@@ -282,6 +282,9 @@ static void test_references(void **state)
 	(void)snprintf(text, sizeof(text), "%sallow = 1\n", section);
 	configure("", text);
 	assert_status(VALIDATE("--quiet"), STATUS_DONE);
+	assert_status(VALIDATE("--json"), STATUS_DONE);
+	assert_said("\"type\":\"total\",\"components\":2,");
+	assert_said("\"rto_seconds\":2700");
 	(void)snprintf(text, sizeof(text), "%s[reference more]\nfrom = log\nfrom-query = nonsense\nto = crm\nto-query = names\n", section);
 	configure("", text);
 	assert_status(VALIDATE("--live"), STATUS_FAILED);
