@@ -373,6 +373,11 @@ uint64_t assembly_bytes(struct assembly *a, const char *path, uint64_t *new_byte
 	return sum;
 }
 
+enum err_code assembly_failure(struct assembly *a, struct err *e)
+{
+	return writer_failure(a->writer, e);
+}
+
 void assembly_close(struct assembly *a)
 {
 	struct err later = ERR_INIT;

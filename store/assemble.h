@@ -58,6 +58,9 @@ MUST_CHECK enum err_code assembly_take_dropped(struct assembly *from, const char
 /** Bytes of closed files at path and below it ("": of all); new_bytes (may be NULL): plain bytes of chunks that were not known before, of the whole assembly so far. */
 uint64_t assembly_bytes(struct assembly *a, const char *path, uint64_t *new_bytes);
 
+/** ERR_OK, or the error of the repository (it is full, it went away) with which all that follows would fail. */
+MUST_CHECK enum err_code assembly_failure(struct assembly *a, struct err *e);
+
 /**
  * Publish what is there with the outcome of each component (copied).  ERR_FAILED: there is no file in it; nothing is published.
  * Once; after an error, too, only assembly_close() is allowed.  *out as backup_result's snapshot: the caller releases it.

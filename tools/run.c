@@ -9,7 +9,6 @@
 #include "store/forget.h"
 #include "tools/ways.h"
 
-#define SAFETY_DAYS	7
 #define HOOKS_NAME	"[run]"		/* no component is called so */
 
 static bool is_canceled(const struct run *r)
@@ -96,9 +95,16 @@ static void dump_all(struct run *r)
 {
 	for (size_t i = 0; i < r->nr && !is_canceled(r); i++) {
 		struct run_part *p = &r->parts[i];
+		struct err e = ERR_INIT;
 
 		if (p->e.code)
 			continue;
+		/* No server is to be stopped for a dump that cannot be stored. */
+		if (assembly_failure(r->to, &e)) {
+			err_prefix(&e, "not dumped, for the repository cannot be written");
+			fail_part(r, p, &e);
+			continue;
+		}
 		run_part_before(r, p);
 		run_part_dump(r, p);
 		if (p->e.code)
@@ -266,13 +272,13 @@ static void record(struct run *r)
 	}
 }
 
-/* Safety dumps are kept for a week. */
+/* Also those that no way back names: of a recover that was killed before it wrote it down. */
 static void forget_old_safety(struct run *r)
 {
 	const struct snapshot **go = NULL;
 	struct snapshot_list l = { 0 };
 	struct err e = ERR_INIT;
-	int64_t oldest = time(NULL) - SAFETY_DAYS * 86400;
+	int64_t oldest = time(NULL) - (int64_t)WAY_KEPT_S;
 	size_t nr = 0, done = 0;
 	enum err_code rc = snapshot_list_read(r->s, &l, &e);
 
@@ -284,9 +290,9 @@ static void forget_old_safety(struct run *r)
 		if (snapshot_has_tag(&l.all[i], TAG_SAFETY) && l.all[i].time.sec < oldest)
 			go[nr++] = &l.all[i];
 	if (!rc && nr > 0)
-		rc = snapshots_forget(r->s, go, nr, "a safety dump older than 7 days", &done, &e);
+		rc = snapshots_forget(r->s, go, nr, "a safety dump older than seven days", &done, &e);
 	if (rc)
-		app_say(r->a, "warning", "safety dumps older than %d days are still there: %s", SAFETY_DAYS, e.msg);
+		app_say(r->a, "warning", "safety dumps older than seven days are still there: %s", e.msg);
 	free(go);
 	snapshot_list_release(&l);
 }

@@ -275,6 +275,16 @@ void writer_close(struct writer *w)
 	free(w);
 }
 
+enum err_code writer_failure(struct writer *w, struct err *e)
+{
+	enum err_code rc;
+
+	writer_lock(w);
+	rc = writer_failure_locked(w, e);
+	writer_unlock(w);
+	return rc;
+}
+
 void writer_stats(const struct writer *w, struct writer_stats *out)
 {
 	*out = (struct writer_stats){

@@ -35,6 +35,9 @@ MUST_CHECK enum err_code writer_put(struct writer *w, enum pack_kind kind,
 /** Seal all: data packs, then tree packs; everything put is durable and indexed on ERR_OK. Callable again after more puts. */
 MUST_CHECK enum err_code writer_finish(struct writer *w, struct err *e);
 
+/** ERR_OK, or with what it failed, and every call from now on fails.  Any thread. */
+MUST_CHECK enum err_code writer_failure(struct writer *w, struct err *e);
+
 /** Ends the threads, frees.  What was not finished is dropped, sealed packs stay. NULL is allowed. */
 void writer_close(struct writer *w);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -143,6 +144,8 @@ static void conf(const struct sandbox *sb, const char *text)
 	assert_int_equal(fclose(f), 0);
 }
 
+static rlim_t largest;		/* bytes of a file that it may write; 0: any */
+
 static pid_t start(const struct sandbox *sb, const char *const *args)
 {
 	const char *config = in_dir(sb, "vouch.conf"), *argv[16] = { "run", "--config", config };
@@ -160,6 +163,9 @@ static pid_t start(const struct sandbox *sb, const char *const *args)
 	if (pid == 0) {
 		(void)dup2(fd, 1);
 		(void)dup2(fd, 2);
+		if (largest && (setrlimit(RLIMIT_FSIZE, &(struct rlimit){ largest, largest }) < 0 ||
+				signal(SIGXFSZ, SIG_IGN) == SIG_ERR))
+			_exit(99);
 		optind = 0;
 		opterr = 0;
 		_exit(app_end(&a, cmd_run.run(&a, argc, (char **)(uintptr_t)argv)));
@@ -402,6 +408,29 @@ static void test_busy(void **state)
 	assert_int_equal(RUN(sb, "-q"), STATUS_DONE);
 }
 
+/* A repository that cannot be written takes no dump: then no other is begun, and no server stopped for it. */
+static void test_repository_fails(void **state)
+{
+	struct sandbox *sb = *state;
+	char text[2048];
+
+	(void)snprintf(text, sizeof(text), "[component a]\ntype = fake\nmode = ok\nsize = 60000000\n%s[component b]\ntype = fake\n"
+		       "mode = ok\n%s[component c]\ntype = fake\nmode = ok\n", hook(sb, "before-dump", "a"),
+		       hook(sb, "before-dump", "b"));
+	conf(sb, text);
+	largest = 1000000;
+	assert_int_equal(RUN(sb, "-q"), STATUS_FAILED);
+	largest = 0;
+	assert_string_equal(hooks(sb), "a a;");
+	assert_has(out, "failed: a: ");
+	assert_has(out, "failed: b: not dumped, for the repository cannot be written: ");
+	assert_has(out, "File too large");
+	assert_has(history(sb), "fake-a failed ");
+	assert_has(history(sb), "fake-c failed not dumped, for");
+	assert_int_equal(sandbox_nr_snapshots(sb), 0);
+	assert_int_equal(RUN(sb, "-q"), STATUS_DONE);
+}
+
 static pid_t start_slow(struct sandbox *sb)
 {
 	pid_t pid;
@@ -577,7 +606,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_SANDBOX(test_good), WITH_SANDBOX(test_one_fails), WITH_SANDBOX(test_all_fail),
-		WITH_SANDBOX(test_hooks_fail), WITH_SANDBOX(test_busy), WITH_SANDBOX(test_interrupted),
+		WITH_SANDBOX(test_hooks_fail), WITH_SANDBOX(test_busy), WITH_SANDBOX(test_repository_fails), WITH_SANDBOX(test_interrupted),
 		WITH_SANDBOX(test_killed), WITH_SANDBOX(test_keep_partial),
 		WITH_SANDBOX(test_warnings), WITH_SANDBOX(test_safety), WITH_SANDBOX(test_dry_run),
 	};
