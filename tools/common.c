@@ -21,18 +21,14 @@
 
 void app_say(struct app *a, const char *kind, const char *fmt, ...)
 {
-	struct buf line = BUF_INIT;
-	char text[8192];
+	char *line;
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	line = text_vline(fmt, ap);
 	va_end(ap);
-	text_clean_str(&line, text);
-	buf_add_u8(&line, '\0');
-	progress_say(a->progress, a->command->name, kind,
-		     line.bad ? "out of memory" : (const char *)line.p);
-	buf_release(&line);
+	progress_say(a->progress, a->command->name, kind, line ? line : "out of memory");
+	free(line);
 }
 
 int app_usage(struct app *a, const char *fmt, ...)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/base64.h"
 #include "tools/text.h"
 
 #define EXACT_MAX ((uint64_t)1 << 53)	/* what every JSON reader's numbers can hold */
@@ -33,20 +34,15 @@ void jsonout_str(struct jsonout *j, const char *key, const char *s)
 	jsonout_bytes(j, key, s, strlen(s));
 }
 
-static void base64(struct buf *b, const char *p, size_t len)
+json_t *jsonout_text(const char *s)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *s = (const unsigned char *)p;
+	struct buf b = BUF_INIT;
+	json_t *v;
 
-	for (size_t i = 0; i < len; i += 3) {
-		size_t n = len - i < 3 ? len - i : 3;
-		uint32_t v = (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) |
-			     (n > 2 ? (uint32_t)s[i + 2] : 0);
-		char four[4] = { digits[v >> 18], digits[v >> 12 & 63],
-				 n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '=' };
-
-		buf_add(b, four, sizeof(four));
-	}
+	text_clean_str(&b, s);
+	v = b.bad ? NULL : json_stringn(b.len ? (const char *)b.p : "", b.len);
+	buf_release(&b);
+	return v;
 }
 
 static json_t *bytes_value(const char *p, size_t len, bool *is_b64)
@@ -57,7 +53,7 @@ static json_t *bytes_value(const char *p, size_t len, bool *is_b64)
 	*is_b64 = !text_is_utf8(p, len);
 	if (!*is_b64)
 		return json_stringn(p, len);
-	base64(&b, p, len);
+	base64_encode((const uint8_t *)p, len, &b);
 	if (!b.bad)
 		v = json_stringn((const char *)b.p, b.len);
 	buf_release(&b);
@@ -128,7 +124,7 @@ void jsonout_strings(struct jsonout *j, const char *key, char *const *v, size_t 
 
 		buf_reset(&b);
 		if (is_b64)
-			base64(&b, v[i], strlen(v[i]));
+			base64_encode((const uint8_t *)v[i], strlen(v[i]), &b);
 		else
 			buf_add_str(&b, v[i]);
 		one = b.bad ? NULL : json_stringn(b.len ? (const char *)b.p : "", b.len);

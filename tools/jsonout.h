@@ -18,6 +18,8 @@ struct jsonout {
 struct jsonout jsonout_begin(const char *type);
 void jsonout_put(struct jsonout *j, const char *key, json_t *value);	/* takes value */
 void jsonout_str(struct jsonout *j, const char *key, const char *s);
+/** A string of what may be no UTF-8, as by text_clean_str(): for logs, where the words count.  NULL: out of memory. */
+json_t *jsonout_text(const char *s);
 /** A string where it is UTF-8, else "KEY_b64" with the bytes in base64. */
 void jsonout_bytes(struct jsonout *j, const char *key, const char *p, size_t len);
 void jsonout_bool(struct jsonout *j, const char *key, bool v);

@@ -193,7 +193,7 @@ static void add_numbers(const struct progress *p, struct buf *line)
 		buf_add_str(line, text_size(p->bytes, a));
 	if (p->bytes_total)
 		buf_printf(line, " of %s", text_size(p->bytes_total, a));
-	if (strcmp(p->what, "cat") != 0) {
+	if (p->files || p->files_total || !has_bytes) {
 		buf_printf(line, "%s%s", has_bytes ? "  " : "", text_count(p->files, a));
 		if (p->files_total)
 			buf_printf(line, " of %s", text_count(p->files_total, b));

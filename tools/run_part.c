@@ -10,21 +10,6 @@
 
 #define POLL_NS 20000000	/* between two looks at the clock */
 
-static struct timespec clock_of(clockid_t which)
-{
-	struct timespec t = { 0 };
-
-	(void)clock_gettime(which, &t);
-	return t;
-}
-
-static double seconds_since(const struct timespec *t)
-{
-	struct timespec now = clock_of(CLOCK_MONOTONIC);
-
-	return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) / 1e9;
-}
-
 static bool is_known(const struct run *r, const char *id)
 {
 	for (size_t i = r->before.nr; i-- > 0;)
@@ -37,10 +22,10 @@ static bool is_known(const struct run *r, const char *id)
 static void give_id(struct run *r, struct run_part *p)
 {
 	const struct timespec step = { .tv_nsec = POLL_NS };
-	struct timespec now;
+	struct timespec now = { 0 };
 
 	for (unsigned waited = 0;; waited++) {
-		now = clock_of(CLOCK_REALTIME);
+		(void)clock_gettime(CLOCK_REALTIME, &now);
 		p->began = (struct vtime){ .sec = now.tv_sec, .nsec = (uint32_t)now.tv_nsec };
 		history_id(p->id, p->type, p->named_id ? p->name : NULL, p->began);
 		/* A clock that goes back must not keep it here. */
@@ -145,7 +130,7 @@ static enum err_code dump(struct run *r, struct run_part *p, struct err *e)
 {
 	struct facts facts = { 0 };
 	struct dump d = { .to = r->to, .folder = p->folder, .facts = &facts, .store = r->s };
-	struct timespec start = clock_of(CLOCK_MONOTONIC);
+	double start = progress_seconds(r->a->progress);
 	uint64_t known = 0, now = 0;
 	enum err_code rc;
 
@@ -154,7 +139,7 @@ static enum err_code dump(struct run *r, struct run_part *p, struct err *e)
 	rc = facts_check(&facts, e);
 	if (!rc)
 		rc = p->c->ops->dump(p->c, &d, e);
-	p->seconds = seconds_since(&start);
+	p->seconds = progress_seconds(r->a->progress) - start;
 	if (!rc)
 		rc = put_facts(r, p, &facts, e);
 	p->bytes = assembly_bytes(r->to, p->folder, &now);

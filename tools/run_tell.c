@@ -93,14 +93,11 @@ static void print_items(const struct run_part *p)
 static void print_part(const struct run_part *p)
 {
 	char bytes[TEXT_LEN], new_bytes[TEXT_LEN], time[TEXT_LEN];
-	struct buf why = BUF_INIT;
 
 	printf("%-10s %s: ", p->type, p->name);
 	if (p->e.code) {
-		text_clean_str(&why, p->e.code == ERR_CANCELED ? "interrupted" : p->e.msg);
-		buf_add_u8(&why, '\0');
-		printf("FAILED: %s\n", why.bad ? "out of memory" : (const char *)why.p);
-		buf_release(&why);
+		text_print("FAILED: ", p->e.code == ERR_CANCELED ? "interrupted" : p->e.msg);
+		putchar('\n');
 		return;
 	}
 	printf("%s, %s new", text_size(p->bytes, bytes), text_size(p->new_bytes, new_bytes));

@@ -30,7 +30,7 @@ static void end_at_once(const char *text, size_t len)
 static void ask_to_stop(void)
 {
 	static const char early[] = "vouch: interrupted before the repository was open\n";
-	static const char again[] = "vouch: stopped at once; nothing that was listed is lost\n";
+	static const char again[] = "vouch: stopped at once, half-way: run it again\n";
 
 	if (!atomic_load(&heeded))
 		end_at_once(early, sizeof(early) - 1);

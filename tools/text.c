@@ -111,6 +111,31 @@ void text_clean_str(struct buf *b, const char *s)
 	escape(b, s, strlen(s), true);
 }
 
+char *text_vline(const char *fmt, va_list ap)
+{
+	struct buf b = BUF_INIT;
+	char *raw = NULL;
+
+	if (vasprintf(&raw, fmt, ap) < 0)
+		return NULL;
+	text_clean_str(&b, raw);
+	free(raw);
+	buf_add_u8(&b, '\0');
+	if (b.bad)
+		buf_release(&b);
+	return (char *)b.p;
+}
+
+void text_print(const char *before, const char *s)
+{
+	struct buf b = BUF_INIT;
+
+	text_clean_str(&b, s);
+	buf_add_u8(&b, '\0');
+	printf("%s%s", before, b.bad ? "(out of memory)" : (const char *)b.p);
+	buf_release(&b);
+}
+
 /*
  * Not wcwidth(): its answer depends on the locale, which is "C" in cron.  From U+1100 on most are
  * wide; counting a narrow one as two only shortens a line.

@@ -3,6 +3,8 @@
 #ifndef VOUCH_TOOLS_TEXT_H
 #define VOUCH_TOOLS_TEXT_H
 
+#include <stdarg.h>
+
 #include "store/base/buf.h"
 #include "store/entry.h"
 
@@ -17,6 +19,12 @@ void text_escape(struct buf *b, const char *p, size_t len);
 void text_escape_str(struct buf *b, const char *s);
 /** For a sentence that may hold names already escaped: the same, but a backslash stays one. */
 void text_clean_str(struct buf *b, const char *s);
+
+/** What printf makes of it, malloc'ed and made one safe line as by text_clean_str(); NULL: out of memory. */
+char *text_vline(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+
+/** before as it is, then s as by text_clean_str(), on standard output. */
+void text_print(const char *before, const char *s);
 
 /** The bytes of the UTF-8 character at p (1 to 4), or 0 where it is not one; *c gets the code point. */
 size_t text_utf8(const char *p, size_t len, uint32_t *c);

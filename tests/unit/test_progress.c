@@ -182,9 +182,48 @@ static void test_bar_width(void **state)
 	}
 }
 
+/* A dump is bytes and no files. */
+static void print_dump(void *arg)
+{
+	const struct progress_options o = { .command = "run", .quiet = true };
+	const struct event ev = { .kind = EVENT_PROGRESS, .text = "read back", .bytes = 5ull << 30, .bytes_total = 9ull << 30,
+				  .path = "crm" };
+	struct progress *p = NULL;
+	struct store_events to;
+
+	(void)arg;
+	if (progress_open(&o, &p, NULL))
+		abort();
+	to = progress_events(p);
+	to.fn(to.ctx, &ev);
+	progress_print(p);
+	progress_close(p);
+}
+
+static void test_numbers(void **state)
+{
+	char *out = capture(STDERR_FILENO, print_dump, NULL);
+
+	(void)state;
+	assert_memory_equal(out, "vouch run: read back: 5.0 GiB of 9.0 GiB  ", 42);
+	assert_null(strstr(out, "files"));
+	free(out);
+}
+
+static void test_json_text(void **state)
+{
+	json_t *v = jsonout_text("gr\xc3\xbc\xc3\x9f \xff\n\\"), *none = jsonout_text("");
+
+	(void)state;
+	assert_string_equal(json_string_value(v), "gr\xc3\xbc\xc3\x9f \\xff\\n\\");
+	assert_string_equal(json_string_value(none), "");
+	json_decref(v);
+	json_decref(none);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[2 * ARRAY_LEN(rows) + 1];
+	struct CMUnitTest tests[2 * ARRAY_LEN(rows) + 3];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -194,5 +233,7 @@ int main(void)
 		tests[n++] = (struct CMUnitTest){ rows[i].name, test_row_json, NULL, NULL, row };
 	}
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_bar_width);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_numbers);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_json_text);
 	return cmocka_run_group_tests_name("progress", tests, NULL, NULL);
 }

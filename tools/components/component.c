@@ -22,23 +22,6 @@ static const char *const command_keys[] = {
 
 /* Saying things. */
 
-/* Formatted text, malloc'ed and made one safe line; NULL: out of memory. */
-static char *format(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
-static char *format(const char *fmt, va_list ap)
-{
-	struct buf b = BUF_INIT;
-	char *raw = NULL;
-
-	if (vasprintf(&raw, fmt, ap) < 0)
-		return NULL;
-	text_clean_str(&b, raw);
-	free(raw);
-	buf_add_u8(&b, '\0');
-	if (b.bad)
-		buf_release(&b);
-	return (char *)b.p;
-}
-
 void component_found(struct component *c, enum finding kind, const char *fmt, ...)
 {
 	va_list ap;
@@ -47,7 +30,7 @@ void component_found(struct component *c, enum finding kind, const char *fmt, ..
 	if (!c->events.found)
 		return;
 	va_start(ap, fmt);
-	text = format(fmt, ap);
+	text = text_vline(fmt, ap);
 	va_end(ap);
 	c->events.found(c->events.ctx, kind, text ? text : "out of memory");
 	free(text);
@@ -61,7 +44,7 @@ void component_note(struct component *c, const char *fmt, ...)
 	if (!c->events.note)
 		return;
 	va_start(ap, fmt);
-	text = format(fmt, ap);
+	text = text_vline(fmt, ap);
 	va_end(ap);
 	c->events.note(c->events.ctx, text ? text : "out of memory");
 	free(text);
