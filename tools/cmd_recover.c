@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "store/base/checked.h"
 #include "tools/commands.h"
@@ -123,34 +122,28 @@ static int check(struct app *a, const struct request *q, int nr_names)
 	return STATUS_DONE;
 }
 
-static enum err_code open_all(struct app *a, const struct request *q, struct config_section *const *sections, size_t nr,
-			      struct component **v, size_t *nr_out, struct err *e)
+/* With --all, one that is configured wrongly does not keep the others from being brought back. */
+static int open_all(struct app *a, const struct request *q, struct config_section *const *sections, size_t nr,
+		    struct component **v, size_t *nr_out)
 {
-	enum err_code rc = ERR_OK;
+	int status = STATUS_DONE;
 	size_t n = 0;
 
-	for (size_t i = 0; !rc && i < nr; i++) {
-		rc = component_open(sections[i], NULL, signals_cancel(), &v[n], e);
-		if (rc)
-			break;
-		if (q->type && strcmp(v[n]->ops->type, q->type) != 0) {
-			component_close(v[n]);
+	for (size_t i = 0; i < nr; i++) {
+		const char *type = config_get(sections[i], "type");
+		struct err e = ERR_INIT;
+
+		if (q->type && (!type || strcmp(type, q->type) != 0))
 			continue;
-		}
-		recover_events(a, v[n++]);
+		if (component_open(sections[i], NULL, signals_cancel(), &v[n], &e))
+			status = recover_worse(status, app_fail(a, &e));
+		else
+			recover_events(a, v[n++]);
 	}
 	*nr_out = n;
-	if (!rc && n == 0)
-		rc = err_set(e, ERR_USAGE, "no component is of type %s", q->type);
-	return rc;
-}
-
-/* A drive that is locked against writing must not keep anybody from what is on it. */
-static bool medium_is_read_only(const char *repo)
-{
-	struct statvfs v;
-
-	return repo && statvfs(repo, &v) == 0 && (v.f_flag & ST_RDONLY);
+	if (n == 0 && !status)
+		status = app_usage(a, "no component is of type %s", q->type);
+	return status;
 }
 
 static int recover(struct app *a, struct request *q, struct component *const *v, size_t nr)
@@ -158,19 +151,11 @@ static int recover(struct app *a, struct request *q, struct component *const *v,
 	struct store *s = NULL;
 	int status;
 
-	q->o.no_notes = medium_is_read_only(a->repo);
 	q->o.items = (const char *const *)q->items.v;
 	q->o.nr_items = q->items.nr;
-	q->o.cancel = signals_cancel();
-	status = app_open(a, q->o.dry_run || q->o.no_notes ? STORE_READ : STORE_WRITE, true, &s);
-	if (status)
-		return status;
-	if (q->o.no_notes && !q->o.dry_run)
-		app_say(a, "warning", "the repository's medium is read-only: what is done is not noted there, and no safety dump "
-				      "can be made");
-	store_set_heal(s, true);
-	store_set_whole(s);
-	status = recover_run(a, s, v, nr, &q->o, q->yes);
+	status = recover_repository(a, &q->o, &s);
+	if (!status)
+		status = recover_run(a, s, v, nr, &q->o, q->yes);
 	store_close(s);
 	return status;
 }
@@ -191,9 +176,11 @@ static int run_request(struct app *a, struct request *q, char *const *names, siz
 		rc = configured_components(config, names, nr_names, &sections, &nr_sections, &e);
 	if (!rc) {
 		v = calloc(nr_sections, sizeof(struct component *));
-		rc = v ? open_all(a, q, sections, nr_sections, v, &nr, &e) : err_set(&e, ERR_NOMEM, "components");
+		rc = v ? ERR_OK : err_set(&e, ERR_NOMEM, "components");
 	}
-	status = rc ? app_fail(a, &e) : recover(a, q, v, nr);
+	status = rc ? app_fail(a, &e) : open_all(a, q, sections, nr_sections, v, &nr);
+	if (nr > 0)
+		status = recover_worse(status, recover(a, q, v, nr));
 	for (size_t i = 0; i < nr; i++)
 		component_close(v[i]);
 	free(v);

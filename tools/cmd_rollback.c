@@ -79,9 +79,12 @@ static int roll_back(struct app *a, struct request *q, struct config *config, ch
 	struct store *s = NULL;
 	size_t nr = 0;
 	struct err e = ERR_INIT;
-	enum err_code rc = configured_components(config, names, nr_names, &sections, &nr, &e);
+	enum err_code rc = ERR_OK;
 	int status;
 
+	/* What is to be listed may be of components that are configured no more. */
+	if (nr_names > 0)
+		rc = configured_components(config, names, nr_names, &sections, &nr, &e);
 	if (!rc && !q->list) {
 		rc = component_open(sections[0], NULL, signals_cancel(), &c, &e);
 		if (!rc)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "tools/commands.h"
 #include "tools/configured.h"
@@ -49,20 +48,13 @@ static int parse(struct app *a, int argc, char **argv, struct request *q)
 	return 0;
 }
 
-static int worse(int status, int other)
-{
-	if (status == STATUS_DONE || other == STATUS_DAMAGE)
-		return other ? other : status;
-	return status;
-}
-
 /* One of both was not looked at: told, as it is no agreement. */
 static void tell_unasked(struct app *a, const struct references *refs)
 {
 	for (size_t i = 0; i < refs->nr; i++) {
 		const struct reference *r = &refs->v[i];
 
-		if (!r->failed && !r->from_answer != !r->to_answer)
+		if (!a->quiet && !r->failed && !r->from_answer != !r->to_answer)
 			app_say(a, "note", "reference %s is not compared: validate %s and %s together", r->name, r->from, r->to);
 	}
 }
@@ -84,7 +76,7 @@ static int validate(struct app *a, struct store *s, struct request *q, struct co
 	for (size_t i = 0; i < nr && !atomic_load(q->o.recover.cancel); i++) {
 		struct validation one = { 0 };
 
-		status = worse(status, validation_run(&one, a, s, v[i], &l, &q->o, refs));
+		status = recover_worse(status, validation_run(&one, a, s, v[i], &l, &q->o, refs));
 		report_component(&report, notes, &one);
 		if (one.compared && !q->o.live) {
 			seconds += one.seconds;
@@ -95,37 +87,27 @@ static int validate(struct app *a, struct store *s, struct request *q, struct co
 	if (restored > 1)
 		report_total(&report, restored, seconds, q->o.recover.rto_all);
 	if (atomic_load(q->o.recover.cancel))
-		status = worse(status, STATUS_FAILED);
+		status = recover_worse(status, STATUS_FAILED);
 	for (size_t i = 0; i < refs->nr && !q->o.recover.dry_run; i++)
 		if (!report_reference(&report, notes, &refs->v[i]))
-			status = worse(status, STATUS_FAILED);
+			status = recover_worse(status, STATUS_FAILED);
 	if (!q->o.recover.dry_run)
 		tell_unasked(a, refs);
 	if (q->o.recover.dry_run)
 		report.file = NULL;
 	if (report_end(&report, status, &e))
-		status = worse(status, app_fail(a, &e));
+		status = recover_worse(status, app_fail(a, &e));
 	snapshot_list_release(&l);
 	return status;
 }
 
-/* As for recover: a locked drive keeps nobody from proving what is on it. */
 static int with_store(struct app *a, struct request *q, struct component *const *v, size_t nr, struct references *refs)
 {
 	struct store *s = NULL;
-	struct statvfs fs;
-	int status;
+	int status = recover_repository(a, &q->o.recover, &s);
 
-	q->o.recover.no_notes = q->o.recover.dry_run || (a->repo && statvfs(a->repo, &fs) == 0 && (fs.f_flag & ST_RDONLY));
-	q->o.recover.cancel = signals_cancel();
-	status = app_open(a, q->o.recover.no_notes ? STORE_READ : STORE_WRITE, true, &s);
-	if (status)
-		return status;
-	if (q->o.recover.no_notes && !q->o.recover.dry_run)
-		app_say(a, "warning", "the repository's medium is read-only: the result is not noted there");
-	store_set_heal(s, true);
-	store_set_whole(s);
-	status = validate(a, s, q, v, nr, refs);
+	if (!status)
+		status = validate(a, s, q, v, nr, refs);
 	store_close(s);
 	return status;
 }
@@ -165,7 +147,9 @@ static int run(struct app *a, int argc, char **argv)
 		return app_getopt_status(c);
 	if (q.o.live && q.o.recover.dry_run)
 		return app_usage(a, "--live changes nothing, and has no --dry-run");
-	rc = app_configure(a, q.config, &config, &e);
+	rc = q.o.report ? report_may_be(q.o.report, &e) : ERR_OK;
+	if (!rc)
+		rc = app_configure(a, q.config, &config, &e);
 	if (!rc)
 		rc = configured_rto(config, &q.o.recover.rto_all, &e);
 	if (!rc)

@@ -3,16 +3,35 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "tools/confirm.h"
 #include "tools/jsonout.h"
+#include "tools/signals.h"
 
-/* Some were brought back: what failed beside is no damage to those, but all were asked for. */
-static int worse(int status, int other)
+int recover_worse(int status, int other)
 {
 	if (status == STATUS_DONE || other == STATUS_DAMAGE)
 		return other ? other : status;
 	return status;
+}
+
+int recover_repository(struct app *a, struct recover_options *o, struct store **out)
+{
+	struct statvfs v;
+	bool locked = a->repo && statvfs(a->repo, &v) == 0 && (v.f_flag & ST_RDONLY);
+	int status;
+
+	o->no_notes = locked || o->dry_run;
+	o->cancel = signals_cancel();
+	status = app_open(a, o->no_notes ? STORE_READ : STORE_WRITE, true, out);
+	if (status)
+		return status;
+	if (locked && !o->dry_run)
+		app_say(a, "warning", "the repository's medium is read-only: what is done is not noted there");
+	store_set_heal(*out, true);
+	store_set_whole(*out);
+	return STATUS_DONE;
 }
 
 static int prepare(struct recovery *r, struct app *a, struct store *s, struct component *c, const struct snapshot_list *l,
@@ -45,8 +64,8 @@ static enum err_code ask(struct app *a, const struct recovery *r, size_t nr, con
 		}
 	}
 	if (ready == 1)
-		(void)snprintf(what, sizeof(what), "%.200s will be overwritten%s%.100s", r[last].c->name,
-			       r[last].items.nr ? " in part" : "", o->into ? ", in another place than its own," : "");
+		(void)snprintf(what, sizeof(what), "%.200s will be overwritten%s", o->into ? o->into : r[last].c->name,
+			       r[last].items.nr ? " in part" : "");
 	else
 		(void)snprintf(what, sizeof(what), "%zu components will be overwritten", ready);
 	return confirm_countdown(a, yes, what, o->cancel, e);
@@ -83,18 +102,18 @@ static int execute(struct app *a, struct recovery *r, size_t nr, const struct re
 			continue;
 		if (atomic_load(o->cancel)) {
 			app_say(r[i].a, NULL, "%s: interrupted, nothing was touched", r[i].c->name);
-			status = worse(status, STATUS_FAILED);
+			status = recover_worse(status, STATUS_FAILED);
 			continue;
 		}
 		recovery_execute(&r[i]);
-		status = worse(status, recovery_report(&r[i]));
+		status = recover_worse(status, recovery_report(&r[i]));
 		seconds += r[i].seconds;
 		done++;
 		if (r[i].outcome == RECOVER_OK && !o->no_notes)
 			ways_discard_old(r[i].a, r[i].s, r[i].c);
 	}
 	if (done > 1 && !tell_total(a, done, seconds, o->rto_all))
-		status = worse(status, STATUS_FAILED);
+		status = recover_worse(status, STATUS_FAILED);
 	return status;
 }
 
@@ -115,11 +134,11 @@ int recover_run(struct app *a, struct store *s, struct component *const *v, size
 		status = app_fail(a, &e);
 		goto out;
 	}
-	for (size_t i = 0; i < nr && !atomic_load(o->cancel); i++) {
+	for (size_t i = 0; i < nr; i++) {
 		int one = prepare(&r[i], a, s, v[i], &l, o);
 
 		ready += one == STATUS_DONE;
-		status = worse(status, one);
+		status = recover_worse(status, one);
 	}
 	if (o->dry_run || ready == 0 || nr == 0)
 		goto out;
@@ -128,7 +147,7 @@ int recover_run(struct app *a, struct store *s, struct component *const *v, size
 		status = STATUS_FAILED;
 		goto out;
 	}
-	status = worse(status, execute(a, r, nr, o));
+	status = recover_worse(status, execute(a, r, nr, o));
 out:
 	for (size_t i = 0; r && i < nr; i++)
 		recovery_close(&r[i]);

@@ -26,7 +26,7 @@ struct recover_options {
 	size_t nr_items;
 	bool dry_run, verbose;
 	uint64_t rto_all;		/* seconds in which several components should be back; 0: no target */
-	bool no_notes;			/* the repository's medium is read-only: what is done cannot be written down there */
+	bool no_notes;			/* the repository is open for reading: what is done cannot be written down there */
 	const atomic_bool *cancel;
 };
 
@@ -119,6 +119,15 @@ int rollback_run(struct app *a, struct store *s, struct component *c, const stru
 
 /** "NAME: MESSAGE" and the exit status, for what failed before anything was touched. */
 int recover_fail(struct app *a, const char *name, const struct err *e);
+
+/** The exit status of several: the first that is not STATUS_DONE, but damage before all. */
+int recover_worse(int status, int other);
+
+/**
+ * app_open() for recover and validate, with o's cancel and no_notes: a drive that is locked against writing keeps nobody from what is
+ * on it.
+ */
+int recover_repository(struct app *a, struct recover_options *o, struct store **out);
 
 /** How old the dump is, in seconds. */
 double recovery_age(const struct recovery *r);

@@ -3,19 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "store/history.h"
 #include "tools/hook.h"
+#include "tools/jsonout.h"
 #include "tools/recover.h"
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 const char *recover_outcome_name(enum recover_outcome o)
 {
@@ -138,18 +130,18 @@ static enum err_code restore_and_compare(struct recovery *r, struct err *e)
 
 static void note(struct recovery *r)
 {
-	json_t *line = json_pack("{s:s,s:s,s:s,s:s,s:s,s:f,s:I,s:I}", "component", r->c->name, "type", r->c->ops->type,
+	json_t *line = json_pack("{s:s,s:s,s:s,s:s,s:o,s:f,s:I,s:I}", "component", r->c->name, "type", r->c->ops->type,
 				 "snapshot", snapshot_name(r), "outcome", recover_outcome_name(r->outcome), "into",
-				 r->o->into ? r->o->into : "", "seconds", r->seconds, "equal", (json_int_t)r->counts.equal,
-				 "differ", (json_int_t)(r->counts.differ + r->others_changed));
+				 jsonout_text(r->o->into ? r->o->into : ""), "seconds", r->seconds, "equal",
+				 (json_int_t)r->counts.equal, "differ", (json_int_t)(r->counts.differ + r->others_changed));
 	json_t *items = json_array();
 	struct err e = ERR_INIT;
 	char *text = NULL;
 
 	for (size_t i = 0; i < r->items.nr; i++)
-		(void)json_array_append_new(items, json_string(r->items.v[i]));
+		(void)json_array_append_new(items, jsonout_text(r->items.v[i]));
 	(void)json_object_set_new(line, "items", items);
-	(void)json_object_set_new(line, "error", json_string(r->e.code ? r->e.msg : ""));
+	(void)json_object_set_new(line, "error", jsonout_text(r->e.code ? r->e.msg : ""));
 	(void)json_object_set_new(line, "way_back", json_string(r->way_made ? r->way_id : ""));
 	text = line ? json_dumps(line, JSON_COMPACT) : NULL;
 	if (text)
@@ -162,7 +154,7 @@ static void note(struct recovery *r)
 
 void recovery_execute(struct recovery *r)
 {
-	double start = now_s();
+	double start = progress_seconds(r->a->progress);
 	struct err e = ERR_INIT;
 	enum err_code rc = run_hooks(r, "before-recover", r->o->cancel, &r->e);
 
@@ -170,7 +162,7 @@ void recovery_execute(struct recovery *r)
 		err_prefix(&r->e, "nothing was touched");
 	if (!rc)
 		rc = restore_and_compare(r, &r->e);
-	r->seconds = now_s() - start;
+	r->seconds = progress_seconds(r->a->progress) - start;
 	if (rc == ERR_CANCELED && r->outcome != RECOVER_NOT_BEGUN)
 		r->outcome = RECOVER_CANCELED;
 	/* In any case, and not to be interrupted: it starts again what the other stopped. */

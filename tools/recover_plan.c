@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What a recover is going to do, for people and programs; and what a component tells while it does. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/jsonout.h"
 #include "tools/recover.h"
@@ -89,6 +91,7 @@ static enum err_code plan_json(const struct recovery *r, json_t *steps, struct e
 	jsonout_str(&j, "component", r->c->name);
 	jsonout_str(&j, "component_type", r->c->ops->type);
 	jsonout_str(&j, "snapshot", r->snapshot->name);
+	jsonout_str(&j, "host", r->snapshot->host);
 	if (r->o->into)
 		jsonout_str(&j, "into", r->o->into);
 	if (r->items.nr)
@@ -100,36 +103,29 @@ static enum err_code plan_json(const struct recovery *r, json_t *steps, struct e
 	return jsonout_end(&j) ? ERR_OK : err_set(e, ERR_IO, "the plan could not be printed");
 }
 
-static void print_clean(const char *before, const char *text)
-{
-	struct buf b = BUF_INIT;
-
-	text_clean_str(&b, text);
-	buf_add_u8(&b, '\0');
-	printf("%s%s", before, b.bad ? "" : (const char *)b.p);
-	buf_release(&b);
-}
-
 static void plan_text(const struct recovery *r, const json_t *steps)
 {
-	char age[TEXT_LEN], size[TEXT_LEN];
+	char age[TEXT_LEN], size[TEXT_LEN], host[HOST_NAME_MAX + 1];
 	const json_t *step;
 	size_t nr, i;
 	uint64_t bytes = dump_bytes(r, &nr);
 
-	print_clean("", r->c->name);
+	text_print("", r->c->name);
 	printf(": %s, from snapshot %.*s (%s old)", r->c->ops->type, SNAPSHOT_DATE_LEN, r->snapshot->name,
 	       text_duration(recovery_age(r), age));
+	/* Its component of that name may be another database. */
+	if (gethostname(host, sizeof(host)) < 0 || strcmp(host, r->snapshot->host) != 0)
+		text_print(" of host ", r->snapshot->host);
 	if (r->o->into)
-		print_clean(" into ", r->o->into);
+		text_print(" into ", r->o->into);
 	for (i = 0; i < r->items.nr; i++) {
 		printf("%s%s ", i ? "," : ", only ", i ? "" : r->c->ops->item_kind);
-		print_clean("", r->items.v[i]);
+		text_print("", r->items.v[i]);
 	}
 	printf("\n  %zu %s of %s were read back and are right\n", nr, nr == 1 ? "file" : "files", text_size(bytes, size));
 	json_array_foreach(steps, i, step) {
 		printf("  %2zu. ", i + 1);
-		print_clean("", json_string_value(step));
+		text_print("", json_string_value(step));
 		putchar('\n');
 	}
 	(void)fflush(stdout);

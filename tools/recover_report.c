@@ -271,6 +271,8 @@ static void print_text(const struct recovery *r)
 static void say_trouble(const struct recovery *r)
 {
 	const char *name = r->c->name;
+	/* The way back is written down before the first thing is overwritten; on a read-only medium it is told instead. */
+	bool touched = r->way_made || (r->o->no_notes && r->job.way_back);
 
 	switch (r->outcome) {
 	case RECOVER_NOT_BEGUN:
@@ -285,9 +287,8 @@ static void say_trouble(const struct recovery *r)
 		return;
 	case RECOVER_FAILED:
 	case RECOVER_CANCELED:
-		/* The way back is written down before the first thing is overwritten. */
 		app_say(r->a, NULL, "%s: %s; %s%s%s%s", name, r->outcome == RECOVER_CANCELED ? "interrupted" : r->e.msg,
-			r->way_made ? "it may be half restored: " : r->way ? "" : "nothing was overwritten: ",
+			touched ? "it may be half restored: " : r->way ? "" : "nothing was overwritten: ",
 			r->way ? "run the rollback again" : "run the recover again",
 			r->way_made ? ", or, to have back what was there before: vouch rollback " : "",
 			r->way_made ? name : "");

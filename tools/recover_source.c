@@ -24,13 +24,6 @@ static const struct component_outcome *outcome_of(const struct snapshot *s, cons
 	return NULL;
 }
 
-static bool has_tag(const struct snapshot *s, const char *tag)
-{
-	const struct snapshot_filter f = { .tag = tag };
-
-	return snapshot_passes(s, &f);
-}
-
 /* The newest before the end-th in which the component is whole; a safety dump is of a state that was to be left. */
 static const struct snapshot *newest_good(const struct recovery *r, size_t end)
 {
@@ -40,8 +33,7 @@ static const struct snapshot *newest_good(const struct recovery *r, size_t end)
 		const struct component_outcome *o = outcome_of(&l->all[i], r->c->name);
 
 		if (o && strcmp(o->status, "ok") == 0 && strcmp(o->type, r->c->ops->type) == 0 &&
-		    !has_tag(&l->all[i], TAG_SAFETY) && !has_tag(&l->all[i], TAG_PARTIAL) &&
-		    snapshot_passes(&l->all[i], &r->a->filter))
+		    !snapshot_is_reserved(&l->all[i]) && snapshot_passes(&l->all[i], &r->a->filter))
 			return &l->all[i];
 	}
 	return NULL;
@@ -136,7 +128,7 @@ enum err_code recover_facts(struct store *s, const struct snapshot *snap, const 
 	if (!rc && ref.e.type != ENTRY_FILE)
 		rc = err_set(e, ERR_CORRUPT, "it is no file");
 	if (!rc && ref.e.size > FACTS_TEXT_MAX)
-		rc = err_set(e, ERR_LIMIT, "%llu bytes are too many", (unsigned long long)ref.e.size);
+		rc = err_set(e, ERR_CORRUPT, "%llu bytes are too many", (unsigned long long)ref.e.size);
 	if (!rc)
 		rc = blob_open(s, &ref.e, &b, e);
 	if (!rc) {
@@ -285,6 +277,10 @@ static enum err_code take_dump(struct recovery *r, struct err *e)
 	for (size_t i = 0; i < r->list->nr; i++)
 		if (strcmp(r->list->all[i].name, r->way->snapshot) == 0)
 			r->snapshot = &r->list->all[i];
+	for (size_t i = 0; i < r->list->nr_bad; i++)
+		if (strcmp(r->list->bad[i], r->way->snapshot) == 0)
+			return err_set(e, ERR_CORRUPT, "the record of the safety dump %s is damaged; run 'vouch repair'",
+				       r->way->snapshot);
 	if (!r->snapshot)
 		return err_set(e, ERR_NOT_FOUND, "the safety dump %s is not there any more", r->way->snapshot);
 	return recover_facts(r->s, r->snapshot, r->folder, &r->recorded, e);

@@ -33,7 +33,7 @@ static void add_way(struct buf *line, const json_t *way)
 	}
 }
 
-static bool print_plan(struct app *a, const struct way *w)
+static bool print_plan(struct app *a, const struct way *w, bool dry_run)
 {
 	struct buf line = BUF_INIT;
 	char when[TEXT_LEN];
@@ -52,7 +52,7 @@ static bool print_plan(struct app *a, const struct way *w)
 	add_way(&line, w->json);
 	buf_add_u8(&line, '\0');
 	progress_clear(a->progress);
-	if (!line.bad && !a->quiet)
+	if (!line.bad && (!a->quiet || dry_run))
 		puts((const char *)line.p);
 	(void)fflush(stdout);
 	buf_release(&line);
@@ -75,13 +75,14 @@ static int take(struct recovery *r, bool yes)
 	char what[256];
 	int status;
 
-	(void)snprintf(what, sizeof(what), "%.200s will be overwritten", r->c->name);
+	(void)snprintf(what, sizeof(what), "%.200s will be overwritten", r->o->into ? r->o->into : r->c->name);
 	if (confirm_countdown(r->a, yes, what, r->o->cancel, &e)) {
 		app_say(r->a, NULL, "%s", e.msg);
 		return STATUS_FAILED;
 	}
 	recovery_execute(r);
-	if (r->e.code == ERR_NOT_FOUND && r->outcome == RECOVER_FAILED) {
+	/* With a safety dump it can be tried again, whatever was not found. */
+	if (r->e.code == ERR_NOT_FOUND && r->outcome == RECOVER_FAILED && !r->snapshot) {
 		app_say(r->a, NULL, "%s: %s; run it again to take the way back before it", r->c->name, r->e.msg);
 		if (way_ended(r->s, r->way, "gone", &e))
 			app_say(r->a, "warning", "%s", e.msg);
@@ -111,11 +112,11 @@ static int roll_back(struct app *a, struct store *s, struct component *c, const 
 		rc = recovery_read(&r, &e);
 	if (rc) {
 		status = recover_fail(a, c->name, &e);
-		if (rc == ERR_NOT_FOUND && !o->dry_run && way_ended(s, w, "gone", &e))
+		if (rc == ERR_NOT_FOUND && !r.snapshot && !o->dry_run && way_ended(s, w, "gone", &e))
 			app_say(a, "warning", "%s", e.msg);
 		goto out;
 	}
-	if (!print_plan(a, w))
+	if (!print_plan(a, w, o->dry_run))
 		status = STATUS_FAILED;
 	else if (!o->dry_run)
 		status = take(&r, yes);
@@ -135,7 +136,7 @@ int rollback_run(struct app *a, struct store *s, struct component *c, const stru
 
 	if (!o->dry_run)
 		rc = confirm_possible(yes, &e);
-	if (!rc)
+	if (!rc && !o->dry_run)
 		rc = lock_take(store_id_text(s), c->name, "rollback", &lock, &e);
 	if (!rc)
 		rc = ways_read(s, c->name, &w, &e);

@@ -5,30 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "tools/text.h"
+#include "tools/jsonout.h"
 
 #define NAME_PART 24		/* of a component's name in that of its temporary database */
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* Adding to the report */
 
 static void put(struct validation *v, json_t *o, const char *key, const char *text)
 {
-	struct buf b = BUF_INIT;
-
-	text_clean_str(&b, text);
-	if (b.bad || json_object_set_new(o, key, json_stringn((const char *)b.p, b.len)))
+	if (json_object_set_new(o, key, jsonout_text(text)))
 		v->bad = true;
-	buf_release(&b);
 }
 
 static void add_check(struct validation *v, const char *check, enum verdict verdict, const char *text)
@@ -43,23 +30,6 @@ static void add_check(struct validation *v, const char *check, enum verdict verd
 	put(v, o, "text", text);
 	if (json_array_append_new(v->checks, o))
 		v->bad = true;
-}
-
-void validation_add(struct validation *v, const char *check, enum verdict verdict, const char *fmt, ...)
-{
-	char *text = NULL;
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		v->bad = true;
-	else
-		add_check(v, check, verdict, text);
-	if (n >= 0)
-		free(text);
 }
 
 static void take_found(void *ctx, enum finding kind, const char *text)
@@ -181,15 +151,14 @@ static enum err_code ask_expectations(struct validation *v, struct err *e)
 		enum err_code rc = v->c->ops->query(v->c, place(v), x->query, &answer, &trouble);
 		bool met = false;
 
+		buf_printf(&why, "%s: ", x->text);
 		if (rc)
 			buf_add_str(&why, trouble.msg);
 		else
 			met = expectation_met(x, answer, &why);
 		buf_add_u8(&why, '\0');
-		if (why.bad)
-			v->bad = true;
-		validation_add(v, x->key, met ? VERDICT_OK : VERDICT_FAILED, "%s: %s", x->text,
-			       why.bad ? "out of memory" : (const char *)why.p);
+		add_check(v, x->key, met ? VERDICT_OK : VERDICT_FAILED, why.bad ? "out of memory" : (const char *)why.p);
+		v->bad = v->bad || why.bad;
 		buf_release(&why);
 		free(answer);
 		if (rc == ERR_CANCELED || is_canceled(v))
@@ -244,6 +213,7 @@ static enum err_code look(struct validation *v, struct references *refs, struct 
 static enum err_code prove(struct validation *v, struct references *refs, struct err *e)
 {
 	struct err left = ERR_INIT;
+	struct buf text = BUF_INIT;
 	double start;
 	enum err_code rc;
 
@@ -252,17 +222,20 @@ static enum err_code prove(struct validation *v, struct references *refs, struct
 	/* What a killed one left.  Where that fails, restore() says why. */
 	if (!v->o->live)
 		(void)discard(v, &left);
-	start = now_s();
+	start = progress_seconds(v->a->progress);
 	rc = v->o->live ? ERR_OK : v->c->ops->restore(v->c, &v->r.job, e);
 	if (!rc)
 		rc = compare(v, e);
-	v->seconds = now_s() - start;
+	v->seconds = progress_seconds(v->a->progress) - start;
 	if (!rc)
 		rc = look(v, refs, e);
 	err_clear(&left);
-	if (!v->o->live && discard(v, &left))
-		validation_add(v, "discard", VERDICT_FAILED, "what was restored for this is left behind as %s: %s", v->into,
-			       left.msg);
+	if (!v->o->live && discard(v, &left)) {
+		buf_printf(&text, "what was restored for this is left behind as %s: %s", v->into, left.msg);
+		buf_add_u8(&text, '\0');
+		add_check(v, "discard", VERDICT_FAILED, text.bad ? "out of memory" : (const char *)text.p);
+		buf_release(&text);
+	}
 	return rc;
 }
 

@@ -90,8 +90,6 @@ struct validation {
 int validation_run(struct validation *v, struct app *a, struct store *s, struct component *c, const struct snapshot_list *l,
 		   const struct validate_options *o, struct references *refs);
 void validation_release(struct validation *v);
-/** One more line of the report. */
-void validation_add(struct validation *v, const char *check, enum verdict verdict, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /** The whole report, of all components and references. */
 struct report {
@@ -102,6 +100,8 @@ struct report {
 	bool bad;
 };
 void report_begin(struct report *r, struct app *a, const char *file);
+/** ERR_USAGE: something is there that a report may not take the place of (a device, a link).  To be asked before long work. */
+MUST_CHECK enum err_code report_may_be(const char *file, struct err *e);
 /** Print it, and keep it for the file; the history gets a note (s NULL: cannot be written). */
 void report_component(struct report *r, struct store *s, const struct validation *v);
 /** The time of all components that were restored, beside the target for all. */

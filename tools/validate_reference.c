@@ -10,7 +10,7 @@
 static enum err_code need(struct config_section *s, const char *key, const char **out, struct err *e)
 {
 	*out = config_get(s, key);
-	return *out && **out ? ERR_OK : config_wrong(s, key, e, "it must be there");
+	return *out && **out ? ERR_OK : config_wrong(s, NULL, e, "it needs '%s = ...'", key);
 }
 
 static enum err_code read_one(struct config *config, struct config_section *s, struct reference *r, struct err *e)
@@ -27,9 +27,9 @@ static enum err_code read_one(struct config *config, struct config_section *s, s
 	if (!rc)
 		rc = config_u64(s, "allow", 0, &r->allow, e);
 	if (!rc && !config_find(config, "component", r->from))
-		rc = config_wrong(s, "from", e, "there is no component %s", r->from);
+		rc = config_wrong(s, "from", e, "there is no [component %s]", r->from);
 	if (!rc && !config_find(config, "component", r->to))
-		rc = config_wrong(s, "to", e, "there is no component %s", r->to);
+		rc = config_wrong(s, "to", e, "there is no [component %s]", r->to);
 	return rc ? rc : config_unused(s, e);
 }
 

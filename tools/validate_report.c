@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,6 +85,13 @@ static void add_items(struct buf *b, const struct validation *v)
 	}
 }
 
+static void add_not_validated(struct buf *b, const struct validation *v)
+{
+	buf_printf(b, "%s: NOT validated: ", v->c->name);
+	text_clean_str(b, v->e.code == ERR_CANCELED ? "interrupted" : v->e.msg);
+	buf_add_str(b, "\n");
+}
+
 static void add_component_text(struct report *r, const struct validation *v)
 {
 	struct buf *b = &r->text;
@@ -112,7 +120,7 @@ static void add_component_text(struct report *r, const struct validation *v)
 		buf_printf(b, "%s: NOT valid: %llu of what was recorded differ, %zu checks failed\n", v->c->name,
 			   (unsigned long long)v->differ, v->failed);
 	else
-		buf_printf(b, "%s: NOT validated: %s\n", v->c->name, v->outcome == RECOVER_CANCELED ? "interrupted" : v->e.msg);
+		add_not_validated(b, v);
 }
 
 static json_t *component_json(const struct validation *v)
@@ -125,7 +133,7 @@ static json_t *component_json(const struct validation *v)
 			      (json_int_t)v->kept, "differ", (json_int_t)v->differ, "items", v->items, "checks", v->checks);
 
 	if (o && v->e.code)
-		(void)json_object_set_new(o, "error", json_string(v->e.msg));
+		(void)json_object_set_new(o, "error", jsonout_text(v->e.msg));
 	return o;
 }
 
@@ -172,7 +180,7 @@ void report_component(struct report *r, struct store *s, const struct validation
 	if (v->o->recover.dry_run)
 		return;
 	if (v->outcome == RECOVER_NOT_BEGUN) {		/* said on standard error already */
-		buf_printf(&r->text, "%s: NOT validated: %s\n", v->c->name, v->e.msg);
+		add_not_validated(&r->text, v);
 	} else {
 		add_component_text(r, v);
 		print_since(r, from, v->outcome == RECOVER_OK);
@@ -219,15 +227,13 @@ bool report_reference(struct report *r, struct store *s, const struct reference 
 	buf_printf(&r->text, "reference %s, from %s to %s\n  %-8s ", ref->name, ref->from, ref->to,
 		   strcmp(verdict, "failed") == 0 ? "FAILED" : verdict);
 	if (ref->failed || e.code) {
-		buf_printf(&r->text, "%s\n", ref->failed ? ref->failed : e.msg);
+		text_clean_str(&r->text, ref->failed ? ref->failed : e.msg);
+		buf_add_str(&r->text, "\n");
 	} else {
-		struct buf clean = BUF_INIT;
-
-		text_clean_str(&clean, examples.bad ? "" : (const char *)examples.p);
-		buf_printf(&r->text, "%llu of %llu are missing there, %llu allowed%s%.*s\n", (unsigned long long)missing,
-			   (unsigned long long)nr_from, (unsigned long long)ref->allow, missing ? ": " : "",
-			   clean.bad ? 0 : (int)clean.len, clean.len ? (const char *)clean.p : "");
-		buf_release(&clean);
+		buf_printf(&r->text, "%llu of %llu are missing there, %llu allowed%s", (unsigned long long)missing,
+			   (unsigned long long)nr_from, (unsigned long long)ref->allow, missing ? ": " : "");
+		text_clean_str(&r->text, examples.bad ? "" : (const char *)examples.p);
+		buf_add_str(&r->text, "\n");
 	}
 	if (asked && ref->snapshots[0] && ref->snapshots[1] && strcmp(ref->snapshots[0], ref->snapshots[1]) != 0)
 		buf_printf(&r->text, "  warning  they are of different snapshots, %.*s and %.*s\n", SNAPSHOT_DATE_LEN,
@@ -236,7 +242,7 @@ bool report_reference(struct report *r, struct store *s, const struct reference 
 	o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I}", "reference", ref->name, "from", ref->from, "to", ref->to, "verdict",
 		      verdict, "rows", (json_int_t)nr_from, "missing", (json_int_t)missing, "allowed", (json_int_t)ref->allow);
 	if (o && (ref->failed || e.code))
-		(void)json_object_set_new(o, "error", json_string(ref->failed ? ref->failed : e.msg));
+		(void)json_object_set_new(o, "error", jsonout_text(ref->failed ? ref->failed : e.msg));
 	json_incref(o);
 	add_json(r, "references", "reference", o);
 	note(r, s, o);
@@ -261,16 +267,29 @@ static enum err_code write_all(int fd, const char *p, size_t len, struct err *e)
 	return ERR_OK;
 }
 
-/* Whole or not at all; for its owner alone, as values may be in it. */
+/* A rename would take the place of /dev/null, too, for everybody. */
+enum err_code report_may_be(const char *file, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(file, &st) == 0 && !S_ISREG(st.st_mode))
+		return err_set(e, ERR_USAGE, "--report %s: that is no regular file; give the name of one, or of none yet", file);
+	return ERR_OK;
+}
+
+/* Whole or not at all; for its owner alone, as values may be in it: so what has the temporary's name already is not written to. */
 static enum err_code write_file(const char *file, const char *p, size_t len, struct err *e)
 {
 	char temporary[4096];
-	enum err_code rc = ERR_OK;
+	enum err_code rc = report_may_be(file, e);
 	int fd;
 
+	if (rc)
+		return rc;
 	if (snprintf(temporary, sizeof(temporary), "%s.tmp", file) >= (int)sizeof(temporary))
 		return err_set(e, ERR_LIMIT, "%.100s...: too long a name", file);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(e, "%s", temporary);
 	rc = write_all(fd, p, len, e);

@@ -202,14 +202,13 @@ enum err_code way_ended(struct store *s, const struct way *w, const char *state,
 
 enum err_code way_forget_snapshot(struct store *s, const char *name, struct err *e)
 {
-	const struct snapshot_filter safety = { .tag = TAG_SAFETY };
 	struct snapshot_list l = { 0 };
 	const struct snapshot *found = NULL;
 	size_t done;
 	enum err_code rc = snapshot_list_read(s, &l, e);
 
 	for (size_t i = 0; !rc && i < l.nr; i++)
-		if (strcmp(l.all[i].name, name) == 0 && snapshot_passes(&l.all[i], &safety))
+		if (strcmp(l.all[i].name, name) == 0 && snapshot_has_tag(&l.all[i], TAG_SAFETY))
 			found = &l.all[i];
 	if (!rc && found)
 		rc = snapshots_forget(s, &found, 1, "its way back was let go", &done, e);
@@ -253,7 +252,7 @@ void ways_discard_old(struct app *a, struct store *s, struct component *c)
 		if (discard(s, c, v, &e))
 			app_say(a, "warning", "%s: the way back of %s is older than seven days, but cannot be let go: %s",
 				c->name, when, e.msg);
-		else
+		else if (!a->quiet)
 			app_say(a, "note", "%s: the way back of %s (%s) is older than seven days, and was let go", c->name,
 				when, v->kind);
 	}

@@ -304,6 +304,8 @@ static enum err_code box_rollback(struct component *c, struct restore_job *j, co
 	struct lines l;
 	enum err_code rc;
 
+	if (in_trouble(c, "lost"))
+		return err_set(e, ERR_NOT_FOUND, "there is no shelf for the box");
 	if (strcmp(kind, "dump") == 0) {
 		rc = read_dump(j, &l, e);
 		return rc ? rc : write_lines(b->file, &l, e);

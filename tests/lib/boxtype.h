@@ -8,6 +8,7 @@
  *   cancel  it waits, half done, for the request to stop          newer    it adds a line that is not in the dump
  *   silent  no way back                                           more     a chosen line comes back with more
  *   crooked examine() finds it so                                 stuck    what a validate restored cannot be dropped
+ *   lost    rollback() does not find where it belongs
  *
  * query() knows "value NAME", "sum", "names", and "nulls NAME" for not-null = box.NAME.  A place without '/' is beside the file.
  */

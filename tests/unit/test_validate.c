@@ -12,128 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/base/checked.h"
-#include "store/history.h"
-#include "tests/lib/boxtype.h"
-#include "tests/lib/testrepo.h"
-#include "tools/commands.h"
+#include "tests/lib/boxcmd.h"
 #include "tools/validate.h"
 
 const struct component_ops *const component_types[] = { &box_type, &heap_type, NULL };
-
-static struct testrepo repo;
-static char conf[256], box[256];
-static char said[65536];		/* of the last run: standard output and error */
-
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "we");
-
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-	assert_int_equal(chmod(path, 0600), 0);
-}
-
-static void configure(const char *keys, const char *sections)
-{
-	char text[8192];
-
-	(void)snprintf(text, sizeof(text), "[repository]\npath = %s\nrto = 45m\n[component crm]\ntype = box\nfile = %s\n%s\n"
-		       "[component log]\ntype = heap\nfile = %s.log\n%s\n", repo.path, box, keys, box, sections);
-	put(conf, text);
-}
 
 static int setup(void **state)
 {
 	char log[300];
 
-	(void)state;
-	testrepo_make(&repo);
-	(void)snprintf(conf, sizeof(conf), "%s/vouch.conf", repo.dir);
-	(void)snprintf(box, sizeof(box), "%s/box", repo.dir);
+	(void)boxcmd_setup(state);
 	(void)snprintf(log, sizeof(log), "%s.log", box);
-	(void)unsetenv("VOUCH_REPO");
-	configure("", "");
 	put(box, "orders 10\ncustomers 20\nitems 30\n");
 	put(log, "orders 1\nextra 2\n");
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	testrepo_remove(&repo);
-	return 0;
-}
-
-static void command(const struct command *c, const char *const *args)
-{
-	char *argv[24] = { 0 };
-	char config[] = "--config";
-	struct app a = { .command = c };
-	int argc = 0;
-
-	argv[argc++] = strdup(c->name);
-	argv[argc++] = config;
-	argv[argc++] = conf;
-	for (size_t i = 0; args[i] && argc < 23; i++)
-		argv[argc++] = strdup(args[i]);
-	opterr = 0;
-	optind = 0;
-	/* Of a test, and not cleared up: no leaks of the command's. */
-	_exit(app_end(&a, c->run(&a, argc, argv)));
-}
-
-/* Its exit status; a ^C comes when it has said until (NULL: none). */
-static int run_until(const struct command *c, const char *until, const char *const *args)
-{
-	int ends[2], status;
-	size_t n = 0;
-	ssize_t got;
-	pid_t child;
-
-	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		close(ends[0]);
-		if (dup2(ends[1], STDOUT_FILENO) < 0 || dup2(ends[1], STDERR_FILENO) < 0)
-			_exit(99);
-		close(ends[1]);
-		command(c, args);
-	}
-	close(ends[1]);
-	while (n < sizeof(said) - 1 && (got = read(ends[0], said + n, sizeof(said) - 1 - n)) > 0) {
-		n += (size_t)got;
-		said[n] = '\0';
-		if (until && strstr(said, until)) {
-			assert_int_equal(kill(child, SIGINT), 0);
-			until = NULL;
-		}
-	}
-	said[n] = '\0';
-	close(ends[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-#define RUN(...) run_until(&cmd_run, NULL, (const char *const[]){ __VA_ARGS__, NULL })
-#define VALIDATE(...) run_until(&cmd_validate, NULL, (const char *const[]){ __VA_ARGS__, NULL })
-
-static void assert_status(int status, int want)
-{
-	if (status != want)
-		fail_msg("exit status %d instead of %d: %s", status, want, said);
-}
-
-static void assert_said(const char *text)
-{
-	if (!strstr(said, text))
-		fail_msg("no \"%s\" in: %s", text, said);
 }
 
 /* Nothing temporary is left. */
@@ -147,17 +42,6 @@ static void assert_clean(void)
 		if (strstr(e->d_name, "vouch_validate"))
 			fail_msg("%s is left", e->d_name);
 	closedir(d);
-}
-
-static char noted[4096];
-
-static enum err_code keep_note(void *ctx, const char *time, const char *json, struct err *e)
-{
-	(void)ctx;
-	(void)time;
-	(void)e;
-	(void)snprintf(noted, sizeof(noted), "%s", json);
-	return ERR_OK;
 }
 
 static void test_valid(void **state)
@@ -174,11 +58,9 @@ static void test_valid(void **state)
 	assert_said("within the target of 1:00; age of the dump");
 	assert_said("crm: valid\n");
 	assert_clean();
-	testrepo_open(&repo, STORE_READ);
-	OK(history_each_note(repo.s, "validate", keep_note, NULL, &ok_err));
-	testrepo_close(&repo);
-	assert_non_null(strstr(noted, "\"outcome\":\"ok\""));
-	assert_non_null(strstr(noted, "\"equal\":6"));
+	assert_int_equal(notes("validate"), 1);
+	assert_said("\"outcome\":\"ok\"");
+	assert_said("\"equal\":6");
 }
 
 /* Each of these must be seen, and nothing left behind. */
@@ -235,7 +117,7 @@ static void test_interrupted(void **state)
 	(void)state;
 	assert_status(RUN("-q"), STATUS_DONE);
 	configure("trouble = cancel", "");
-	assert_status(run_until(&cmd_validate, "half of it is there", (const char *const[]){ "crm", NULL }), STATUS_FAILED);
+	assert_status(run_until(&cmd_validate, "half of it is there", ARGS("crm")), STATUS_FAILED);
 	assert_said("interrupted");
 	assert_clean();
 }
@@ -291,7 +173,7 @@ static void test_references(void **state)
 	assert_said("FAILED   from-query of log: no such query: nonsense");
 	configure("", "[reference bad]\nfrom = nobody\nfrom-query = names\nto = crm\nto-query = names\n");
 	assert_status(VALIDATE("crm"), STATUS_USAGE);
-	assert_said("there is no component nobody");
+	assert_said("there is no [component nobody]");
 	configure("", "[reference bad]\nfrom = crm\nfrom-query = names\nto = crm\n");
 	assert_status(VALIDATE("crm"), STATUS_USAGE);
 	assert_said("to-query");
@@ -337,6 +219,22 @@ static void test_report(void **state)
 	assert_status(VALIDATE("--report", file, "--snapshot", "2001-01-01", "crm"), STATUS_FAILED);
 	read_file(file, text, sizeof(text));
 	assert_non_null(strstr(text, "crm: NOT validated: "));
+	/* Nothing else than a file is replaced, and another's temporary file is not written to. */
+	(void)snprintf(file, sizeof(file), "%s/fifo", repo.dir);
+	assert_int_equal(mkfifo(file, 0600), 0);
+	assert_status(VALIDATE("--report", file, "crm"), STATUS_USAGE);
+	assert_said("is no regular file");
+	assert_int_equal(lstat(file, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	(void)snprintf(file, sizeof(file), "%s/link", repo.dir);
+	assert_int_equal(symlink(box, file), 0);
+	assert_status(VALIDATE("--report", file, "crm"), STATUS_USAGE);
+	(void)snprintf(text, sizeof(text), "%s/new.tmp", repo.dir);
+	assert_int_equal(link(box, text), 0);
+	(void)snprintf(file, sizeof(file), "%s/new", repo.dir);
+	assert_status(VALIDATE("--report", file, "crm"), STATUS_FAILED);
+	read_file(box, text, sizeof(text));
+	assert_string_equal(text, "orders 10\ncustomers 20\nitems 30\n");
 	assert_status(VALIDATE("--report", "/nonexistent/x", "crm"), STATUS_FAILED);
 	assert_said("/nonexistent/x");
 }
@@ -399,7 +297,7 @@ static void test_met(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define EACH(f) cmocka_unit_test_setup_teardown(f, setup, boxcmd_teardown)
 		EACH(test_valid), EACH(test_trouble), EACH(test_left), EACH(test_interrupted), EACH(test_live),
 		EACH(test_dry_run), EACH(test_references), EACH(test_report),
 		cmocka_unit_test(test_missing), cmocka_unit_test(test_met),
