@@ -13,6 +13,7 @@
 #include "tools/jsonout.h"
 #include "tools/signals.h"
 #include "tools/text.h"
+#include "tools/validate.h"
 
 enum { OPT_CONFIG = APP_OPT_FIRST, OPT_RESTART };
 
@@ -33,55 +34,47 @@ struct check {
 
 static const char *const kind_names[] = { "ok", "warning", "failed" };
 
-static void tell(struct check *k, enum finding kind, const char *text)
+static void tell(struct check *k, enum finding kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void tell(struct check *k, enum finding kind, const char *fmt, ...)
 {
 	static const char *const words[] = { "ok     ", "warning", "FAILED " };
-	const char *name = k->now ? k->now->name : "repository";
-	struct jsonout j;
+	const char *name = k->now ? k->now->name : "repository", *text;
+	char *line;
+	va_list ap;
 
 	k->nr[kind]++;
 	if (k->a->quiet && kind == FINDING_OK)
 		return;
+	va_start(ap, fmt);
+	line = text_vline(fmt, ap);
+	va_end(ap);
+	text = line ? line : "out of memory";
 	progress_clear(k->a->progress);
 	if (k->a->json) {
-		j = jsonout_begin("finding");
+		struct jsonout j = jsonout_begin("finding");
+
 		jsonout_str(&j, "component", k->now ? name : "");
 		jsonout_str(&j, "component_type", k->type);
 		jsonout_str(&j, "result", kind_names[kind]);
 		jsonout_str(&j, "text", text);
 		if (!jsonout_end(&j))
 			k->bad_output = true;
-		return;
+	} else {
+		if (!k->headed)
+			printf("%s%s%s%s\n", name, *k->type ? " (" : "", k->type, *k->type ? ")" : "");
+		k->headed = true;
+		printf("  %s  %s\n", words[kind], text);
+		if (fflush(stdout))
+			k->bad_output = true;
 	}
-	if (!k->headed)
-		printf("%s%s%s%s\n", name, *k->type ? " (" : "", k->type, *k->type ? ")" : "");
-	k->headed = true;
-	printf("  %s  %s\n", words[kind], text);
-	if (fflush(stdout))
-		k->bad_output = true;
-}
-
-static void tellf(struct check *k, enum finding kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static void tellf(struct check *k, enum finding kind, const char *fmt, ...)
-{
-	struct buf line = BUF_INIT;
-	char text[1400];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	text_clean_str(&line, text);
-	buf_add_u8(&line, '\0');
-	tell(k, kind, line.bad ? "out of memory" : (const char *)line.p);
-	buf_release(&line);
+	free(line);
 }
 
 /* What a component says. */
 
 static void on_found(void *ctx, enum finding kind, const char *text)
 {
-	tell(ctx, kind, text);
+	tell(ctx, kind, "%s", text);
 }
 
 static void on_note(void *ctx, const char *text)
@@ -112,6 +105,15 @@ static void on_need(void *ctx, uint64_t bytes)
 		k->need = UINT64_MAX;
 }
 
+static enum err_code check_expectations(struct component *c, struct err *e)
+{
+	struct expectations x = { 0 };
+	enum err_code rc = expectations_read(c, &x, e);
+
+	expectations_release(&x);
+	return rc;
+}
+
 /* One that is not reached is started again where that was asked for, once. */
 static enum err_code check_reached(struct check *k, struct component *c, struct err *e)
 {
@@ -121,7 +123,7 @@ static enum err_code check_reached(struct check *k, struct component *c, struct 
 		return rc;
 	if (!config_get(c->section, "restart"))
 		return rc;
-	tellf(k, FINDING_WARNING, "%s; it is started again", e->msg);
+	tell(k, FINDING_WARNING, "%s; it is started again", e->msg);
 	rc = hook_run(c->section, "restart", NULL, c->cancel, e);
 	k->waiting = false;
 	return rc ? rc : c->ops->check(c, e);
@@ -141,13 +143,16 @@ static enum err_code check_one(struct check *k, struct config_section *s, struct
 	rc = component_open(s, &events, signals_cancel(), &c, &why);
 	if (!rc) {
 		k->type = c->ops->type;
+		rc = check_expectations(c, &why);
+	}
+	if (!rc) {
 		rc = check_reached(k, c, &why);
 	}
 	if (rc == ERR_CANCELED) {
 		*e = why;
 	} else if (rc) {
 		k->misconfigured |= rc == ERR_USAGE;
-		tellf(k, FINDING_FAILED, "%s", why.msg);
+		tell(k, FINDING_FAILED, "%s", why.msg);
 		rc = ERR_OK;
 	}
 	component_close(c);
@@ -182,18 +187,18 @@ static void tell_space(struct check *k, struct store *st, bool dumped)
 	(void)text_size(s.free_bytes, free_text);
 	(void)text_size(k->need, need);
 	if (store_is_read_only(st))
-		tellf(k, FINDING_FAILED, "%s can only be read: a dump could not be stored", store_path(st));
+		tell(k, FINDING_FAILED, "%s can only be read: a dump could not be stored", store_path(st));
 	else if (s.total_bytes == 0)
-		tellf(k, FINDING_WARNING, "%s: how much is free is not known", store_path(st));
+		tell(k, FINDING_WARNING, "%s: how much is free is not known", store_path(st));
 	else if (k->need == 0)
-		tellf(k, FINDING_OK, "%s: %s free; how large the dumps will be is not known", store_path(st), free_text);
+		tell(k, FINDING_OK, "%s: %s free; how large the dumps will be is not known", store_path(st), free_text);
 	else if (s.free_bytes >= k->need)
-		tellf(k, FINDING_OK, "%s: %s free, for dumps of about %s", store_path(st), free_text, need);
+		tell(k, FINDING_OK, "%s: %s free, for dumps of about %s", store_path(st), free_text, need);
 	else if (dumped || s.free_bytes >= k->need / PACKED_AT_BEST)
-		tellf(k, FINDING_WARNING, "%s: %s free, and the dumps are about %s before what is known and what can be "
+		tell(k, FINDING_WARNING, "%s: %s free, and the dumps are about %s before what is known and what can be "
 		      "packed is taken off", store_path(st), free_text, need);
 	else
-		tellf(k, FINDING_FAILED, "%s: %s free does not suffice for dumps of about %s", store_path(st), free_text,
+		tell(k, FINDING_FAILED, "%s: %s free does not suffice for dumps of about %s", store_path(st), free_text,
 		      need);
 }
 
@@ -215,7 +220,7 @@ static enum err_code check_repository(struct check *k, struct config_section **v
 	if (rc == ERR_CANCELED) {
 		*e = why;
 	} else if (rc) {
-		tellf(k, FINDING_FAILED, "%s", why.msg);
+		tell(k, FINDING_FAILED, "%s", why.msg);
 		rc = ERR_OK;
 	} else {
 		tell_space(k, st, dumped);
@@ -225,52 +230,15 @@ static enum err_code check_repository(struct check *k, struct config_section **v
 }
 
 /* Sections of other commands: what they would refuse at night is told now. */
-
-static enum err_code check_known(const struct config_section *s, const char *const *known, size_t nr, struct err *e)
-{
-	for (size_t n = 0; n < s->nr_keys; n++) {
-		bool good = false;
-
-		for (size_t m = 0; m < nr && !good; m++)
-			good = strcmp(known[m], s->keys[n].key) == 0;
-		if (!good)
-			return config_wrong(s, s->keys[n].key, e, "no key that is known here; see vouch.conf(5)");
-	}
-	return ERR_OK;
-}
-
-static enum err_code check_reference(struct config *c, struct config_section *s, struct err *e)
-{
-	static const char *const needed[] = { "from", "to", "from-query", "to-query" };
-	const char *value;
-	uint64_t allow;
-
-	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
-		value = config_get(s, needed[i]);
-		if (!value || !*value)
-			return config_wrong(s, NULL, e, "it needs '%s = ...'", needed[i]);
-		if (i < 2 && !config_find(c, "component", value))
-			return config_wrong(s, needed[i], e, "there is no [component %s]", value);
-	}
-	return config_u64(s, "allow", 0, &allow, e);
-}
-
 static enum err_code check_sections(struct config *c, struct err *e)
 {
-	static const char *const of_run[] = { "before", "after" };
-	static const char *const of_reference[] = { "from", "to", "from-query", "to-query", "allow" };
-	enum err_code rc = ERR_OK;
+	struct config_section *of_run;
+	struct references refs = { 0 };
+	enum err_code rc = configured_run(c, &of_run, e);
 
-	for (size_t i = 0; !rc && i < c->nr; i++) {
-		struct config_section *s = &c->sections[i];
-
-		if (strcmp(s->kind, "run") == 0)
-			rc = check_known(s, of_run, ARRAY_LEN(of_run), e);
-		else if (strcmp(s->kind, "reference") == 0)
-			rc = check_known(s, of_reference, ARRAY_LEN(of_reference), e);
-		if (!rc && strcmp(s->kind, "reference") == 0)
-			rc = check_reference(c, s, e);
-	}
+	if (!rc)
+		rc = references_read(c, &refs, e);
+	references_release(&refs);
 	return rc;
 }
 

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/commands.h"
+#include "tools/configured.h"
 #include "tools/history.h"
 #include "tools/jsonout.h"
 #include "tools/text.h"
 
-enum { OPT_TYPE = APP_OPT_FIRST, OPT_FAILED, OPT_SINCE, OPT_LAST, OPT_OF };
+enum { OPT_CONFIG = APP_OPT_FIRST, OPT_TYPE, OPT_FAILED, OPT_SINCE, OPT_LAST, OPT_OF };
 
 #define WEEK_SEC	(7 * 86400)
 
@@ -95,15 +97,12 @@ static const char *next_type(const struct history *h, const char *last, bool all
 static void print_run(const struct history *h, const struct history_run *r)
 {
 	char size[TEXT_LEN], when[TEXT_LEN];
-	struct buf error = BUF_INIT;
 
 	text_time(r->time, when);
 	printf("  %s: %.10s %.8s ", r->id, when, when + 11);
 	if (is_failed(r)) {
-		text_clean_str(&error, r->error);
-		buf_add_u8(&error, '\0');
-		printf("FAILED%s%s\n", error.bad || !*r->error ? "" : ": ", error.bad ? "" : (const char *)error.p);
-		buf_release(&error);
+		text_print(*r->error ? "FAILED: " : "FAILED", r->error);
+		putchar('\n');
 		return;
 	}
 	printf("(%s)%s\n", text_size(r->bytes, size), is_there(h, r->snapshot) ? "" : ", its snapshot was let go");
@@ -198,10 +197,31 @@ static int list(struct history *h, struct store *s)
 	return rc ? app_fail(h->app, &e) : STATUS_DONE;
 }
 
+/* A configuration is only asked which repository: where that is known, none need be there. */
+static int with_config(struct history *h, const char *file)
+{
+	struct app *a = h->app;
+	bool known = a->repo && *a->repo;
+	struct config *config = NULL;
+	struct store *s = NULL;
+	struct err e = ERR_INIT;
+	int status;
+
+	if ((file || (!known && access(CONFIG_DEFAULT, F_OK) == 0)) && app_configure(a, file, &config, &e))
+		return app_fail(a, &e);
+	status = app_open(a, STORE_READ, false, &s);
+	if (!status)
+		status = h->of ? history_of(a, s, h->of) : list(h, s);
+	store_close(s);
+	config_close(config);
+	return status;
+}
+
 static int run(struct app *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		APP_LONG_OPTIONS, APP_LONG_JSON, APP_LONG_QUIET,
+		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "type", required_argument, NULL, OPT_TYPE },
 		{ "failed", no_argument, NULL, OPT_FAILED },
 		{ "since", required_argument, NULL, OPT_SINCE },
@@ -210,11 +230,13 @@ static int run(struct app *a, int argc, char **argv)
 		APP_LONG_END
 	};
 	struct history h = { .app = a };
-	struct store *s = NULL;
-	int status, c;
+	const char *config_file = NULL;
+	int c;
 
 	while ((c = app_getopt(a, argc, argv, ":hqr:", longs)) != -1) {
-		if (c == OPT_TYPE)
+		if (c == OPT_CONFIG)
+			config_file = optarg;
+		else if (c == OPT_TYPE)
 			h.type = optarg;
 		else if (c == OPT_FAILED)
 			h.failed = true;
@@ -231,19 +253,14 @@ static int run(struct app *a, int argc, char **argv)
 		return app_usage(a, "takes no argument");
 	if (h.of && (h.type || h.failed || h.since || h.last))
 		return app_usage(a, "--of goes through all snapshots: no --type, --failed, --since or --last with it");
-	status = app_open(a, STORE_READ, false, &s);
-	if (status)
-		return status;
-	status = h.of ? history_of(a, s, h.of) : list(&h, s);
-	store_close(s);
-	return status;
+	return with_config(&h, config_file);
 }
 
 const struct command cmd_history = {
 	.name = "history",
 	.summary = "what vouch run did, and when rows went",
-	.usage = "usage: vouch history [--type TYPE] [--failed] [--since 7d] [--last N] [--json]\n"
-		 "       vouch history --of NAME.ITEM [--json]\n"
+	.usage = "usage: vouch history [--type TYPE] [--failed] [--since 7d] [--last N] [--config FILE] [--json]\n"
+		 "       vouch history --of NAME.ITEM [--config FILE] [--json]\n"
 		 "List the backups of components by type, oldest first: id, date and time (UTC), size; then how many\n"
 		 "failed in the last seven days.  An id can be given wherever a snapshot can.\n\n"
 		 "  --type TYPE        only of that type: postgres, mysql, neo4j, qdrant\n"
@@ -252,6 +269,8 @@ const struct command cmd_history = {
 		 "  --last N           only the newest N\n"
 		 "  --of NAME.ITEM     a table, label or collection of component NAME through all snapshots: rows and\n"
 		 "                     checksum in each; where rows went is marked\n"
-		 "  --json             one JSON object a line\n",
+		 "  --config FILE      the repository is the one that FILE names, not " CONFIG_DEFAULT "\n"
+		 "  --json             one JSON object a line\n"
+		 "  -q, --quiet        only the list\n",
 	.run = run,
 };

@@ -88,25 +88,13 @@ static enum err_code open_part(struct run *r, struct config *c, struct config_se
 	return ERR_OK;
 }
 
-/* All that [run] may hold. */
-static enum err_code take_hooks(struct config_section *s, struct err *e)
-{
-	static const char *const keys[] = { "before", "after" };
-
-	for (size_t k = 0; k < 2; k++)
-		for (size_t i = 0; config_nth(s, keys[k], i);)
-			i++;
-	return config_unused(s, e);
-}
-
 static enum err_code open_parts(struct run *r, struct config *c, char *const *names, size_t nr, struct err *e)
 {
 	struct config_section **sections = NULL;
 	enum err_code rc = configured_components(c, names, nr, &sections, &nr, e);
 
-	r->section = config_find(c, "run", NULL);
-	if (!rc && r->section)
-		rc = take_hooks(r->section, e);
+	if (!rc)
+		rc = configured_run(c, &r->section, e);
 	if (!rc) {
 		r->parts = calloc(nr, sizeof(*r->parts));
 		rc = r->parts ? ERR_OK : err_set(e, ERR_NOMEM, "%zu components", nr);

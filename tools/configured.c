@@ -47,6 +47,18 @@ enum err_code configured_rto(struct config *c, uint64_t *out, struct err *e)
 	return s ? config_seconds(s, "rto", CONFIGURED_RTO, out, e) : ERR_OK;
 }
 
+enum err_code configured_run(struct config *c, struct config_section **out, struct err *e)
+{
+	static const char *const keys[] = { "before", "after" };
+	struct config_section *s = config_find(c, "run", NULL);
+
+	*out = s;
+	for (size_t k = 0; s && k < 2; k++)
+		for (size_t i = 0; config_nth(s, keys[k], i);)
+			i++;
+	return s ? config_unused(s, e) : ERR_OK;
+}
+
 static bool is_component(const struct config_section *s)
 {
 	return strcmp(s->kind, "component") == 0;

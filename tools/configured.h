@@ -16,6 +16,9 @@ MUST_CHECK enum err_code app_configure(struct app *a, const char *file, struct c
 #define CONFIGURED_RTO 3600u
 MUST_CHECK enum err_code configured_rto(struct config *c, uint64_t *out, struct err *e);
 
+/** The section [run]; *out NULL: there is none.  ERR_USAGE: a key that it does not know. */
+MUST_CHECK enum err_code configured_run(struct config *c, struct config_section **out, struct err *e);
+
 /**
  * The components of these names, each once, in the file's order; nr 0: all.  *out is malloc'ed.  ERR_USAGE: there is no such
  * component (those that there are, are in the message), or none at all.

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "store/base/checked.h"
-#include "tools/components/facts.h"
 #include "tools/history.h"
 #include "tools/jsonout.h"
+#include "tools/recover.h"
 #include "tools/text.h"
 
 #define NAMES_MAX	8u	/* told where there is no such item */
@@ -184,59 +184,28 @@ static enum err_code look_at_items(struct of *o, const struct snapshot *snap, co
 	return ERR_OK;
 }
 
-static enum err_code read_facts(struct of *o, const struct snapshot *snap, const char *path, struct facts *f,
-				struct err *e)
-{
-	struct entry_ref r = { 0 };
-	struct blob *b = NULL;
-	char *text = NULL;
-	enum err_code rc;
-	size_t n = 0;
-
-	rc = tree_path(o->store, &snap->root, path, &r, e);
-	if (rc)
-		return rc;
-	if (r.e.type != ENTRY_FILE || r.e.size > FACTS_TEXT_MAX)
-		rc = err_set(e, ERR_CORRUPT, "%s: no file, or too large for one", path);
-	if (!rc)
-		rc = blob_open(o->store, &r.e, &b, e);
-	text = rc ? NULL : malloc((size_t)r.e.size + 1);
-	if (!rc && !text)
-		rc = err_set(e, ERR_NOMEM, "%s", path);
-	if (!rc)
-		rc = blob_pread(b, 0, text, (size_t)r.e.size, &n, e);
-	if (!rc)
-		rc = facts_parse(text, n, f, e);
-	free(text);
-	blob_close(b);
-	entry_ref_release(o->store, &r);
-	return rc;
-}
-
 static enum err_code look_at(struct of *o, const struct snapshot *snap, const struct component_outcome *c,
 			     const char *wanted, struct err *e)
 {
 	struct facts f = { 0 };
-	struct buf path = BUF_INIT;
+	char *folder = NULL;
 	enum err_code rc;
 
 	o->component_known = true;
-	buf_printf(&path, "%s/%s/facts.json", c->type, c->name);
-	buf_add_u8(&path, '\0');
-	if (path.bad)
-		return err_set(e, ERR_NOMEM, "a path");
-	rc = read_facts(o, snap, (const char *)path.p, &f, e);
+	if (asprintf(&folder, "%s/%s", c->type, c->name) < 0)
+		return err_set(e, ERR_NOMEM, "%s", c->name);
+	rc = recover_facts(o->store, snap, folder, &f, e);
 	if (!rc) {
 		rc = look_at_items(o, snap, c->name, wanted, &f, e);
 	} else if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT || rc == ERR_INCOMPLETE) {
 		/* The others are worth a look. */
-		app_say(o->app, "warning", "%.*s: %s", SNAPSHOT_DATE_LEN, snap->name, e->msg);
+		app_say(o->app, "warning", "%s", e->msg);
 		o->damaged = o->damaged || rc != ERR_NOT_FOUND;
 		err_clear(e);
 		rc = ERR_OK;
 	}
 	facts_release(&f);
-	buf_release(&path);
+	free(folder);
 	return rc;
 }
 

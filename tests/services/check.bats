@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # vouch check with real servers: what it finds, what it waits for, what it starts again.
 
+bats_require_minimum_version 1.5.0
 load lib/qdrant
 
 setup()
@@ -35,7 +36,7 @@ free_port()
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = "vectors (qdrant)" ]
 	grep -q '^  ok       .*collection docs' <<<"$output"
-	! grep -q 'repository' <<<"$output"
+	run ! grep -q 'repository' <<<"$output"
 	"$VOUCH" check --config "$C" --json >"$BATS_TEST_TMPDIR/json"
 	jq -es '(map(select(.type == "finding")) | length > 2 and all(.component == "vectors" and .result == "ok")) and
 		(.[-1] | .type == "summary" and .components == 1 and .failed == 0 and .bytes > 1000)' "$BATS_TEST_TMPDIR/json"

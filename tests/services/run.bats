@@ -73,7 +73,6 @@ dying_pg_dump()
 	# Every byte of it is read back.
 	vouch verify --repo "$W/repo" latest >/dev/null
 	sql crm -c 'DELETE FROM orders WHERE id > 500'
-	sleep 1
 	vouch run --config "$C" crm -q 2>"$W/said"
 	grep -q 'warning: crm: the dump has .*, and the last good one had' "$W/said"
 	run history --of crm.orders
@@ -105,7 +104,7 @@ dying_pg_dump()
 	grep -q '^postgres   shop: FAILED: ' <<<"$output"
 	vouch ls --repo "$W/repo" latest:postgres >"$W/ls"
 	grep -q crm "$W/ls"
-	! grep -q shop "$W/ls"
+	run ! grep -q shop "$W/ls"
 	[ "$(history --json | jq -r 'select(.type == "run") | "\(.component) \(.status)"' | sort)" = $'crm ok\nshop failed' ]
 	run vouch ls --repo "$W/repo" "$(history --failed --json | jq -r 'select(.type == "run").backup_id')"
 	[ "$status" -eq 1 ]
@@ -123,7 +122,7 @@ dying_pg_dump()
 	run vouch run --config "$C" --keep-partial -q
 	[ "$status" -eq 3 ]
 	vouch ls --repo "$W/repo" --tag vouch:partial latest:postgres/shop | grep -q database.dump
-	! vouch ls --repo "$W/repo" latest:postgres/shop
+	run ! vouch ls --repo "$W/repo" latest:postgres/shop
 	[ "$(vouch cat --repo "$W/repo" --tag vouch:partial latest:postgres/shop/database.dump | head -c 5)" = PGDMP ]
 	[ -e /dev/fuse ] || skip "no FUSE here: the mount is not looked at"
 	mkdir "$W/mnt"
@@ -207,7 +206,7 @@ dying_pg_dump()
 	run vouch run --config "$C" -q
 	echo "$output"
 	[ "$status" -eq 3 ]
-	! vouch ls --repo "$W/repo" latest:mysql
+	run ! vouch ls --repo "$W/repo" latest:mysql
 	vouch ls --repo "$W/repo" latest:qdrant/vectors | grep -q facts.json
 	history --failed | grep -q '^  mysql_.* FAILED: '
 }

@@ -91,7 +91,7 @@ lose_pg() { PGPASSWORD=$SECRET PGROLE=app sql app -c 'delete from t where id > 9
 	sql app -c 'create table t as select g as id, md5(g::text) as x from generate_series(1, 1000) g' -c 'alter table t owner to app'
 	printf 'local all postgres trust\nlocal all all scram-sha-256\n' | pg_as tee "$PG/data/pg_hba.conf" >/dev/null
 	pg_as "$(pg_bin)/pg_ctl" -D "$PG/data" reload >/dev/null
-	sleep 0.3
+	for _ in $(seq 200); do PGPASSWORD= PGROLE=app sql app -w -c 'select 1' >/dev/null 2>&1 || break; sleep 0.05; done
 	secret $SECRET
 	conf 'type = postgres' "dsn = host=$PG dbname=app user=app" "password-file = $W/secret"
 	whole_cycle lose_pg

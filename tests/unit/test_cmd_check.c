@@ -113,11 +113,13 @@ static const struct row {
 	{ "a name that is none", "[component a]\ntype = fake\ndo = ok\n", { "b" }, 2, { "no component b; it has a" }, NULL },
 	{ "a misspelt key of run", "[component a]\ntype = fake\ndo = ok\n[run]\nbefor = x\n", { NULL }, 2, { ":5: [run] befor: no key" },
 	  "reached" },
-	{ "a key of run in a reference", "[component a]\ntype = fake\ndo = ok\n[reference r]\nbefore = x\n", { NULL }, 2,
-	  { ":5: [reference r] before: no key" }, NULL },
+	{ "a key of run in a reference", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nfrom-query = x\nto = a\n"
+	  "to-query = y\nbefore = x\n", { NULL }, 2, { ":9: [reference r] before: no key" }, NULL },
+	{ "an expectation without a value", "[component a]\ntype = fake\ndo = ok\nexpect = SELECT 1\n[component b]\ntype = fake\ndo = ok\n",
+	  { NULL }, 2, { ":4: [component a] expect: 'SELECT 1' is not QUERY = VALUE", "b (fake)\n  ok" }, "a (fake)\n  ok" },
 	{ "a reference that lacks its query", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nto = a\nto-query = x\n", { NULL },
 	  2, { ":4: [reference r]: it needs 'from-query = ...'" }, "reached" },
-	{ "a reference to nobody", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nfrom-query = x\nto = b\n", { NULL }, 2,
+	{ "a reference to nobody", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nfrom-query = x\nto = b\nto-query = y\n", { NULL }, 2,
 	  { ":7: [reference r] to: there is no [component b]" }, NULL },
 	{ "a reference, whole", "[component a]\ntype = fake\ndo = ok\n[reference r]\nfrom = a\nfrom-query = x\nto = a\nto-query = y\n"
 	  "allow = 3\n", { NULL }, 0, { "reached" }, NULL },

@@ -23,7 +23,8 @@
 /* The command as typed; what it printed, on both. */
 static int vouch_history(struct sandbox *sb, char out[MAX_OUT], const char *const *args)
 {
-	struct app a = { .command = &cmd_history, .repo = sb->repo };
+	/* Where a configuration is given it says which repository. */
+	struct app a = { .command = &cmd_history, .repo = args && strcmp(args[0], "--config") == 0 ? NULL : sb->repo };
 	const char *argv[16] = { "history" };
 	int argc = 1, status, kept[2], fd;
 	char path[300];
@@ -148,6 +149,25 @@ static void test_list(void **state)
 	assert_int_equal(HISTORY(sb, out, "--of", "a.b", "--failed"), STATUS_USAGE);
 }
 
+static void test_config(void **state)
+{
+	struct sandbox *sb = *state;
+	char out[MAX_OUT], file[300];
+	FILE *f;
+
+	add_run(sb, "postgres", 1795226400, NULL, "no server");
+	(void)snprintf(file, sizeof(file), "%s/vouch.conf", sb->dir);
+	assert_int_equal(HISTORY(sb, out, "--config", file), STATUS_USAGE);
+	assert_has(out, "no configuration ");
+	f = fopen(file, "we");
+	assert_non_null(f);
+	assert_true(fprintf(f, "[repository]\npath = %s\n", sb->repo) > 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(HISTORY(sb, out, "--config", file), STATUS_DONE);
+	assert_has(out, "FAILED: no server\n");
+	assert_int_equal(HISTORY(sb, out, "--config", file, "--repo", "/nonexistent/repo"), STATUS_ABSENT);
+}
+
 /* One line a snapshot, in order; where rows went is marked; what only vouch keeps is left out. */
 static void test_of(void **state)
 {
@@ -221,7 +241,7 @@ static void test_ids(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { WITH_SANDBOX(test_list), WITH_SANDBOX(test_of), WITH_SANDBOX(test_ids) };
+	const struct CMUnitTest tests[] = { WITH_SANDBOX(test_list), WITH_SANDBOX(test_config), WITH_SANDBOX(test_of), WITH_SANDBOX(test_ids) };
 
 	return cmocka_run_group_tests_name("history command", tests, NULL, NULL);
 }
