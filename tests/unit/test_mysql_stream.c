@@ -121,6 +121,8 @@ static const char whole[] = HEADER
 	"ON COMPLETION NOT PRESERVE ENABLE DO SELECT 1 */ ;;\nDELIMITER ;\n"
 	"\n--\n-- Dumping routines for database 'shop'\n--\nDELIMITER ;;\nCREATE DEFINER=`r`@`h` PROCEDURE `pr`()\nBEGIN SELECT "
 	"';;', \"DELIMITER ;\"; END\n;;\nDELIMITER ;\n"
+	"/*!50003 SET sql_mode              = 'ANSI,NO_BACKSLASH_ESCAPES' */ ;\nDELIMITER ;;\nCREATE DEFINER=`r`@`h` FUNCTION "
+	"`pa`() RETURNS text\nreturn 'C:\\'\n;;\nDELIMITER ;\n/*!50003 SET sql_mode              = @saved_sql_mode */ ;\n"
 	"\n--\n-- Final view structure for view `v`\n--\n\n/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL "
 	"SECURITY DEFINER */\n"
 	"/*!50001 VIEW `v` AS select 1 */;\n\n-- SET GLOBAL gtid_slave_pos='0-1-23';\n" TRAILER;
@@ -152,7 +154,7 @@ static void test_parts_however_cut(void **state)
 		assert_string_equal(
 		    (char *)s.kinds.p,
 			"13:sq: 4:sq: 14:sq: 13:t: 3:t: 6:tr:ro`ot@local\"host 13:v: 5:v: 13:we`ird; na'me: 3:we`ird; na'me: "
-			"11:ev:r@h 7:pr:r@h 5:v:r@h ");
+			"11:ev:r@h 7:pr:r@h 8:pa:r@h 5:v:r@h ");
 		assert_int_equal(s.nr, 2);
 		assert_memory_equal(&s.sums[0], &want, sizeof(want));
 		assert_memory_equal(&s.sums[1], &one, sizeof(one));
@@ -270,6 +272,8 @@ static void test_rename(void **state)
 	     "NOT PRESERVE DISABLE COMMENT 'PRESERVE ENABLE' "
 	     "DO DELETE FROM shop.t */;;",
 	     true},
+		{"CREATE TRIGGER \"shop\".\"tr\" AFTER UPDATE ON \"shop\".\"t\" FOR EACH ROW SET @x=\"shop\";;",
+	     "CREATE TRIGGER `co``py`.\"tr\" AFTER UPDATE ON `co``py`.\"t\" FOR EACH ROW SET @x=\"shop\";;", false},
 		{ "CREATE PROCEDURE `pr`() SELECT 1", "CREATE PROCEDURE `pr`() SELECT 1", false },
 		{ "SELECT `shop`.`t`", "SELECT `shop`.`t`", false },
 		{ "CREATE", "CREATE", false },

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tools/components/mysql_sql.h"
+#include "tools/components/talk.h"
 
 /* Where a name of a database may stand; a chain is name.name.name. */
 enum where {
@@ -18,7 +19,7 @@ static const char *renamed(const struct mysql_renames *r, const struct mysql_tok
 {
 	char name[MYSQL_NAME_MAX + 1];
 
-	if (k->kind == MYSQL_TOKEN_TEXT || !mysql_token_name(k, name))
+	if (!mysql_token_name(k, name))
 		return NULL;
 	for (size_t i = 0; i < r->nr; i++)
 		if (strcmp(r->of[i].from, name) == 0)
@@ -26,9 +27,10 @@ static const char *renamed(const struct mysql_renames *r, const struct mysql_tok
 	return NULL;
 }
 
+/* With dots between them "shop"."orders" are names, too: sql_mode ANSI_QUOTES. */
 static bool is_name(const struct mysql_token *k)
 {
-	return k->kind == MYSQL_TOKEN_NAME || k->kind == MYSQL_TOKEN_WORD;
+	return k->kind == MYSQL_TOKEN_NAME || k->kind == MYSQL_TOKEN_WORD || (k->kind == MYSQL_TOKEN_TEXT && k->p[0] == '"');
 }
 
 /* How many names the chain has that begins with a token t is past; *call: a parenthesis follows. */
@@ -138,7 +140,7 @@ void mysql_sql_rename(const struct mysql_renames *r, const char *text, size_t le
 		to = is_database(&d, &k, t) ? renamed(r, &k) : NULL;
 		if (to) {
 			buf_add(out, text + done, (size_t)(k.p - text) - done);
-			mysql_sql_quote(out, to);
+			talk_quote_name(TALK_MYSQL, out, to);
 			done = t.at;
 		} else if (r->events_off && !status_seen && is_event_on(&d, &k, &before)) {
 			buf_add(out, text + done, (size_t)(k.p - text) - done);

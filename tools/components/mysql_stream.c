@@ -7,11 +7,10 @@
 
 #include "store/base/buf.h"
 #include "store/base/checked.h"
-#include "store/base/digest.h"
+#include "tools/components/mysql_rows.h"
 #include "tools/components/mysql_sql.h"
 
 #define GAP_MAX	      (1u << 20)  /* comments are handed on from here on, though their part is not known */
-#define ROW_MAX	      (64u << 10) /* longer rows are hashed as they come */
 #define DELIMITER_MAX 15u
 
 /*
@@ -37,6 +36,7 @@ struct mysql_stream {
 	struct mysql_stream_events ev;
 	enum lex lex;
 	bool escaped;	 /* in a string: the byte after a backslash */
+	bool no_escapes; /* sql_mode NO_BACKSLASH_ESCAPES, in which a trigger or routine was written */
 	bool has_code;	 /* the statement is more than comments */
 	bool first_line; /* no newline in it so far */
 	bool in_rows;
@@ -49,12 +49,7 @@ struct mysql_stream {
 	size_t dashes; /* offset in gap of the "--" line that was its last, + 1; 0: it was another */
 	uint64_t lines;
 	uint64_t length, longest; /* of the INSERT that is read; of any statement */
-
-	unsigned depth; /* of parentheses in an INSERT */
-	struct rowsum *sum;
-	struct buf row;	       /* the part of a row that came before */
-	struct digest *digest; /* of a long one */
-	bool in_digest;
+	struct mysql_rows *rows;
 };
 
 static bool is_space(char c)
@@ -76,22 +71,32 @@ static bool begins_word(const struct buf *b, const char *with)
 	return b->len > n && strncasecmp((const char *)b->p, with, n) == 0 && is_space((char)b->p[n]);
 }
 
+static void next_statement(struct mysql_stream *s)
+{
+	buf_reset(&s->statement);
+	s->lex = LEX_CODE;
+	s->has_code = false;
+	s->first_line = true;
+	s->code_run = 0;
+}
+
 enum err_code mysql_stream_open(const struct mysql_stream_events *ev, struct mysql_stream **out, struct err *e)
 {
 	struct mysql_stream *s = calloc(1, sizeof(*s));
+	enum err_code rc;
 
 	if (!s)
 		return err_set(e, ERR_NOMEM, "read a dump");
 	s->ev = *ev;
 	s->delimiter[0] = ';';
 	s->delimiter_len = 1;
-	s->first_line = true;
-	if (digest_open(&s->digest, e)) {
+	next_statement(s);
+	rc = mysql_rows_open(&s->rows, e);
+	if (rc)
 		free(s);
-		return e->code;
-	}
-	*out = s;
-	return ERR_OK;
+	else
+		*out = s;
+	return rc;
 }
 
 void mysql_stream_close(struct mysql_stream *s)
@@ -101,8 +106,7 @@ void mysql_stream_close(struct mysql_stream *s)
 	buf_release(&s->gap);
 	buf_release(&s->statement);
 	buf_release(&s->held);
-	buf_release(&s->row);
-	digest_close(s->digest);
+	mysql_rows_close(s->rows);
 	free(s);
 }
 
@@ -209,11 +213,7 @@ static enum err_code comment_ends(struct mysql_stream *s, struct err *e)
 	}
 	s->dashes = s->statement.len == 3 && begins(&s->statement, "--\n") ? at + 1 : 0;
 	buf_add(&s->gap, s->statement.p, s->statement.len);
-	buf_reset(&s->statement);
-	s->lex = LEX_CODE;
-	s->has_code = false;
-	s->first_line = true;
-	s->code_run = 0;
+	next_statement(s);
 	if (!rc && (s->gap.bad || s->gap.len > GAP_MAX))
 		rc = give_gap(s, s->gap.len, e);
 	return rc;
@@ -252,6 +252,20 @@ static enum err_code before_statement(struct mysql_stream *s, struct err *e)
 	return rc;
 }
 
+/* SET sql_mode = '...' before a trigger or routine, and = @saved_sql_mode after it: the client heeds it, too. */
+static void heed_mode(struct mysql_stream *s)
+{
+	static const char *const words[] = { "SET", "sql_mode", "=" };
+	struct mysql_tokens t = { .p = (const char *)s->statement.p, .len = s->statement.len };
+	struct mysql_token k;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (!mysql_token(&t, &k) || !mysql_token_is(&k, words[i]))
+			return;
+	(void)mysql_token(&t, &k);
+	s->no_escapes = k.kind == MYSQL_TOKEN_TEXT && memmem(k.p, k.len, "NO_BACKSLASH_ESCAPES", 20);
+}
+
 static enum err_code statement_ends(struct mysql_stream *s, struct err *e)
 {
 	static const char trailer[] = "/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */";
@@ -267,11 +281,8 @@ static enum err_code statement_ends(struct mysql_stream *s, struct err *e)
 	if (!rc)
 		rc = piece(s, MYSQL_STATEMENT, s->statement.p, s->statement.len, e);
 	note_length(s, s->statement.len);
-	buf_reset(&s->statement);
-	s->lex = LEX_CODE;
-	s->has_code = false;
-	s->first_line = true;
-	s->code_run = 0;
+	heed_mode(s);
+	next_statement(s);
 	return rc;
 }
 
@@ -279,19 +290,20 @@ static enum err_code statement_ends(struct mysql_stream *s, struct err *e)
 static enum err_code rows_begin(struct mysql_stream *s, struct err *e)
 {
 	struct mysql_statement st;
+	struct rowsum *sum = NULL;
 	enum err_code rc;
 
 	if (!mysql_sql_read((const char *)s->statement.p, s->statement.len, &st) || st.kind != MYSQL_SQL_INSERT)
 		return ERR_OK;
 	rc = before_statement(s, e);
 	if (!rc)
-		rc = s->ev.rows(s->ev.ctx, st.name, &s->sum, e);
+		rc = s->ev.rows(s->ev.ctx, st.name, &sum, e);
 	if (!rc)
 		rc = piece(s, MYSQL_ROWS, s->statement.p, s->statement.len, e);
 	s->length = s->statement.len;
 	buf_reset(&s->statement);
 	s->in_rows = true;
-	s->depth = 0;
+	mysql_rows_begin(s->rows, sum);
 	return rc;
 }
 
@@ -374,7 +386,7 @@ static void lex(struct mysql_stream *s, char c, bool *ends)
 	case LEX_DOUBLE:
 		if (s->escaped)
 			s->escaped = false;
-		else if (c == '\\')
+		else if (c == '\\' && !s->no_escapes)
 			s->escaped = true;
 		else if (c == (s->lex == LEX_SINGLE ? '\'' : '"'))
 			s->lex = LEX_CODE;
@@ -434,109 +446,24 @@ static enum err_code statement_byte(struct mysql_stream *s, char c, struct err *
 	return ERR_OK;
 }
 
-static enum err_code row_part(struct mysql_stream *s, const char *p, size_t len, bool ends, struct err *e)
-{
-	struct object_id id;
-
-	if (!s->sum)
-		return ERR_OK;
-	if (ends && s->row.len == 0 && !s->in_digest) {
-		rowsum_add(s->sum, p, len);
-		return ERR_OK;
-	}
-	if (!s->in_digest && s->row.len + len > ROW_MAX) {
-		digest_add(s->digest, s->row.p, s->row.len);
-		buf_reset(&s->row);
-		s->in_digest = true;
-	}
-	if (s->in_digest)
-		digest_add(s->digest, p, len);
-	else
-		buf_add(&s->row, p, len);
-	if (s->row.bad)
-		return err_set(e, ERR_NOMEM, "read a dump");
-	if (!ends)
-		return ERR_OK;
-	if (s->in_digest) {
-		digest_finish(s->digest, &id);
-		rowsum_add_digest(s->sum, &id);
-	} else {
-		rowsum_add(s->sum, s->row.p, s->row.len);
-	}
-	s->in_digest = false;
-	buf_reset(&s->row);
-	return ERR_OK;
-}
-
-/* To the end of a string, or of what there is. */
-static size_t skip_string(struct mysql_stream *s, const char *p, size_t i, size_t len)
-{
-	char quote = s->lex == LEX_SINGLE ? '\'' : '"';
-
-	for (; i < len; i++) {
-		if (s->escaped) {
-			s->escaped = false;
-		} else if (p[i] == '\\') {
-			s->escaped = true;
-		} else if (p[i] == quote) {
-			s->lex = LEX_CODE;
-			return i + 1;
-		}
-	}
-	return i;
-}
-
 /* Bytes of an INSERT; *used of them, to its end. */
 static enum err_code rows_bytes(struct mysql_stream *s, const char *p, size_t len, size_t *used, struct err *e)
 {
-	size_t row = 0, i = 0; /* where the row that is being read begins in p */
-	enum err_code rc = ERR_OK;
+	uint64_t line = s->lines + 1;
+	bool ends = false;
+	enum err_code rc = mysql_rows_feed(s->rows, p, len, used, &s->lines, &ends, e);
 
-	while (i < len && s->in_rows && !rc) {
-		if (s->lex != LEX_CODE) {
-			i = skip_string(s, p, i, len);
-			continue;
-		}
-		switch (p[i++]) {
-		case '\'':
-			s->lex = LEX_SINGLE;
-			break;
-		case '"':
-			s->lex = LEX_DOUBLE;
-			break;
-		case '(':
-			if (s->depth++ == 0)
-				row = i - 1;
-			break;
-		case ')':
-			if (s->depth == 0)
-				return err_set(e, ERR_CORRUPT, "line %llu of the dump: a row that ends before it begins",
-					       (unsigned long long)s->lines);
-			if (--s->depth == 0)
-				rc = row_part(s, p + row, i - row, true, e);
-			break;
-		case ';':
-			s->in_rows = s->depth > 0;
-			break;
-		case '\n':
-			s->lines++;
-			break;
-		default:
-			break;
-		}
+	if (rc) {
+		err_prefix(e, "line %llu of the dump or after it", (unsigned long long)line);
+		return rc;
 	}
-	if (!rc && s->depth > 0)
-		rc = row_part(s, p + row, i - row, false, e);
-	if (!rc)
-		rc = piece(s, MYSQL_ROWS, p, i, e);
-	s->length += i;
+	rc = piece(s, MYSQL_ROWS, p, *used, e);
+	s->length += *used;
 	note_length(s, s->length);
-	if (!s->in_rows) {
-		s->code_run = 0;
-		s->has_code = false;
-		s->first_line = true;
+	if (ends) {
+		s->in_rows = false;
+		next_statement(s);
 	}
-	*used = i;
 	return rc;
 }
 
