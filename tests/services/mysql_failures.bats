@@ -28,6 +28,15 @@ failed()		# failed PATTERN
 	[ "$(VOUCH_REPO=$R "$VOUCH" snapshots --json | jq -s '[.[] | select(.type == "snapshot")] | length')" = 0 ]
 }
 
+sessions()		# sessions CONDITION N: until so many are such
+{
+	for _ in $(seq 200); do
+		[ "$(q "SELECT COUNT(*) FROM information_schema.processlist WHERE $1")" = "$2" ] && return
+		sleep 0.05
+	done
+	return 1
+}
+
 big()			# big ROWS: a table before the others, and one after
 {
 	q "USE shop; CREATE TABLE a_big (id INT PRIMARY KEY, t VARCHAR(200)); INSERT INTO a_big SELECT seq, REPEAT('x', 150) FROM seq_1_to_$1;
@@ -78,9 +87,11 @@ big()			# big ROWS: a table before the others, and one after
 	sed -i 's,own.cnf,view.cnf,' "$C"
 	run v run
 	failed "SHOW VIEW command denied to user .* for table .*shop.*(large|totals)"
-	options "$M/view.cnf" vouch 'falsch-7'
+	options "$M/view.cnf" vouch-2013 'falsch-7'	# 2013 is a server that goes away, which is waited for
+	SECONDS=0
 	run v run
-	failed "Access denied for user 'vouch'"
+	[ "$SECONDS" -lt 25 ]
+	failed "Access denied for user 'vouch-2013'"
 	! grep -q 'falsch-7' <<<"$output"
 	run v check
 	[ "$status" -eq 1 ]
@@ -162,11 +173,7 @@ slow()
 	for _ in $(seq 200); do [ -e "$BIN/half" ] && break; sleep 0.05; done
 	kill -9 "$pid"
 	wait "$pid" || true
-	for _ in $(seq 200); do
-		[ "$(q "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'vouch'")" = 0 ] && break
-		sleep 0.05
-	done
-	[ "$(q "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'vouch'")" = 0 ]
+	sessions "user = 'vouch'" 0
 	# and nobody waits for a lock
 	q "SET lock_wait_timeout = 2; INSERT INTO shop.z VALUES (5000, 1)"
 }
@@ -194,17 +201,49 @@ slow()
 	echo "$output"
 	[ "$status" -eq 1 ]
 	grep -q "Can't connect" <<<"$output"
+	"$maria" stop "$M"
+	echo "restart = $maria start $M" >>"$C"
+	run v check --restart
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -q 'it is started again' <<<"$output"
 }
 
 @test "the lock cannot be had in five seconds: without it, and said" {
-	(q "USE shop; LOCK TABLES orders WRITE; SELECT SLEEP(9)") 3>&- &
-	sleep 0.5
-	q "CREATE OR REPLACE TABLE shop.other (id INT)" &
-	run v run
-	wait
+	local pid
+
+	(q "USE shop; LOCK TABLES orders WRITE; SELECT SLEEP(60)" >/dev/null 2>&1) 3>&- &
+	sessions "state = 'User sleep'" 1
+	"$VOUCH" run --config "$C" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	pid=$!
+	for _ in $(seq 300); do grep -q 'rows are counted in the dump alone' "$BATS_TEST_TMPDIR/out" && break; sleep 0.05; done
+	q "SELECT CONCAT('KILL ', id) FROM information_schema.processlist WHERE state = 'User sleep'" | load_into ''
+	wait "$pid"
+	cat "$BATS_TEST_TMPDIR/out"
+	grep -q 'rows are counted in the dump alone' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "a server with short time-outs, and one that takes connections and says nothing" {
+	q "SET GLOBAL idle_transaction_timeout = 1, idle_readonly_transaction_timeout = 1"
+	wrap mariadb-dump <<-'S'
+	case " $* " in *--version*|*--system*) exec "$REAL" "$@" ;; esac
+	set -o pipefail
+	"$REAL" "$@" | { head -c 1000; sleep 2; cat; }
+	S
+	cp "$C" "$C.slow"
+	echo "bin = $BIN" >>"$C.slow"
+	run "$VOUCH" run --config "$C.slow"
+	q "SET GLOBAL idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"
 	echo "$output"
 	[ "$status" -eq 0 ]
-	grep -q 'rows are counted in the dump alone' <<<"$output"
+	! grep -q 'counted' <<<"$output"
+	echo 'wait = 1s' >>"$C"
+	kill -STOP "$(cat "$M/pid")"
+	run timeout 30 "$VOUCH" run --config "$C"
+	kill -CONT "$(cat "$M/pid")"
+	echo "$output"
+	[ "$status" -eq 1 ]
+	grep -q 'the server of shop: not reached within 1 s' <<<"$output"
 }
 
 @test "the disk of the repository is full" {
@@ -252,6 +291,48 @@ slow()
 	[ "$status" -eq 1 ]
 	grep -q 'has no right CREATE .*nothing was touched' <<<"$output"
 	[ "$(q "SELECT COUNT(*) FROM shop.orders")" = 5000 ]
+	# each right that loading takes, one after the other
+	q "CREATE OR REPLACE USER shop_half@localhost IDENTIFIED BY 'x'; GRANT SELECT, SHOW VIEW, EXECUTE ON shop.* TO shop_half@localhost;
+		GRANT SELECT ON mysql.* TO shop_half@localhost; GRANT SET USER, PROCESS ON *.* TO shop_half@localhost;
+		SET GLOBAL log_bin_trust_function_creators = 1"
+	options "$M/half.cnf" shop_half x
+	echo "restore-defaults-file = $M/half.cnf" >>"$C"
+	for right in CREATE DROP INSERT ALTER TRIGGER EVENT 'CREATE ROUTINE' 'ALTER ROUTINE' 'CREATE VIEW'; do
+		run v recover shop --yes
+		[ "$status" -eq 1 ]
+		tail -n 1 <<<"$output"
+		grep -q "has no right $right .*nothing was touched" <<<"$output"
+		[ "$(q "SELECT COUNT(*) FROM shop.orders")" = 5000 ]
+		q "GRANT $right ON shop.* TO shop_half@localhost"
+	done
+	run v recover shop --yes
+	q "SET GLOBAL log_bin_trust_function_creators = 0"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -q 'whether this server is a replica is not known' <<<"$output"
+	[ "$(q "SELECT COUNT(*) FROM shop.lines_")" = 5000 ]
+}
+
+@test "tables of other databases that refer to it: it comes back, and rows that refer to nothing are told" {
+	v run >/dev/null
+	q "CREATE OR REPLACE DATABASE shop_other; CREATE TABLE shop_other.o (id BIGINT, CONSTRAINT fo FOREIGN KEY (id) REFERENCES shop.orders (id));
+		INSERT INTO shop.orders (id, customer) VALUES (9001, 7); INSERT INTO shop_other.o VALUES (7), (9001)"
+	run v recover shop --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -q '1 row without what they refer to: shop_other.o (fo) refers to shop.orders' <<<"$output"
+	! q "INSERT INTO shop_other.o VALUES (9002)"
+	run v rollback shop --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(q "SELECT COUNT(*) FROM shop_other.o JOIN shop.orders USING (id)")" = 2 ]
+	# a table that the dump does not have
+	q "CREATE TABLE shop.new (id INT PRIMARY KEY); CREATE TABLE shop_other.n (id INT, FOREIGN KEY (id) REFERENCES shop.new (id))"
+	run v recover shop --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -q 'shop_other.n .* refers to shop.new, and its rows could not be looked at' <<<"$output"
+	q "DROP DATABASE shop_other"
 }
 
 @test "with sessions in the database: ended, but those that are kept" {
@@ -263,7 +344,7 @@ slow()
 	done
 	# a transaction that holds a table of it
 	(echo "BEGIN; SELECT COUNT(*) FROM orders; SELECT SLEEP(30);" | mariadb --no-defaults --socket="$M/s" -u app shop >/dev/null 2>&1) 3>&- &
-	sleep 0.5
+	sessions "state = 'User sleep'" 3
 	run v recover shop --yes
 	echo "$output"
 	[ "$status" -eq 0 ]
@@ -298,10 +379,7 @@ slow()
 		[ -e "$BIN/half" ]
 		kill -9 "$pid"
 		wait "$pid" || true
-		for _ in $(seq 200); do
-			[ "$(q "SELECT COUNT(*) FROM information_schema.processlist WHERE user LIKE 'vouch%'")" = 0 ] && break
-			sleep 0.05
-		done
+		sessions "user LIKE 'vouch%'" 0
 		! q "SELECT COUNT(*) FROM shop.z"
 	done
 	run v rollback shop --list

@@ -101,6 +101,12 @@ setup()
 	[ "$status" -eq 1 ]
 	grep -q 'replication started again' <<<"$output"
 	runs
+	q "STOP SLAVE"
+	sed -i '/^bin/d' "$C"
+	run v recover shop --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -q 'replication from 127.0.0.1 does not run, and is not started' <<<"$output"
 }
 
 # repoint GTID: a dump of the replica, then one of the other server
@@ -118,7 +124,6 @@ repoint()
 	caught_up
 	runs
 	sed -i "s,$M/own.cnf,$P/own.cnf," "$C"
-	sleep 1		# a backup's id has seconds
 	v run >/dev/null
 	[ "$(facts .position.server_id)" = 1 ]
 	sed -i "s,$P/own.cnf,$M/own.cnf," "$C"

@@ -2,14 +2,14 @@
 /* MySQL and MariaDB: keys, programs, sessions. */
 #include "tools/components/mysql.h"
 
-#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "store/base/checked.h"
 
-#define RETRY_MS    250
+#define CONNECT_MIN 3u /* seconds for a server that takes the connection and says nothing, as wait has it */
+#define CONNECT_MAX 10u
 #define VERSION_MAX 4096u
 
 /* Keys */
@@ -137,8 +137,8 @@ void mysql_words_add(struct mysql_words *w, const char *word)
 }
 
 /*
- * The options file must be the first of the words, and so no other is read.  The program's name is not copied: a spawn names it
- * in messages when these words are long gone.
+ * The options file must be the first of the words, and so no other is read.  The program's name is not copied: a spawn
+ * names it in messages when these words are long gone.
  */
 void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_role role, char *program)
 {
@@ -223,6 +223,7 @@ enum err_code mysql_programs(struct component *c, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(dumpers) && !m->version; i++) {
 		struct buf version = BUF_INIT, ignored = BUF_INIT;
 
+		err_clear(e);
 		rc = ask_version(c, dumpers[i], &m->dumper, &version, e);
 		if (!rc)
 			rc = ask_version(c, clients[i], &m->client, &ignored, e);
@@ -247,23 +248,14 @@ enum err_code mysql_programs(struct component *c, struct err *e)
  * many). */
 static bool may_come(const char *msg)
 {
-	static const char *const codes[] = {"2002", "2003", "2006", "2013", "1053", "1040"};
+	static const unsigned long codes[] = {2002, 2003, 2006, 2013, 1053, 1040};
+	const char *at = strstr(msg, "error ");
+	unsigned long code = at ? strtoul(at + strlen("error "), NULL, 10) : 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		const char *at = strstr(msg, codes[i]);
-
-		if (at && (at == msg || at[-1] < '0' || at[-1] > '9') && (at[4] < '0' || at[4] > '9'))
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (codes[i] == code)
 			return true;
-	}
 	return false;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 static enum err_code connect_once(struct component *c, enum mysql_role role, const char *database, struct talk **out,
@@ -272,8 +264,12 @@ static enum err_code connect_once(struct component *c, enum mysql_role role, con
 	struct mysql_words w;
 	struct spawn_options o;
 	enum err_code rc;
+	unsigned seconds = c->wait > CONNECT_MAX ? CONNECT_MAX : c->wait < CONNECT_MIN ? CONNECT_MIN : (unsigned)c->wait;
+	char timeout[40];
 
 	mysql_words_init(&w, c, role, mysql_of(c)->client);
+	(void)snprintf(timeout, sizeof(timeout), "--connect-timeout=%u", seconds);
+	mysql_words_add(&w, timeout);
 	if (database) {
 		mysql_words_add(&w, "--database");
 		mysql_words_add(&w, database);
@@ -288,29 +284,53 @@ static enum err_code connect_once(struct component *c, enum mysql_role role, con
 	return rc;
 }
 
-enum err_code mysql_connect(struct component *c, enum mysql_role role, const char *database, bool wait, struct talk **out,
-			    struct err *e)
+struct reach {
+	struct component *c;
+	enum mysql_role role;
+	const char *database;
+	struct talk **out;
+};
+
+static enum err_code reach(void *ctx, struct err *e)
 {
-	uint64_t end = now_ms() + (wait ? c->wait * 1000 : 0);
+	struct reach *r = ctx;
+	enum err_code rc = connect_once(r->c, r->role, r->database, r->out, e);
+
+	if (rc == ERR_FAILED && may_come(e->msg))
+		rc = e->code = ERR_ABSENT;
+	return rc;
+}
+
+enum err_code mysql_reach(struct component *c, enum mysql_role role, const char *database, struct talk **out, struct err *e)
+{
+	struct reach r = { c, role, database, out };
 	enum err_code rc = mysql_programs(c, e);
-	struct err why = ERR_INIT;
 
 	if (rc)
 		return rc;
-	for (;;) {
-		rc = connect_once(c, role, database, out, &why);
-		if (!rc)
-			return ERR_OK;
-		if ((rc != ERR_FAILED && rc != ERR_ABSENT) || now_ms() >= end || !may_come(why.msg))
-			break;
-		if (c->cancel && atomic_load(c->cancel))
-			break;
-		(void)poll(NULL, 0, RETRY_MS);
-	}
-	if (e)
-		*e = why;
-	err_prefix(e, "the server of %s", c->name);
+	rc = component_wait(c, reach, &r, e);
+	if (rc)
+		err_prefix(e, "the server of %s", c->name);
 	return rc;
+}
+
+enum err_code mysql_connect(struct component *c, enum mysql_role role, const char *database, struct talk **out,
+			    struct err *e)
+{
+	enum err_code rc = mysql_reach(c, role, database, out, e);
+
+	if (rc == ERR_ABSENT) /* of a repository, elsewhere */
+		rc = e->code = ERR_FAILED;
+	return rc;
+}
+
+enum err_code mysql_connect_restore(struct component *c, enum mysql_role role, struct talk **out, struct err *e)
+{
+	enum err_code rc = mysql_connect(c, role, NULL, out, e);
+
+	if (rc)
+		return rc;
+	return talk_do(*out, e, "SET SESSION lock_wait_timeout = %u, foreign_key_checks = 0", MYSQL_RESTORE_LOCK_WAIT_S);
 }
 
 /* Statements */
@@ -322,7 +342,7 @@ void mysql_form(struct buf *b, const char *form, ...)
 	va_start(args, form);
 	for (; *form; form++) {
 		if (*form == '@')
-			mysql_sql_quote(b, va_arg(args, const char *));
+			talk_quote_name(TALK_MYSQL, b, va_arg(args, const char *));
 		else if (*form == '?')
 			talk_quote_text(TALK_MYSQL, b, va_arg(args, const char *));
 		else if (*form == '$')

@@ -2,12 +2,15 @@
 /*
  * What the files of the mysql type share.
  *
- *   mysql.c         keys, programs, sessions, names of databases        mysql_stream.c  the dump's text, cut into parts
- *   mysql_dump.c    lock, snapshot, mysqldump, retry; mysql_users.c                     mysql_sql.c, mysql_rename.c  single statements
- *   mysql_intake.c  the stream into files and facts                     mysql_facts.c   definitions into facts
- *   mysql_restore.c whole databases back      mysql_table.c  single tables back     mysql_load.c  a file into the server
- *   mysql_names.c   names there, here, as files    mysql_replica.c replication around a restore
- *   mysql_check.c   check      mysql_rights.c  what a user may      mysql_look.c  examine, query, references
+ *   mysql.c          keys, programs, sessions          mysql_names.c   databases and tables: own name, there, as files
+ *   mysql_dump.c     lock, snapshot, mysqldump, retry  mysql_users.c   users beside it
+ *   mysql_intake.c   the stream into files and facts   mysql_facts.c   definitions into facts
+ *   mysql_stream.c   the dump's text, cut into parts   mysql_rows.c    the rows of an INSERT
+ *   mysql_sql.c      single statements                 mysql_rename.c  the same for a database of another name
+ *   mysql_restore.c  whole databases back              mysql_table.c   single tables back
+ *   mysql_load.c     a file into the server            mysql_replica.c replication around a restore
+ *   mysql_check.c    check                             mysql_rights.c  what a user may
+ *   mysql_look.c     examine, query, references
  */
 #ifndef VOUCH_COMPONENTS_MYSQL_H
 #define VOUCH_COMPONENTS_MYSQL_H
@@ -78,9 +81,14 @@ void mysql_words_release(struct mysql_words *w);
 /** Which programs there are: mariadb, mariadb-dump, else mysql, mysqldump. */
 MUST_CHECK enum err_code mysql_programs(struct component *c, struct err *e);
 
-/** A session in database (NULL: none); wait: tried until the component's wait is over while nobody answers. */
-MUST_CHECK enum err_code mysql_connect(struct component *c, enum mysql_role role, const char *database, bool wait,
-				       struct talk **out, struct err *e);
+/** A session in database (NULL: none); component_wait().  ERR_FAILED, also where nobody answers. */
+MUST_CHECK enum err_code mysql_connect(struct component *c, enum mysql_role role, const char *database, struct talk **out,
+				       struct err *e);
+/** The same, but ERR_ABSENT where nobody answers: check may start it again. */
+MUST_CHECK enum err_code mysql_reach(struct component *c, enum mysql_role role, const char *database, struct talk **out,
+				     struct err *e);
+/** One that drops and makes: it waits for no lock for long, and what others refer to can be dropped. */
+MUST_CHECK enum err_code mysql_connect_restore(struct component *c, enum mysql_role role, struct talk **out, struct err *e);
 
 /* Statements put together: in form a @ stands for a `name`, a ? for a 'text', a $ for a number in decimal digits or other
  * words as they are; each is the next argument, a const char *. */
@@ -88,7 +96,7 @@ void mysql_form(struct buf *b, const char *form, ...);
 MUST_CHECK enum err_code mysql_ask(struct talk *t, struct buf *b, struct talk_rows *out, struct err *e); /* and releases b */
 MUST_CHECK enum err_code mysql_do(struct talk *t, struct buf *b, struct err *e);
 MUST_CHECK enum err_code mysql_number(struct talk *t, struct buf *b, uint64_t *out, struct err *e);
-/** "('a','b')": databases by what they are called there. */
+/** "('a','b')": databases by what they are called on the server. */
 struct mysql_names;
 void mysql_form_names(struct buf *b, const struct mysql_names *n);
 /** What is not an answer's number is 0. */
@@ -96,13 +104,15 @@ uint64_t mysql_u64(const char *text);
 
 /* Databases. */
 
-/** What is dumped and what it is called there: of[i].from is the component's name, to what into makes of it (the same
- * without). */
+struct mysql_name {
+	char *own;  /* the component's: in facts, names of files */
+	char *to;   /* on the server: what into makes of it, else the same */
+	char *text; /* in the dump's text: what it was called on the server then */
+};
 struct mysql_names {
-	struct mysql_rename *of;
+	struct mysql_name *of;
 	size_t nr;
 	bool several; /* tables are named with their database, and files lie in its folder */
-	bool renamed; /* to differs */
 };
 /** Of the configuration, or what the server has. ERR_NOT_FOUND: one is not there (where m->some: left out). */
 MUST_CHECK enum err_code mysql_names_there(struct component *c, struct talk *t, const char *into, struct mysql_names *out,
@@ -111,6 +121,8 @@ MUST_CHECK enum err_code mysql_names_there(struct component *c, struct talk *t, 
 MUST_CHECK enum err_code mysql_names_recorded(struct component *c, const struct facts *recorded, const char *into,
 					      struct mysql_names *out, struct err *e);
 void mysql_names_release(struct mysql_names *n);
+/** Some to differs from its text. */
+bool mysql_names_differ(const struct mysql_names *n);
 /** Is to there? */
 MUST_CHECK enum err_code mysql_database_exists(struct talk *t, const char *name, bool *there, struct err *e);
 
@@ -126,7 +138,7 @@ struct mysql_intake;
 struct mysql_intake_options {
 	struct component *c;
 	struct dump *d;			 /* d->to NULL: no files */
-	const struct mysql_names *names; /* what it says (to) is recorded by the component's names (from) */
+	const struct mysql_names *names; /* what it says (text) is recorded by the component's names (own) */
 	/** The first part after the header: the dump's snapshot is made, the lock may go. */
 	enum err_code (*begun)(void *ctx, struct err *e);
 	void *ctx;
@@ -165,7 +177,7 @@ MUST_CHECK enum err_code mysql_replica_facts(struct talk *t, struct facts *f, st
 struct mysql_load {
 	enum mysql_role role;
 	const char *database;		 /* to begin in; NULL: none */
-	const struct mysql_names *names; /* NULL: nothing is called otherwise */
+	const struct mysql_names *names;
 	bool no_binlog;
 };
 /** One file of the dump through the client program. */
@@ -182,22 +194,25 @@ bool mysql_is_loaded(const struct restore_job *j, const json_t *item);
 /** Each definer of the dump's objects must be there: ERR_FAILED names those who are not, before anything is touched. */
 MUST_CHECK enum err_code mysql_definers(struct component *c, struct restore_job *j, struct talk *t, struct err *e);
 
-/** Rows that refer to rows that are not there: a line each by found.  table NULL: all of the database, else only foreign
- * keys from and to it. */
-MUST_CHECK enum err_code mysql_orphans(struct component *c, struct talk *t, const char *database, const char *table,
-				       void (*found)(struct component *c, uint64_t rows, const char *text),
-				       uint64_t *orphans, struct err *e);
+/**
+ * Rows that refer to rows that are not there: a line for each foreign key by found, and *nr of them.  where: a condition on
+ * information_schema.key_column_usage, which is released; what cannot be counted is told, too.
+ */
+MUST_CHECK enum err_code mysql_orphans(struct component *c, struct talk *t, struct buf *where,
+				       void (*found)(struct component *c, const char *text), size_t *nr, struct err *e);
+/** The same by component_note(). */
+MUST_CHECK enum err_code mysql_note_orphans(struct component *c, struct talk *t, struct buf *where, struct err *e);
 
 /** Make it with the recorded character set; drop: in the place of what is there. */
 MUST_CHECK enum err_code mysql_create_database(struct component *c, struct restore_job *j, struct talk *t,
-					       const struct mysql_rename *name, bool drop, struct err *e);
+					       const struct mysql_name *name, bool drop, struct err *e);
 /** Whether the session, from now on, and what is loaded beside it go without the binary log; *rc where that could not be
  * had. */
 bool mysql_without_binlog(struct component *c, struct restore_job *j, struct talk *t, enum err_code *rc, struct err *e);
 
 /**
- * Let the server take the dump's longest statement: *before is what it took, 0 where that was enough.  ERR_FAILED: it does not, and we
- * may not change it; nothing was touched.
+ * Let the server take the dump's longest statement: *before is what it took, 0 where that was enough.  ERR_FAILED: it does
+ * not, and we may not change it; nothing was touched.
  */
 MUST_CHECK enum err_code mysql_packets(struct talk *t, const struct facts *recorded, uint64_t *before, struct err *e);
 void mysql_packets_back(struct component *c, struct talk *t, uint64_t before);
@@ -219,11 +234,15 @@ enum mysql_right {
 	MYSQL_DROP = 4096,
 	MYSQL_INSERT = 8192,
 	MYSQL_SUPER = 16384,
-	MYSQL_SET_USER = 32768 /* name others as definers */
+	MYSQL_SET_USER = 32768, /* name others as definers */
+	MYSQL_ALTER = 65536,
+	MYSQL_CREATE_VIEW = 131072,
+	MYSQL_CREATE_ROUTINE = 262144,
+	MYSQL_ALTER_ROUTINE = 524288
 };
 MUST_CHECK enum err_code mysql_rights(struct talk *t, const char *database, unsigned *out, struct err *e);
 
-/** Whether the session's user may do all that the restore needs; ERR_FAILED names what is missing, before anything is touched. */
+/** ERR_FAILED names a right that the restore needs and the session's user does not have, before anything is touched. */
 MUST_CHECK enum err_code mysql_may_restore(struct component *c, struct restore_job *j, struct talk *t, const char *database,
 					   bool no_binlog, struct err *e);
 

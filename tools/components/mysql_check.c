@@ -100,7 +100,8 @@ static enum err_code check_rights(struct component *c, struct talk *t, const cha
 		const char *name, *why;
 	} wanted[] = {
 		{ MYSQL_TRIGGERS, FINDING_FAILED, "TRIGGER", "mysqldump would leave triggers out without a word" },
-		{ MYSQL_SEE_ROUTINES, FINDING_FAILED, "SELECT on mysql.proc", "mysqldump would leave routines out without a word" },
+		{ MYSQL_SEE_ROUTINES, FINDING_FAILED, "SELECT on mysql.proc",
+		  "mysqldump would leave routines out without a word" },
 		{ MYSQL_SHOW_VIEW, FINDING_WARNING, "SHOW VIEW", "a dump fails at the first view" },
 		{ MYSQL_EVENT, FINDING_FAILED, "EVENT", "events cannot be read" },
 		{ MYSQL_EXECUTE, FINDING_WARNING, "EXECUTE", "a dump fails at the first view that calls a function" },
@@ -141,8 +142,8 @@ static enum err_code check_tables(struct component *c, struct talk *t, const str
 
 	mysql_form(
 	    &b,
-		"SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), COALESCE(t.data_length, 0) + "
-		"COALESCE(t.index_length, 0) FROM information_schema.tables t LEFT JOIN information_schema.engines e ON "
+		"SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), "
+		"COALESCE(t.data_length, 0) + COALESCE(t.index_length, 0) FROM information_schema.tables t LEFT JOIN information_schema.engines e ON "
 		"e.engine = t.engine "
 		"WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema IN ");
 	mysql_form_names(&b, n);
@@ -182,7 +183,7 @@ enum err_code mysql_check(struct component *c, struct err *e)
 	enum err_code rc;
 
 	check_files(c);
-	rc = mysql_connect(c, MYSQL_OWN, NULL, true, &t, e);
+	rc = mysql_reach(c, MYSQL_OWN, NULL, &t, e);
 	if (!rc)
 		rc = talk_value(t, &version, e, "SELECT VERSION()");
 	if (!rc)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/checked.h"
 #include "tools/components/mysql.h"
 
 #define PIECE	  (256u << 10)
@@ -23,8 +24,7 @@ struct dumping {
 	struct dump *d;
 	struct mysql_names names;
 	struct talk *count, *lock;
-	struct talk_rows
-	    tables;    /* database, table, transactional (YES), versioned (YES): as of the snapshot where it is locked */
+	struct talk_rows tables; /* database, table, transactional (YES), versioned (YES) */
 	bool trusted;  /* count's snapshot is the dump's */
 	bool history;  /* system-versioned tables with their history */
 	bool binlog;   /* its position can be asked for */
@@ -43,10 +43,11 @@ static enum err_code server_facts(struct dumping *g, struct err *e)
 	struct buf b = BUF_INIT;
 	enum err_code rc = talk_ask(
 	    g->count,
-		"SELECT VERSION(), @@server_id, @@log_bin, @@lower_case_table_names, @@character_set_server, @@global.time_zone",
+		"SELECT VERSION(), @@server_id, @@log_bin, @@lower_case_table_names, @@character_set_server, "
+		"@@global.time_zone",
 	    &rows, e);
 
-	for (size_t i = 0; i < 6 && !rc; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(names) && !rc; i++) {
 		const char *v = talk_field(&rows, 0, i);
 
 		facts_set_in(f, i == 1 ? "position" : "settings", names[i], v ? v : "");
@@ -55,6 +56,8 @@ static enum err_code server_facts(struct dumping *g, struct err *e)
 		facts_set(f, "server", talk_field(&rows, 0, 0));
 	facts_set(f, "tool", mysql_of(g->c)->version);
 	facts_set_in(f, "settings", "layout", g->names.several ? "several" : "one");
+	if (mysql_of(g->c)->into)
+		facts_set_in(f, "settings", "into", mysql_of(g->c)->into);
 	g->binlog = !rc && mysql_u64(talk_field(&rows, 0, 2)) == 1;
 	talk_rows_release(&rows);
 	for (size_t i = 0; i < g->names.nr && !rc; i++) {
@@ -67,7 +70,7 @@ static enum err_code server_facts(struct dumping *g, struct err *e)
 		rc = mysql_ask(g->count, &b, &rows, e);
 		if (!rc && rows.nr_rows == 1) {
 			(void)snprintf(is, sizeof(is), "%.64s %.64s", talk_field(&rows, 0, 0), talk_field(&rows, 0, 1));
-			facts_is(f, "database", g->names.of[i].from, is);
+			facts_is(f, "database", g->names.of[i].own, is);
 		}
 		talk_rows_release(&rows);
 	}
@@ -104,7 +107,7 @@ static const char *own_name(const struct dumping *g, const char *there)
 {
 	for (size_t i = 0; i < g->names.nr; i++)
 		if (strcmp(g->names.of[i].to, there) == 0)
-			return g->names.of[i].from;
+			return g->names.of[i].own;
 	return there;
 }
 
@@ -126,7 +129,7 @@ static bool is_yes(const struct dumping *g, size_t row, size_t field)
 static enum err_code take_lock(struct dumping *g, struct err *e)
 {
 	struct component *c = g->c;
-	enum err_code rc = mysql_connect(c, mysql_role_of(mysql_of(c), mysql_of(c)->into), NULL, false, &g->lock, e);
+	enum err_code rc = mysql_connect(c, mysql_role_of(mysql_of(c), mysql_of(c)->into), NULL, &g->lock, e);
 
 	if (!rc)
 		rc = talk_do(g->lock, e, "SET SESSION lock_wait_timeout = %u, wait_timeout = %u", MYSQL_LOCK_WAIT_S,
@@ -404,7 +407,7 @@ static enum err_code check_rights(struct dumping *g, struct err *e)
 static enum err_code prepare(struct dumping *g, struct err *e)
 {
 	struct mysql *m = mysql_of(g->c);
-	enum err_code rc = mysql_connect(g->c, mysql_role_of(m, m->into), NULL, true, &g->count, e);
+	enum err_code rc = mysql_connect(g->c, mysql_role_of(m, m->into), NULL, &g->count, e);
 	struct err why = ERR_INIT;
 	struct talk_rows rows = {0};
 
@@ -427,14 +430,15 @@ static enum err_code prepare(struct dumping *g, struct err *e)
 			*e = why;
 		}
 	}
-	if (!rc)
-		rc = begin(g, e);
-	if (!rc && g->d->to)
-		rc = mysql_replica_facts(g->count, g->d->facts, e);
+	/* Of 10,000 tables that takes seconds: not under the lock.  One that is dropped in between costs another try. */
 	if (!rc)
 		rc = list_tables(g, e);
 	for (size_t i = 0; i < g->tables.nr_rows && !rc; i++)
 		g->history = g->history || (m->mariadb && is_yes(g, i, 3));
+	if (!rc)
+		rc = begin(g, e);
+	if (!rc && g->d->to)
+		rc = mysql_replica_facts(g->count, g->d->facts, e);
 	return rc;
 }
 

@@ -15,7 +15,7 @@
 struct mysql_intake {
 	struct mysql_intake_options o;
 	struct mysql_stream *stream;
-	struct mysql_rename *back; /* what they are called there, to the component's names */
+	struct mysql_rename *back; /* what they are called in the text, to the component's names */
 	struct mysql_renames renames;
 	struct buf header, trailer; /* of a table's file */
 	struct buf key, file_name, text;
@@ -85,18 +85,18 @@ static enum err_code on_rows(void *ctx, const char *table, struct rowsum **out, 
 static void add_trailer(struct mysql_intake *in, const char *p, size_t len)
 {
 	static const char old[] = "@OLD_";
-	const char *at = memmem(p, len, old, sizeof(old) - 1), *end = p + len, *eq;
+	const char *at = memmem(p, len, old, sizeof(old) - 1), *end = p + len, *set = memmem(p, len, "SET ", 4), *eq;
 	struct buf all = BUF_INIT;
 	size_t n;
 
-	if (!at)
+	if (!at || !set || set > at)
 		return;
 	for (n = 0; at + n < end && (at[n] == '@' || at[n] == '_' || (at[n] >= 'A' && at[n] <= 'Z')); n++)
 		;
 	eq = at + n;
 	if (end - eq < 3 || memcmp(eq, "=@@", 3) != 0)
 		return;
-	buf_add_str(&all, "/*!40101 SET ");
+	buf_add(&all, p, (size_t)(set + 4 - p)); /* for the same versions */
 	for (const char *v = eq + 3; v < end && (*v == '_' || (*v >= 'A' && *v <= 'Z')); v++)
 		buf_add(&all, v, 1);
 	buf_add_u8(&all, '=');
@@ -112,13 +112,14 @@ static void add_trailer(struct mysql_intake *in, const char *p, size_t len)
 static enum err_code header_piece(struct mysql_intake *in, enum mysql_piece kind, const char *p, size_t len, struct err *e)
 {
 	static const char sandbox[] = "/*M!999999\\-";
+	const char *nl = memchr(p, '\n', len);
 
 	if (kind == MYSQL_STATEMENT) {
 		buf_add(&in->header, p, len);
 		buf_add_u8(&in->header, '\n');
 		add_trailer(in, p, len);
-	} else if (len > sizeof(sandbox) && memcmp(p, sandbox, sizeof(sandbox) - 1) == 0) {
-		buf_add(&in->header, p, strcspn(p, "\n") + 1);
+	} else if (nl && len > sizeof(sandbox) && memcmp(p, sandbox, sizeof(sandbox) - 1) == 0) {
+		buf_add(&in->header, p, (size_t)(nl + 1 - p));
 	}
 	if (in->header.bad || in->trailer.bad)
 		return err_set(e, ERR_NOMEM, "header of the dump");
@@ -159,25 +160,30 @@ static void take_number(struct facts *f, const char *key, const char *p, size_t 
 		facts_set_in(f, "position", key, value);
 }
 
-/* The binary log's position stands in comments: mysqldump's own, between statements, where no user's text can be. */
+/*
+ * The binary log's position stands in comments of the header; those of parts have names in them, and a table may be called
+ * as a position.  The GTID is in the last comment before the trailer: what a name made of it before is replaced.
+ */
 static void take_position(struct mysql_intake *in, const char *p, size_t len)
 {
 	struct facts *f = in->o.d->facts;
 
+	take_quoted(f, "gtid", p, len, "SET GLOBAL gtid_slave_pos='");
+	if (in->part != MYSQL_HEADER)
+		return;
 	take_quoted(f, "file", p, len, "MASTER_LOG_FILE='");
 	take_number(f, "pos", p, len, "MASTER_LOG_POS=");
 	take_quoted(f, "file", p, len, "SOURCE_LOG_FILE='");
 	take_number(f, "pos", p, len, "SOURCE_LOG_POS=");
-	take_quoted(f, "gtid", p, len, "SET GLOBAL gtid_slave_pos='");
 }
 
-static void take_use(struct mysql_intake *in, const char *there)
+static void take_use(struct mysql_intake *in, const char *text)
 {
 	const struct mysql_names *n = in->o.names;
 
 	for (size_t i = 0; i < n->nr; i++)
-		if (strcmp(n->of[i].to, there) == 0)
-			(void)snprintf(in->database, sizeof(in->database), "%s", n->of[i].from);
+		if (strcmp(n->of[i].text, text) == 0)
+			(void)snprintf(in->database, sizeof(in->database), "%s", n->of[i].own);
 }
 
 static enum err_code take_statement(struct mysql_intake *in, const char *p, size_t len, struct err *e)
@@ -232,11 +238,11 @@ enum err_code mysql_intake_open(const struct mysql_intake_options *o, struct mys
 	if (!in->back)
 		rc = err_set(e, ERR_NOMEM, "read a dump");
 	for (size_t i = 0; i < o->names->nr && !rc; i++)
-		in->back[i] = (struct mysql_rename){.from = o->names->of[i].to, .to = o->names->of[i].from};
+		in->back[i] = (struct mysql_rename){.from = o->names->of[i].text, .to = o->names->of[i].own};
 	/* Always: what the user wrote as shop.t and what was made of it compare as `shop`.t; a copy's events are off. */
 	in->renames = (struct mysql_renames){.of = in->back, .nr = o->names->nr, .events_off = true};
 	if (!o->names->several && o->names->nr > 0)
-		(void)snprintf(in->database, sizeof(in->database), "%s", o->names->of[0].from);
+		(void)snprintf(in->database, sizeof(in->database), "%s", o->names->of[0].own);
 	buf_add_str(&in->trailer, "\n-- Dump completed\n");
 	if (!rc)
 		rc = mysql_stream_open(&ev, &in->stream, e);

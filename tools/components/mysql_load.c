@@ -37,7 +37,8 @@ enum err_code mysql_each_piece(struct component *c, struct restore_job *j, const
 struct loading {
 	struct component *c;
 	struct spawn *to;
-	struct mysql_stream *stream;
+	struct mysql_stream *stream; /* NULL: nothing is called otherwise */
+	struct mysql_rename *names;
 	struct mysql_renames renames;
 	struct buf text;
 	size_t mentions; /* statements whose bodies name the old database */
@@ -138,6 +139,17 @@ static enum err_code end(struct loading *l, enum err_code rc, struct err *e)
 	return spawn_end(l->to, l->c->cancel, e);
 }
 
+static enum err_code read_renamed(struct loading *l, const struct mysql_names *n, struct err *e)
+{
+	l->names = calloc(n->nr, sizeof(*l->names));
+	if (!l->names)
+		return err_set(e, ERR_NOMEM, "names of databases");
+	for (size_t i = 0; i < n->nr; i++)
+		l->names[i] = (struct mysql_rename){ .from = n->of[i].text, .to = n->of[i].to };
+	l->renames = (struct mysql_renames){ .of = l->names, .nr = n->nr, .events_off = true };
+	return ERR_OK;
+}
+
 enum err_code mysql_load_file(struct component *c, struct restore_job *j, const char *file, const struct mysql_load *o,
 			      struct err *e)
 {
@@ -145,9 +157,10 @@ enum err_code mysql_load_file(struct component *c, struct restore_job *j, const 
 	struct mysql_stream_events ev = { .part = on_part, .piece = on_piece, .rows = on_rows, .ctx = &l };
 	enum err_code rc = ERR_OK;
 
-	if (o->names && o->names->renamed) {
-		l.renames = (struct mysql_renames){.of = o->names->of, .nr = o->names->nr, .events_off = true};
-		rc = mysql_stream_open(&ev, &l.stream, e);
+	if (mysql_names_differ(o->names)) {
+		rc = read_renamed(&l, o->names, e);
+		if (!rc)
+			rc = mysql_stream_open(&ev, &l.stream, e);
 	}
 	if (!rc)
 		rc = start(&l, o, e);
@@ -161,6 +174,7 @@ enum err_code mysql_load_file(struct component *c, struct restore_job *j, const 
 		err_prefix(e, "load %s", file);
 	spawn_close(l.to);
 	mysql_stream_close(l.stream);
+	free(l.names);
 	buf_release(&l.text);
 	return rc;
 }
@@ -183,14 +197,15 @@ enum err_code mysql_packets(struct talk *t, const struct facts *recorded, uint64
 	if (rc || want <= has)
 		return rc;
 	if (want > PACKET_MAX)
-		return err_set(e, ERR_FAILED, "the dump has a statement of %llu bytes, and no server takes more than 1 GiB; nothing was touched",
-			       (unsigned long long)want);
+		return err_set(e, ERR_FAILED, "the dump has a statement of %llu bytes, and no server takes more than 1 GiB; "
+			       "nothing was touched", (unsigned long long)want);
 	rc = talk_do(t, &why, "SET GLOBAL max_allowed_packet = %llu", (unsigned long long)((want / 1024 + 1) * 1024));
 	if (!rc)
 		*before = has;
 	else if (rc == ERR_FAILED)
-		rc = err_set(e, rc, "the dump has a statement of %llu bytes, and the server takes %llu: set its max_allowed_packet "
-			     "to more; nothing was touched", (unsigned long long)want, (unsigned long long)has);
+		rc = err_set(e, rc, "the dump has a statement of %llu bytes, and the server takes %llu: set its "
+			     "max_allowed_packet to more; nothing was touched", (unsigned long long)want,
+			     (unsigned long long)has);
 	else if (e)
 		*e = why;
 	return rc;
@@ -201,8 +216,8 @@ void mysql_packets_back(struct component *c, struct talk *t, uint64_t before)
 	struct err why = ERR_INIT;
 
 	if (before > 0 && talk_do(t, &why, "SET GLOBAL max_allowed_packet = %llu", (unsigned long long)before))
-		component_note(c, "%s: max_allowed_packet could not be set back to %llu: %s", c->name, (unsigned long long)before,
-			       why.msg);
+		component_note(c, "%s: max_allowed_packet could not be set back to %llu: %s", c->name,
+			       (unsigned long long)before, why.msg);
 }
 
 /* Sessions */

@@ -29,7 +29,7 @@ static enum err_code count_orphans(struct talk *t, const struct talk_rows *r, si
 	for (size_t i = from; i < to; i++)
 		for (size_t f = CHILD_SCHEMA; f <= PARENT_COLUMN; f++)
 			if (!talk_field(r, i, f))
-				return err_set(e, ERR_FAILED, "a foreign key without names");
+				return err_set(e, ERR_CORRUPT, "a foreign key without names");
 	mysql_form(&b, "SELECT COUNT(*) FROM @.@ c LEFT JOIN @.@ p ON ", talk_field(r, from, CHILD_SCHEMA),
 		   talk_field(r, from, CHILD), talk_field(r, from, PARENT_SCHEMA), talk_field(r, from, PARENT));
 	for (size_t i = from; i < to; i++)
@@ -41,61 +41,75 @@ static enum err_code count_orphans(struct talk *t, const struct talk_rows *r, si
 	return mysql_number(t, &b, out, e);
 }
 
-static void say(struct component *c, const struct talk_rows *r, size_t i, uint64_t orphans,
-		void (*found)(struct component *c, uint64_t rows, const char *text))
+static enum err_code tell_orphans(struct component *c, struct talk *t, const struct talk_rows *r, size_t from, size_t to,
+				  void (*found)(struct component *c, const char *text), size_t *nr, struct err *e)
 {
+	struct err why = ERR_INIT;
 	struct buf text = BUF_INIT;
+	uint64_t rows = 0;
+	enum err_code rc = count_orphans(t, r, from, to, &rows, &why);
 
-	buf_printf(&text, "%s.%s (%s) refers to %s.%s", talk_field(r, i, CHILD_SCHEMA), talk_field(r, i, CHILD),
-		   talk_field(r, i, CONSTRAINT), talk_field(r, i, PARENT_SCHEMA), talk_field(r, i, PARENT));
+	if (rc && rc != ERR_FAILED) {
+		*e = why;
+		return rc;
+	}
+	if (!rc && rows == 0)
+		return ERR_OK;
+	if (!rc)
+		buf_printf(&text, "%llu row%s without what they refer to: ", (unsigned long long)rows, rows == 1 ? "" : "s");
+	buf_printf(&text, "%s.%s (%s) refers to %s.%s", talk_field(r, from, CHILD_SCHEMA), talk_field(r, from, CHILD),
+		   talk_field(r, from, CONSTRAINT), talk_field(r, from, PARENT_SCHEMA), talk_field(r, from, PARENT));
+	if (rc) /* that table is not there any more, or we may not read the other */
+		buf_printf(&text, ", and its rows could not be looked at: %s", why.msg);
 	buf_add_u8(&text, '\0');
-	if (!text.bad)
-		found(c, orphans, (const char *)text.p);
+	found(c, text.bad ? "out of memory" : (const char *)text.p);
 	buf_release(&text);
+	++*nr;
+	return ERR_OK;
 }
 
-enum err_code mysql_orphans(struct component *c, struct talk *t, const char *database, const char *table,
-			    void (*found)(struct component *c, uint64_t rows, const char *text), uint64_t *orphans,
-			    struct err *e)
+enum err_code mysql_orphans(struct component *c, struct talk *t, struct buf *where,
+			    void (*found)(struct component *c, const char *text), size_t *nr, struct err *e)
 {
 	struct talk_rows rows = {0};
 	struct buf b = BUF_INIT;
 	enum err_code rc;
 	size_t to;
 
-	mysql_form(
-	    &b,
-		"SELECT table_schema, table_name, constraint_name, column_name, referenced_table_schema, referenced_table_name, "
-		"referenced_column_name FROM information_schema.key_column_usage WHERE referenced_table_name IS NOT NULL AND ");
-	if (table)
-		mysql_form(
-		    &b,
-			"((table_schema = ? AND table_name = ?) OR (referenced_table_schema = ? AND referenced_table_name = ?))",
-		    database, table, database, table);
-	else
-		mysql_form(&b, "table_schema = ?", database);
-	buf_add_str(&b, " ORDER BY 1, 2, 3, ordinal_position");
+	buf_add_str(&b, "SELECT table_schema, table_name, constraint_name, column_name, referenced_table_schema, "
+			"referenced_table_name, referenced_column_name FROM information_schema.key_column_usage "
+			"WHERE referenced_table_name IS NOT NULL AND (");
+	buf_add(&b, where->p, where->len);
+	b.bad = b.bad || where->bad;
+	buf_release(where);
+	buf_add_str(&b, ") ORDER BY 1, 2, 3, ordinal_position");
 	rc = mysql_ask(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i = to) {
-		uint64_t n = 0;
-
 		for (to = i + 1; to < rows.nr_rows && same_reference(&rows, i, to); to++)
 			;
-		rc = count_orphans(t, &rows, i, to, &n, e);
-		if (!rc && n > 0)
-			say(c, &rows, i, n, found);
-		*orphans += n;
+		rc = tell_orphans(c, t, &rows, i, to, found, nr, e);
 	}
 	talk_rows_release(&rows);
 	return rc;
 }
 
+static void note_orphans(struct component *c, const char *text)
+{
+	component_note(c, "%s: %s", c->name, text);
+}
+
+enum err_code mysql_note_orphans(struct component *c, struct talk *t, struct buf *where, struct err *e)
+{
+	size_t nr = 0;
+
+	return mysql_orphans(c, t, where, note_orphans, &nr, e);
+}
+
 /* Examine */
 
-static void orphans_found(struct component *c, uint64_t rows, const char *text)
+static void orphans_found(struct component *c, const char *text)
 {
-	component_found(c, FINDING_FAILED, "foreign keys: %llu row%s without what they refer to: %s",
-			(unsigned long long)rows, rows == 1 ? "" : "s", text);
+	component_found(c, FINDING_FAILED, "foreign keys: %s", text);
 }
 
 /* CHECK TABLE says "status", "OK" last, or why not. */
@@ -150,15 +164,18 @@ enum err_code mysql_examine(struct component *c, const char *into, const struct 
 {
 	struct mysql_names n = {0};
 	struct talk *t = NULL;
-	uint64_t orphans = 0;
-	enum err_code rc = mysql_connect(c, mysql_role_of(mysql_of(c), into), NULL, true, &t, e);
+	struct buf where = BUF_INIT;
+	size_t orphans = 0;
+	enum err_code rc = mysql_connect(c, mysql_role_of(mysql_of(c), into), NULL, &t, e);
 
 	if (!rc)
 		rc = mysql_names_recorded(c, recorded, into, &n, e);
-	for (size_t i = 0; i < n.nr && !rc; i++) {
+	for (size_t i = 0; i < n.nr && !rc; i++)
 		rc = check_tables(c, t, n.of[i].to, e);
-		if (!rc)
-			rc = mysql_orphans(c, t, n.of[i].to, NULL, orphans_found, &orphans, e);
+	if (!rc) {
+		buf_add_str(&where, "table_schema IN ");
+		mysql_form_names(&where, &n);
+		rc = mysql_orphans(c, t, &where, orphans_found, &orphans, e);
 	}
 	if (!rc && orphans == 0)
 		component_found(c, FINDING_OK, "foreign keys: every row has what it refers to");
@@ -176,14 +193,14 @@ enum err_code mysql_query(struct component *c, const char *into, const char *que
 	struct talk_rows rows = {0};
 	struct talk *t = NULL, *first = NULL;
 	struct buf b = BUF_INIT;
-	enum err_code rc = mysql_connect(c, mysql_role_of(m, into), NULL, true, &first, e);
+	enum err_code rc = mysql_connect(c, mysql_role_of(m, into), NULL, &first, e);
 
 	if (!rc)
 		rc = mysql_names_there(c, first, into, &n, e);
 	talk_close(first);
 	/* With several databases the query names them itself, but for a validate's copies, of which the first is the one. */
 	if (!rc)
-		rc = mysql_connect(c, mysql_role_of(m, into), n.nr > 0 ? n.of[0].to : NULL, true, &t, e);
+		rc = mysql_connect(c, mysql_role_of(m, into), n.nr > 0 ? n.of[0].to : NULL, &t, e);
 	if (!rc)
 		rc = talk_do(t, e, "START TRANSACTION READ ONLY");
 	if (!rc)

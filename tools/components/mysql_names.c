@@ -10,19 +10,27 @@
 #define FILE_NAME_MAX 200u /* bytes, before ".sql" */
 #define DATABASE_MAX  64u  /* characters; bytes here, which is stricter */
 
+static void release_name(struct mysql_name *n)
+{
+	free(n->own);
+	free(n->to);
+	free(n->text);
+}
+
 void mysql_names_release(struct mysql_names *n)
 {
-	for (size_t i = 0; i < n->nr; i++) {
-		union {
-			const char *c;
-			char *p;
-		} from = {n->of[i].from}, to = {n->of[i].to};
-
-		free(from.p);
-		free(to.p);
-	}
+	for (size_t i = 0; i < n->nr; i++)
+		release_name(&n->of[i]);
 	free(n->of);
 	*n = (struct mysql_names){0};
+}
+
+bool mysql_names_differ(const struct mysql_names *n)
+{
+	for (size_t i = 0; i < n->nr; i++)
+		if (strcmp(n->of[i].text, n->of[i].to) != 0)
+			return true;
+	return false;
 }
 
 /* What into makes of one of several: "copy_shop"; a name too long for that is told by its digest. */
@@ -38,21 +46,26 @@ static char *name_of_several(const char *into, const char *name)
 }
 
 /* into takes the place of the only one, or goes before each of several. */
-static enum err_code add_name(struct mysql_names *n, const char *name, const char *into, struct err *e)
+static char *name_in(const struct mysql_names *n, const char *name, const char *into)
 {
-	struct mysql_rename *of = realloc(n->of, (n->nr + 1) * sizeof(*of));
-	char *from = strdup(name), *to;
+	return into && n->several ? name_of_several(into, name) : strdup(into ? into : name);
+}
 
-	if (of)
-		n->of = of;
-	to = into && n->several ? name_of_several(into, name) : strdup(into ? into : name);
-	if (!of || !from || !to) {
-		free(from);
-		free(to);
+/* text_into: the into of the dump whose text it is. */
+static enum err_code add_name(struct mysql_names *n, const char *name, const char *into, const char *text_into,
+			      struct err *e)
+{
+	struct mysql_name *of = realloc(n->of, (n->nr + 1) * sizeof(*of));
+	const char *to;
+
+	if (!of)
 		return err_set(e, ERR_NOMEM, "database %s", name);
-	}
-	n->of[n->nr++] = (struct mysql_rename){.from = from, .to = to};
-	n->renamed = n->renamed || strcmp(from, to) != 0;
+	n->of = of;
+	of += n->nr++;
+	*of = (struct mysql_name){ .own = strdup(name), .to = name_in(n, name, into), .text = name_in(n, name, text_into) };
+	to = of->to;
+	if (!of->own || !to || !of->text)
+		return err_set(e, ERR_NOMEM, "database %s", name);
 	if (into && (*to == '\0' || strlen(to) > DATABASE_MAX || to[strlen(to) - 1] == ' '))
 		return err_set(e, ERR_USAGE, "\"%s\" can be no database's name", to);
 	return ERR_OK;
@@ -70,7 +83,7 @@ enum err_code mysql_database_exists(struct talk *t, const char *name, bool *ther
 	return rc;
 }
 
-static enum err_code all_there(struct talk *t, const char *into, struct mysql_names *out, struct err *e)
+static enum err_code all_there(struct talk *t, struct mysql_names *out, struct err *e)
 {
 	struct talk_rows rows = {0};
 	enum err_code rc = talk_ask(t,
@@ -80,7 +93,7 @@ static enum err_code all_there(struct talk *t, const char *into, struct mysql_na
 
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++)
 		if (talk_field(&rows, i, 0))
-			rc = add_name(out, talk_field(&rows, i, 0), into, e);
+			rc = add_name(out, talk_field(&rows, i, 0), NULL, NULL, e);
 	talk_rows_release(&rows);
 	return rc;
 }
@@ -101,7 +114,7 @@ static enum err_code all_of_into(struct talk *t, const char *into, struct mysql_
 		const char *name = talk_field(&rows, i, 0);
 
 		if (name && strlen(name) > len)
-			rc = add_name(out, name + len, into, e);
+			rc = add_name(out, name + len, into, into, e);
 	}
 	talk_rows_release(&rows);
 	return rc;
@@ -117,33 +130,23 @@ enum err_code mysql_names_there(struct component *c, struct talk *t, const char 
 
 	*out = (struct mysql_names){.several = !m->databases || m->databases[1]};
 	if (!m->databases)
-		rc = into ? all_of_into(t, into, out, e) : all_there(t, into, out, e);
+		rc = into ? all_of_into(t, into, out, e) : all_there(t, out, e);
 	for (char **w = m->databases; w && *w && !rc; w++)
-		rc = add_name(out, *w, into, e);
-	for (size_t i = 0; i < out->nr && !rc; i++) {
-		struct mysql_rename of = out->of[i];
+		rc = add_name(out, *w, into, into, e);
+	for (size_t i = 0; i < out->nr; i++) {
+		struct mysql_name of = out->of[i];
 
-		rc = mysql_database_exists(t, of.to, &there, e);
+		if (!rc)
+			rc = mysql_database_exists(t, of.to, &there, e);
 		if (!rc && !there && !m->some)
 			rc = err_set(e, ERR_NOT_FOUND, "no database %s on the server of %s (or no right to see it)", of.to,
 				     c->name);
 		if (!rc && !there)
-			continue;
-		out->of[i] = out->of[kept];
-		out->of[kept++] = of;
+			release_name(&of);
+		else
+			out->of[kept++] = of;
 	}
-	while (!rc && out->nr > kept) { /* what is not there lies at the end now */
-		struct mysql_names last = { .of = NULL };
-
-		last.of = malloc(sizeof(*last.of));
-		if (!last.of) {
-			rc = err_set(e, ERR_NOMEM, "databases");
-			break;
-		}
-		last.of[0] = out->of[--out->nr];
-		last.nr = 1;
-		mysql_names_release(&last);
-	}
+	out->nr = kept;
 	if (rc)
 		mysql_names_release(out);
 	return rc;
@@ -154,6 +157,7 @@ enum err_code mysql_names_recorded(struct component *c, const struct facts *reco
 {
 	const json_t *items = json_object_get(recorded->root, "items"), *v;
 	const char *layout = facts_get_in(recorded, "settings", "layout");
+	const char *text_into = facts_get_in(recorded, "settings", "into");
 	enum err_code rc = ERR_OK;
 	size_t i;
 
@@ -169,18 +173,17 @@ enum err_code mysql_names_recorded(struct component *c, const struct facts *reco
 			rc = err_set(e, ERR_USAGE, "%s_%s is too long a name for a database: with databases = NAME ..., "
 				     "instead of *, a short one is made", into, name);
 		else
-			rc = add_name(out, name, into, e);
+			rc = add_name(out, name, into, text_into, e);
 	}
 	if (!rc && (out->nr == 0 || (!out->several && out->nr != 1)))
 		rc = err_set(e, ERR_CORRUPT, "the facts of %s do not say which databases it is of", c->name);
 	/* The dump of one database, which the configuration calls otherwise since: it goes where that says. */
 	if (!rc && !into && !out->several && mysql_of(c)->databases && !mysql_of(c)->databases[1] &&
-	    strcmp(out->of[0].from, mysql_of(c)->databases[0]) != 0) {
-		char *name = strdup(out->of[0].from);
-
-		mysql_names_release(out);
-		rc = name ? add_name(out, name, mysql_of(c)->databases[0], e) : err_set(e, ERR_NOMEM, "%s", c->name);
-		free(name);
+	    strcmp(out->of[0].own, mysql_of(c)->databases[0]) != 0) {
+		free(out->of[0].to);
+		out->of[0].to = strdup(mysql_of(c)->databases[0]);
+		if (!out->of[0].to)
+			rc = err_set(e, ERR_NOMEM, "%s", c->name);
 	}
 	if (rc)
 		mysql_names_release(out);

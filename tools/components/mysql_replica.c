@@ -46,8 +46,8 @@ static char *field(const struct talk_rows *r, size_t i)
 	return v ? strdup(v) : NULL;
 }
 
-/* *out NULL: it is none, or we may not ask. */
-static enum err_code read_status(struct talk *t, struct mysql_replica **out, struct err *e)
+/* *out NULL: it is none, or we may not ask; c: tell that. */
+static enum err_code read_status(struct component *c, struct talk *t, struct mysql_replica **out, struct err *e)
 {
 	struct talk_rows rows = {0};
 	struct err why = ERR_INIT;
@@ -56,8 +56,12 @@ static enum err_code read_status(struct talk *t, struct mysql_replica **out, str
 	const char *io, *sql, *gtid;
 
 	*out = NULL;
-	if (rc == ERR_FAILED)
+	if (rc == ERR_FAILED) {
+		if (c)
+			component_note(c, "%s: whether this server is a replica is not known, and nothing is stopped: %s",
+				       c->name, why.msg);
 		return ERR_OK;
+	}
 	if (rc && e)
 		*e = why;
 	if (!rc && rows.nr_rows > 0 && rows.nr_fields > SERVER_ID) {
@@ -84,7 +88,7 @@ static enum err_code read_status(struct talk *t, struct mysql_replica **out, str
 enum err_code mysql_replica_facts(struct talk *t, struct facts *f, struct err *e)
 {
 	struct mysql_replica *r = NULL;
-	enum err_code rc = read_status(t, &r, e);
+	enum err_code rc = read_status(NULL, t, &r, e);
 	char *gtid = NULL;
 
 	if (rc || !r)
@@ -110,8 +114,12 @@ enum err_code mysql_replica_stop(struct component *c, struct talk *t, struct mys
 	*out = NULL;
 	if (mysql_of(c)->replica == MYSQL_REPLICA_LEAVE)
 		return ERR_OK;
-	rc = read_status(t, &r, e);
+	rc = read_status(c, t, &r, e);
 	if (rc || !r || (!r->running && mysql_of(c)->replica != MYSQL_REPLICA_REPOINT)) {
+		/* As it was, or as a recover left it that was killed. */
+		if (r)
+			component_note(c, "%s: replication from %s does not run, and is not started", c->name,
+				       r->host ? r->host : "another");
 		release(r);
 		return rc;
 	}
@@ -206,7 +214,7 @@ enum err_code mysql_replica_plan(struct component *c, struct talk *t, const stru
 	enum mysql_replica_key key = mysql_of(c)->replica;
 	struct mysql_replica *r = NULL;
 	struct buf gtid = BUF_INIT, change = BUF_INIT;
-	enum err_code rc = read_status(t, &r, e);
+	enum err_code rc = read_status(c, t, &r, e);
 	const char *host;
 
 	if (rc || !r)
@@ -214,6 +222,8 @@ enum err_code mysql_replica_plan(struct component *c, struct talk *t, const stru
 	host = r->host ? r->host : "another server";
 	if (key == MYSQL_REPLICA_LEAVE)
 		component_note(c, "replication from %s is left as it is (replica = leave)", host);
+	else if (key == MYSQL_REPLICA_RESTART && !r->running)
+		component_note(c, "replication from %s does not run, and is not started", host);
 	else if (key == MYSQL_REPLICA_RESTART)
 		component_note(c,
 			       "stop replication from %s, and start it where it stood: changes between the dump and now "

@@ -53,23 +53,6 @@ enum err_code mysql_read_back(struct component *c, struct restore_job *j, struct
 	struct differences diff = {0};
 	enum err_code rc = mysql_names_recorded(c, j->recorded, NULL, &names, e);
 
-	/* By the names that the file itself has. */
-	for (size_t i = 0; i < names.nr; i++) {
-		struct mysql_rename *r = &names.of[i];
-		char *to = strdup(r->from);
-
-		if (!to && !rc)
-			rc = err_set(e, ERR_NOMEM, "%s", c->name);
-		if (to) {
-			union {
-				const char *c;
-				char *p;
-			} old = {r->to};
-
-			free(old.p);
-			r->to = to;
-		}
-	}
 	facts_begin(&found, c->ops->type, c->name);
 	if (!rc)
 		rc = mysql_intake_open(&o, &in, e);
@@ -136,9 +119,9 @@ static bool is_word(const char *s, size_t len)
 
 /* The recorded character set and collation are text from a snapshot: words, or the server's default. */
 enum err_code mysql_create_database(struct component *c, struct restore_job *j, struct talk *t,
-				    const struct mysql_rename *name, bool drop, struct err *e)
+				    const struct mysql_name *name, bool drop, struct err *e)
 {
-	const char *is = json_string_value(json_object_get(facts_item(j->recorded, "database", name->from), "is"));
+	const char *is = json_string_value(json_object_get(facts_item(j->recorded, "database", name->own), "is"));
 	const char *space = is ? strchr(is, ' ') : NULL;
 	struct buf b = BUF_INIT;
 	enum err_code rc = ERR_OK;
@@ -163,17 +146,11 @@ enum err_code mysql_create_database(struct component *c, struct restore_job *j, 
 	return rc;
 }
 
-static void print_orphans(struct component *c, uint64_t rows, const char *text)
-{
-	component_note(c, "%s: %llu row%s without what they refer to: %s", c->name, (unsigned long long)rows,
-		       rows == 1 ? "" : "s", text);
-}
-
 static enum err_code fill(struct component *c, struct restore_job *j, struct talk *t, const struct mysql_names *n,
 			  struct mysql_load *load, struct err *e)
 {
+	struct buf where = BUF_INIT;
 	enum err_code rc = ERR_OK;
-	uint64_t orphans = 0;
 
 	for (size_t i = 0; i < n->nr && !rc; i++) {
 		rc = j->temporary ? ERR_OK : mysql_end_sessions(c, t, n->of[i].to, e);
@@ -182,9 +159,19 @@ static enum err_code fill(struct component *c, struct restore_job *j, struct tal
 	}
 	if (!rc)
 		rc = mysql_load_file(c, j, MYSQL_DUMP, load, e);
-	for (size_t i = 0; i < n->nr && !rc && !j->temporary; i++)
-		rc = mysql_orphans(c, t, n->of[i].to, NULL, print_orphans, &orphans, e);
-	return rc;
+	if (rc || j->temporary)
+		return rc;
+	/* Other databases' references to these stood while they were dropped, and stand now. */
+	buf_add_str(&where, "table_schema IN ");
+	mysql_form_names(&where, n);
+	buf_add_str(&where, " OR referenced_table_schema IN ");
+	mysql_form_names(&where, n);
+	return mysql_note_orphans(c, t, &where, e);
+}
+
+static enum mysql_role role_of(const struct restore_job *j)
+{
+	return j->temporary ? MYSQL_VALIDATE : MYSQL_RESTORE;
 }
 
 /* Which of them are there.  What validate makes must not be there. */
@@ -223,7 +210,7 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 				   struct err *e)
 {
 	struct mysql_load load = {
-		.role = j->temporary ? MYSQL_VALIDATE : MYSQL_RESTORE, .names = n, .database = n->several ? NULL : n->of[0].to};
+		.role = role_of(j), .names = n, .database = n->several ? NULL : n->of[0].to};
 	struct mysql_replica *replica = NULL;
 	bool *there = calloc(n->nr + 1, sizeof(*there));
 	struct talk *t = NULL;
@@ -231,9 +218,7 @@ static enum err_code restore_names(struct component *c, struct restore_job *j, c
 	enum err_code rc = there ? ERR_OK : err_set(e, ERR_NOMEM, "%s", c->name);
 
 	if (!rc)
-		rc = mysql_connect(c, load.role, NULL, true, &t, e);
-	if (!rc)
-		rc = talk_do(t, e, "SET SESSION lock_wait_timeout = %u", MYSQL_RESTORE_LOCK_WAIT_S);
+		rc = mysql_connect_restore(c, load.role, &t, e);
 	if (!rc)
 		load.no_binlog = mysql_without_binlog(c, j, t, &rc, e);
 	if (!rc)
@@ -292,10 +277,10 @@ static void plan_names(struct component *c, struct restore_job *j, const struct 
 		else
 			component_note(c, "create database %s", n->of[i].to);
 	}
-	component_note(c, "load %s%s%s", MYSQL_DUMP, n->renamed ? ", renamed, with its events disabled" : "",
-		       mysql_of(c)->binlog ? "; it is written to the binary log, so replicas follow"
-					   : "; without the binary log: replicas do not follow");
-	(void)j;
+	component_note(c, "load %s%s%s", MYSQL_DUMP, mysql_names_differ(n) ? ", renamed, with its events disabled" : "",
+		       j->temporary		? ""
+		       : mysql_of(c)->binlog	? "; it is written to the binary log, so replicas follow"
+						: "; without the binary log: replicas do not follow");
 }
 
 enum err_code mysql_plan(struct component *c, struct restore_job *j, struct err *e)
@@ -310,12 +295,12 @@ enum err_code mysql_plan(struct component *c, struct restore_job *j, struct err 
 	if (!rc && !there)
 		rc = err_set(e, ERR_NOMEM, "%s", c->name);
 	if (!rc)
-		rc = mysql_connect(c, MYSQL_RESTORE, NULL, true, &t, e);
-	if (!rc)
+		rc = mysql_connect(c, role_of(j), NULL, &t, e);
+	if (!rc && !j->temporary) /* what is left of a validate is dropped before */
 		rc = look(j, t, &n, there, e);
 	if (!rc)
 		rc = mysql_definers(c, j, t, e);
-	if (!rc)
+	if (!rc && !j->temporary)
 		rc = mysql_replica_plan(c, t, j->recorded, e);
 	if (!rc && j->nr_items == 0)
 		plan_names(c, j, &n, there);
@@ -332,16 +317,19 @@ enum err_code mysql_plan(struct component *c, struct restore_job *j, struct err 
 
 /* Back, and away */
 
-static enum err_code drop_all(struct component *c, enum mysql_role role, const json_t *names, bool no_binlog, struct err *e)
+static enum err_code drop_all(struct component *c, struct restore_job *j, const json_t *names, struct err *e)
 {
 	struct talk *t = NULL;
 	struct buf b = BUF_INIT;
-	enum err_code rc = json_array_size(names) > 0 ? mysql_connect(c, role, NULL, true, &t, e) : ERR_OK;
+	enum err_code rc = ERR_OK;
 	const json_t *v;
 	size_t i;
 
-	if (!rc && t && no_binlog && talk_do(t, NULL, "SET SESSION sql_log_bin = 0"))
-		rc = ERR_OK; /* no right to: it was written there when it was made, too */
+	if (json_array_size(names) == 0)
+		return ERR_OK;
+	rc = mysql_connect_restore(c, role_of(j), &t, e);
+	if (!rc)
+		(void)mysql_without_binlog(c, j, t, &rc, e);
 	json_array_foreach(names, i, v)
 	{
 		if (rc || !json_string_value(v))
@@ -373,7 +361,7 @@ enum err_code mysql_rollback(struct component *c, struct restore_job *j, const j
 			rc = restore_names(c, j, &n, false, e);
 	}
 	if (!rc)
-		rc = drop_all(c, MYSQL_RESTORE, json_object_get(way, "absent"), !mysql_of(c)->binlog, e);
+		rc = drop_all(c, j, json_object_get(way, "absent"), e);
 	mysql_names_release(&n);
 	return rc;
 }
@@ -393,7 +381,7 @@ enum err_code mysql_discard(struct component *c, struct restore_job *j, const js
 		if (!names || json_array_append_new(names, json_string(n.of[i].to)))
 			rc = err_set(e, ERR_NOMEM, "%s", c->name);
 	if (!rc)
-		rc = drop_all(c, MYSQL_VALIDATE, names, true, e);
+		rc = drop_all(c, j, names, e);
 	json_decref(names);
 	mysql_names_release(&n);
 	return rc;

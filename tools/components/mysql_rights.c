@@ -28,6 +28,10 @@ static const struct {
 	{ "CREATE", MYSQL_CREATE },
 	{ "DROP", MYSQL_DROP },
 	{ "INSERT", MYSQL_INSERT },
+	{ "ALTER", MYSQL_ALTER },
+	{ "CREATE VIEW", MYSQL_CREATE_VIEW },
+	{ "CREATE ROUTINE", MYSQL_CREATE_ROUTINE },
+	{ "ALTER ROUTINE", MYSQL_ALTER_ROUTINE },
 	{ "SHOW CREATE ROUTINE", MYSQL_SEE_ROUTINES },
 	{ "SHOW_ROUTINE", MYSQL_SEE_ROUTINES },
 };
@@ -132,54 +136,75 @@ enum err_code mysql_rights(struct talk *t, const char *database, unsigned *out, 
 	return rc;
 }
 
-/* Has what is restored something that runs as somebody else than us, or that the binary log wants a SUPER for? */
-static void look_for(const struct restore_job *j, const char *self, bool *others, bool *code)
+/* What loading a dump takes; kind: only where it has one of those. */
+static const struct {
+	const char *kind;
+	unsigned right;
+	const char *name;
+} needed[] = {
+	{ NULL, MYSQL_CREATE, "CREATE" },
+	{ NULL, MYSQL_DROP, "DROP" },
+	{ "table", MYSQL_INSERT, "INSERT" },
+	{ "table", MYSQL_ALTER, "ALTER" },
+	{ NULL, MYSQL_SELECT, "SELECT" },
+	{ "view", MYSQL_CREATE_VIEW, "CREATE VIEW" },
+	{ "trigger", MYSQL_TRIGGERS, "TRIGGER" },
+	{ "event", MYSQL_EVENT, "EVENT" },
+	{ "procedure", MYSQL_CREATE_ROUTINE, "CREATE ROUTINE" },
+	{ "procedure", MYSQL_ALTER_ROUTINE, "ALTER ROUTINE" },
+	{ "function", MYSQL_CREATE_ROUTINE, "CREATE ROUTINE" },
+	{ "function", MYSQL_ALTER_ROUTINE, "ALTER ROUTINE" },
+};
+
+/* The first that is missing; NULL: none.  self: whose objects need no right to name another. */
+static const char *missing_right(const struct restore_job *j, unsigned rights, const char *self, bool code_is_super)
 {
 	const json_t *items = json_object_get(j->recorded->root, "items"), *v;
 	size_t i;
 
+	for (i = 0; i < ARRAY_LEN(needed); i++)
+		if (!needed[i].kind && !(rights & needed[i].right))
+			return needed[i].name;
 	json_array_foreach(items, i, v) {
 		const char *kind = json_string_value(json_object_get(v, "kind"));
 		const char *definer = json_string_value(json_object_get(v, "definer"));
 
-		if (!kind || !definer || !mysql_is_loaded(j, v))
+		if (!kind || !mysql_is_loaded(j, v))
 			continue;
-		*others = *others || strcmp(definer, self) != 0;
-		*code = *code || strcmp(kind, "trigger") == 0 || strcmp(kind, "function") == 0;
+		for (size_t k = 0; k < ARRAY_LEN(needed); k++)
+			if (needed[k].kind && strcmp(needed[k].kind, kind) == 0 && !(rights & needed[k].right))
+				return needed[k].name;
+		if (definer && strcmp(definer, self) != 0 && !(rights & MYSQL_SET_USER))
+			return "SET USER (views, triggers or routines have other definers)";
+		if (code_is_super && !(rights & MYSQL_SUPER) &&
+		    (strcmp(kind, "trigger") == 0 || strcmp(kind, "function") == 0))
+			return "SUPER (there are triggers or functions, the binary log is on, and "
+			       "log_bin_trust_function_creators is off)";
 	}
+	return NULL;
 }
 
 enum err_code mysql_may_restore(struct component *c, struct restore_job *j, struct talk *t, const char *database,
 				bool no_binlog, struct err *e)
 {
-	bool others = false, code = false;
 	struct talk_rows rows = { 0 };
 	unsigned rights = 0;
-	enum err_code rc = talk_ask(t, "SELECT CURRENT_USER(), VERSION(), @@log_bin, @@log_bin_trust_function_creators", &rows, e);
-	const char *self = rc ? NULL : talk_field(&rows, 0, 0), *version = rc ? NULL : talk_field(&rows, 0, 1), *what = NULL;
+	enum err_code rc = talk_ask(t, "SELECT CURRENT_USER(), VERSION(), @@log_bin, @@log_bin_trust_function_creators",
+				    &rows, e);
+	const char *self = talk_field(&rows, 0, 0), *version = talk_field(&rows, 0, 1), *what;
 
 	if (!rc)
 		rc = mysql_rights(t, database, &rights, e);
 	if (rc)
 		goto out;
-	look_for(j, self ? self : "", &others, &code);
 	/* MariaDB told SET USER from SUPER in 10.5. */
 	if (version && (!strstr(version, "MariaDB") || mysql_u64(version) < 10) && (rights & MYSQL_SUPER))
 		rights |= MYSQL_SET_USER;
-	if (!(rights & MYSQL_CREATE))
-		what = "CREATE";
-	else if (!(rights & MYSQL_DROP))
-		what = "DROP";
-	else if (!(rights & MYSQL_INSERT))
-		what = "INSERT";
-	else if (others && !(rights & MYSQL_SET_USER))
-		what = "SET USER (views, triggers or routines have other definers)";
-	else if (code && !no_binlog && !(rights & MYSQL_SUPER) && mysql_u64(talk_field(&rows, 0, 2)) &&
-		 !mysql_u64(talk_field(&rows, 0, 3)))
-		what = "SUPER (there are triggers or functions, the binary log is on, and log_bin_trust_function_creators is off)";
+	what = missing_right(j, rights, self ? self : "",
+			     !no_binlog && mysql_u64(talk_field(&rows, 0, 2)) && !mysql_u64(talk_field(&rows, 0, 3)));
 	if (what)
-		rc = err_set(e, ERR_FAILED, "%s has no right %s for database %s; nothing was touched; restore-defaults-file can "
-			     "name another user", self ? self : c->name, what, database);
+		rc = err_set(e, ERR_FAILED, "%s has no right %s for database %s; nothing was touched; restore-defaults-file "
+			     "can name another user", self ? self : c->name, what, database);
 out:
 	talk_rows_release(&rows);
 	return rc;

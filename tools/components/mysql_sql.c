@@ -249,14 +249,3 @@ bool mysql_sql_read(const char *text, size_t len, struct mysql_statement *out)
 	}
 	return true;
 }
-
-void mysql_sql_quote(struct buf *out, const char *name)
-{
-	buf_add_u8(out, '`');
-	for (; *name; name++) {
-		if (*name == '`')
-			buf_add_u8(out, '`');
-		buf_add_u8(out, (uint8_t)*name);
-	}
-	buf_add_u8(out, '`');
-}

@@ -85,7 +85,4 @@ void mysql_sql_rename(const struct mysql_renames *r, const char *text, size_t le
  * (from). */
 bool mysql_sql_mentions(const struct mysql_renames *r, const char *text, size_t len);
 
-/** `name` with its quotes. */
-void mysql_sql_quote(struct buf *out, const char *name);
-
 #endif

@@ -10,7 +10,7 @@
 #include "tools/components/mysql.h"
 
 struct one {
-	const struct mysql_rename *database;
+	const struct mysql_name *database;
 	const char *table; /* in the item's name */
 	char file[1024];   /* as facts.json names it */
 	bool there;
@@ -39,16 +39,16 @@ static enum err_code find(struct tables *s, const char *item, struct one *o, str
 	enum err_code rc = ERR_OK;
 
 	for (size_t i = 0; i < s->names.nr && !o->table; i++) {
-		size_t len = strlen(s->names.of[i].from);
+		size_t len = strlen(s->names.of[i].own);
 
-		if (s->names.several && (strncmp(item, s->names.of[i].from, len) != 0 || item[len] != '.'))
+		if (s->names.several && (strncmp(item, s->names.of[i].own, len) != 0 || item[len] != '.'))
 			continue;
 		o->database = &s->names.of[i];
 		o->table = s->names.several ? item + len + 1 : item;
 	}
 	if (!o->table || !facts_item(s->j->recorded, "table", item))
 		return err_set(e, ERR_NOT_FOUND, "no table %s is in the dump", item);
-	mysql_table_file(&file, &s->names, o->database->from, o->table);
+	mysql_table_file(&file, &s->names, o->database->own, o->table);
 	if (file.bad)
 		rc = err_set(e, ERR_NOMEM, "table %s", item);
 	else if (file.len > sizeof(o->file))
@@ -86,8 +86,8 @@ static enum err_code feed_intake(void *ctx, const void *buf, size_t len, struct 
 /* Its own file, to the trailer, with the recorded rows. */
 static enum err_code read_back(struct tables *s, const struct one *o, const char *item, struct err *e)
 {
-	struct mysql_rename same = { .from = o->database->from, .to = o->database->from };
-	struct mysql_names names = { .of = &same, .nr = 1 };
+	struct mysql_name one = *o->database;
+	struct mysql_names names = { .of = &one, .nr = 1 };
 	struct facts found = {0};
 	struct dump d = { .facts = &found };
 	struct mysql_intake_options io = { .c = s->c, .d = &d, .names = &names };
@@ -126,9 +126,7 @@ static enum err_code open_tables(struct tables *s, struct err *e)
 	for (size_t i = 0; i < s->nr && !rc; i++)
 		rc = read_back(s, &s->v[i], s->j->items[i], e);
 	if (!rc)
-		rc = mysql_connect(s->c, s->j->temporary ? MYSQL_VALIDATE : MYSQL_RESTORE, NULL, true, &s->t, e);
-	if (!rc)
-		rc = talk_do(s->t, e, "SET SESSION lock_wait_timeout = %u", MYSQL_RESTORE_LOCK_WAIT_S);
+		rc = mysql_connect_restore(s->c, MYSQL_RESTORE, &s->t, e);
 	for (size_t i = 0; i < s->nr && !rc; i++)
 		rc = look(s, &s->v[i], e);
 	return rc;
@@ -187,15 +185,9 @@ static enum err_code make_way_back(struct tables *s, struct err *e)
 	return rc;
 }
 
-static void print_orphans(struct component *c, uint64_t rows, const char *text)
-{
-	component_note(c, "%s: %llu row%s now without what they refer to: %s", c->name, (unsigned long long)rows,
-		       rows == 1 ? "" : "s", text);
-}
-
 static enum err_code load(struct tables *s, const struct one *o, bool no_binlog, struct err *e)
 {
-	const struct mysql_load l = {.role = s->j->temporary ? MYSQL_VALIDATE : MYSQL_RESTORE,
+	const struct mysql_load l = {.role = MYSQL_RESTORE,
 				     .names = &s->names,
 				     .database = o->database->to,
 				     .no_binlog = no_binlog};
@@ -213,7 +205,8 @@ static enum err_code put_back(struct tables *s, struct err *e)
 {
 	struct mysql_replica *replica = NULL;
 	enum err_code rc = ERR_OK;
-	uint64_t orphans = 0, packets = 0;
+	struct buf where = BUF_INIT;
+	uint64_t packets = 0;
 	bool no_binlog = mysql_without_binlog(s->c, s->j, s->t, &rc, e);
 
 	if (!rc)
@@ -222,8 +215,17 @@ static enum err_code put_back(struct tables *s, struct err *e)
 		rc = mysql_replica_stop(s->c, s->t, &replica, e);
 	for (size_t i = 0; i < s->nr && !rc; i++)
 		rc = load(s, &s->v[i], no_binlog, e);
-	for (size_t i = 0; i < s->nr && !rc; i++)
-		rc = mysql_orphans(s->c, s->t, s->v[i].database->to, s->v[i].table, print_orphans, &orphans, e);
+	for (size_t i = 0; i < s->nr; i++) {
+		const char *database = s->v[i].database->to, *table = s->v[i].table;
+
+		mysql_form(&where,
+			   "$(table_schema = ? AND table_name = ?) OR (referenced_table_schema = ? "
+			   "AND referenced_table_name = ?)",
+			   i > 0 ? " OR " : "", database, table, database, table);
+	}
+	if (!rc)
+		rc = mysql_note_orphans(s->c, s->t, &where, e);
+	buf_release(&where);
 	/* One table is not the dump's position: replication goes on where it stood. */
 	mysql_packets_back(s->c, s->t, packets);
 	mysql_replica_start(s->c, s->t, replica);
@@ -239,7 +241,7 @@ enum err_code mysql_tables_restore(struct component *c, struct restore_job *j, s
 		rc = mysql_may_restore(c, j, s.t, s.v[i].database->to, !mysql_of(c)->binlog, e);
 	if (!rc)
 		rc = mysql_definers(c, j, s.t, e);
-	if (!rc && !j->temporary)
+	if (!rc)
 		rc = make_way_back(&s, e);
 	if (!rc) {
 		rc = put_back(&s, e);
@@ -250,16 +252,19 @@ enum err_code mysql_tables_restore(struct component *c, struct restore_job *j, s
 	return rc;
 }
 
-static enum err_code drop_created(struct component *c, const json_t *created, struct err *e)
+static enum err_code drop_created(struct component *c, struct restore_job *j, const json_t *created, struct err *e)
 {
 	struct talk *t = NULL;
 	struct buf b = BUF_INIT;
-	enum err_code rc = json_array_size(created) > 0 ? mysql_connect(c, MYSQL_RESTORE, NULL, true, &t, e) : ERR_OK;
+	enum err_code rc;
 	const json_t *v;
 	size_t i;
 
-	if (!rc && t)
-		rc = talk_do(t, e, "SET SESSION foreign_key_checks = 0");
+	if (json_array_size(created) == 0)
+		return ERR_OK;
+	rc = mysql_connect_restore(c, MYSQL_RESTORE, &t, e);
+	if (!rc)
+		(void)mysql_without_binlog(c, j, t, &rc, e);
 	json_array_foreach(created, i, v)
 	{
 		const char *database = json_string_value(json_array_get(v, 0)),
@@ -293,7 +298,7 @@ enum err_code mysql_tables_rollback(struct component *c, struct restore_job *j, 
 		release(&s);
 	}
 	if (!rc)
-		rc = drop_created(c, json_object_get(way, "created"), e);
+		rc = drop_created(c, j, json_object_get(way, "created"), e);
 	free(items);
 	return rc;
 }

@@ -86,7 +86,9 @@ static enum err_code set_session(struct talk *t, struct err *e)
 	};
 	static const char *const mysql[] = {
 		"SET NAMES utf8mb4, time_zone = '+00:00', "
-		"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', wait_timeout = 31536000", NULL
+		"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', wait_timeout = 31536000"
+		" /*M!100300 , max_statement_time = 0, idle_transaction_timeout = 0, "
+		"idle_readonly_transaction_timeout = 0 */", NULL
 	};
 	const char *const *all = t->kind == TALK_PSQL ? psql : mysql;
 	enum err_code rc = ERR_OK;
