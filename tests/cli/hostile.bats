@@ -106,7 +106,8 @@ still_mounted()
 	done
 	[ -z "$(find "$W/room" ! -type d)" ]
 	[ "$(find "$W/room" -mindepth 1 -maxdepth 1 | wc -l)" -eq 8 ]
-	[ ! -e "$W/up" ] && [ ! -e "$W/../up" ]
+	[ ! -e "$W/up" ]
+	[ ! -e "$W/../up" ]
 	mounted
 	run ! find "$W/mnt/" -path '*/20*' -name '*x*'
 	[ -z "$(find "$W/mnt/" -path '*/20*' -type f 2>/dev/null)" ]
@@ -144,7 +145,8 @@ still_mounted()
 	make_hostile odd 0
 	old=$(vouch snapshots --json | jq -rs 'sort_by(.time)[0].id')
 	within 0 100 restore "$old" "$W/back"
-	[ ! -e "$W/back/a-kmem" ] && [ ! -e "$W/back/b-disk" ]
+	[ ! -e "$W/back/a-kmem" ]
+	[ ! -e "$W/back/b-disk" ]
 	[ "$(stat -c %a "$W/back/c-setuid")" = 777 ]
 	[ -z "$(lsattr "$W/back/g-flags" | cut -d ' ' -f 1 | tr -d -- -e)" ]
 	[ "$(readlink "$W/back/f-up")" = ../../../../../../../../etc ]
@@ -152,9 +154,12 @@ still_mounted()
 	sum=$(sha256sum /etc/passwd)
 	within 0 100 restore latest "$W/back"
 	[ "$(sha256sum /etc/passwd)" = "$sum" ]
-	[ "$(cat "$W/back/f-up/passwd")" = hostile ] && [ ! -L "$W/back/f-up" ]
+	[ "$(cat "$W/back/f-up/passwd")" = hostile ]
+	[ ! -L "$W/back/f-up" ]
 	mounted
-	[ -c "$W/mnt/latest/a-kmem" ] && [ -b "$W/mnt/latest/b-disk" ] && [ -u "$W/mnt/latest/c-setuid" ]
+	[ -c "$W/mnt/latest/a-kmem" ]
+	[ -b "$W/mnt/latest/b-disk" ]
+	[ -u "$W/mnt/latest/c-setuid" ]
 	[[ ",$(findmnt -no OPTIONS "$W/mnt")," == *,nosuid,*nodev,* ]]
 	run ! head -c 1 "$W/mnt/latest/a-kmem"
 	[[ $output == *"Permission denied"* ]]

@@ -69,7 +69,7 @@ record()
 	signed
 	secret=$(echo "$W"/state/vouch/*.sign.pem)
 	[ "$(stat -c %a "$secret")" = 600 ]
-	! grep -rlF "$(sed -n 2p "$secret")" "$VOUCH_REPO"
+	not grep -rlF "$(sed -n 2p "$secret")" "$VOUCH_REPO"
 	vouch forget -q "$(name 2)"
 	n=0
 	for f in "$VOUCH_REPO"/{,copies/}{snapshots,forgotten}/*.json; do
@@ -85,7 +85,7 @@ record()
 	[ "$(vouch key public)" = "$(cat "$PUB")" ]
 	cmp "$PUB" "$VOUCH_REPO"/keys/*.pub
 	(cd "$VOUCH_REPO" && sha256sum -c --quiet SHA256SUMS && grep -q 'snapshots/.*\.sig' SHA256SUMS)
-	! find "$VOUCH_REPO" -name '*[!A-Za-z0-9._-]*' | grep .
+	[ -z "$(find "$VOUCH_REPO" -name '*[!A-Za-z0-9._-]*')" ]
 }
 
 @test "a second key is made only with --new, and only where --out does not stand in the way" {

@@ -47,7 +47,7 @@ leave()
 		umount "$D" 2>/dev/null && break
 		sleep 0.05
 	done
-	! mountpoint -q "$D"
+	not mountpoint -q "$D"
 }
 
 unplug()

@@ -197,7 +197,8 @@ time.sleep(60)' "$W/mnt/$full" 3>&-)
 		two() { [ -d "$W/mnt/${TWIN:0:29}" ] && [ ! -L "$W/mnt/${TWIN:0:29}" ]; }
 		within 2 two
 		[ ! -e "$W/mnt/$date" ]
-		[ -d "$W/mnt/$id8" ] && [ ! -L "$W/mnt/$id8" ]
+		[ -d "$W/mnt/$id8" ]
+		[ ! -L "$W/mnt/$id8" ]
 		within 2 leads "$full" "$id8"
 		[ "$(readlink "$W/mnt/$TWIN")" = "${TWIN:0:29}" ]
 		for name in "$id8" "$full" "${TWIN:0:29}" "$TWIN" latest; do

@@ -73,7 +73,8 @@ sorted() { "$VOUCH" snapshots --json | jq -r .name; }
 	[ -z "$(ls "$W/mnt" | grep '^20' | grep -vE '^20..-..-..T..-..-..\+0530(-[0-9a-f]{8})?$')" ]
 	for full in $(sorted); do
 		shown=$(readlink "$W/mnt/$full")
-		[ -d "$W/mnt/$shown" ] && [ ! -L "$W/mnt/$shown" ]
+		[ -d "$W/mnt/$shown" ]
+		[ ! -L "$W/mnt/$shown" ]
 		[ "$(readlink "$W/mnt/${full:0:29}")" = "$shown" ]
 		t=${full:0:10}\ ${full:11:2}:${full:14:2}:${full:17:2}
 		[ "${shown:0:24}" = "$(TZ=Asia/Kolkata date -d "$t UTC" +%Y-%m-%dT%H-%M-%S%z)" ]
@@ -146,7 +147,8 @@ reads() { cmp -s "$W/src/$1" "$W/mnt/latest-web_1/$1"; }
 is_eio()
 {
 	run cat "$W/mnt/latest-web_1/$1"
-	[ "$status" -ne 0 ] && [[ "$output" = *"Input/output error"* ]]
+	[ "$status" -ne 0 ]
+	[[ "$output" = *"Input/output error"* ]]
 }
 
 only_whole()	# the snapshot with random-a in it is its host's newest
@@ -311,7 +313,7 @@ as_root_would()
 		cmp "$W/src/hello" "$W/mnt/latest-web_1/hello"
 		findmnt -no FSTYPE,OPTIONS "$W/mnt" | grep -q "^fuse.vouch ro,nosuid,nodev,.*allow_other"
 		umount "$W/mnt"
-		! mount -t fuse.vouch -o bogus "$VOUCH_REPO" "$W/mnt" 2> "$W/err"
+		if mount -t fuse.vouch -o bogus "$VOUCH_REPO" "$W/mnt" 2> "$W/err"; then exit 1; fi
 		grep -q "bogus: no such mount option" "$W/err"'
 	[ -L "$W/dest/usr/local/sbin/mount.fuse.vouch" ]
 	"$W/dest/usr/local/sbin/mount.fuse.vouch" "$VOUCH_REPO" "$W/mnt" -n -s -o rw,dev,suid
