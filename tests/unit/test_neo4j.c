@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/lockholder.h"
 #include "tools/components/neo4j_label.h"
 
 static char dir[] = "/tmp/test_neo4j.XXXXXX";
@@ -149,6 +150,57 @@ static void test_stopped_between(void **state)
 	}
 }
 
+/* Nothing is moved, and above all nothing removed, where a server has it open. */
+static void test_server_runs(void **state)
+{
+	struct neo4j_moves m = { 0 }, fresh = { 0 };
+	struct err e = ERR_INIT;
+	char *logs = path("new-logs"), *lock = path("databases/store_lock");
+	bool any = false;
+	pid_t server;
+
+	(void)state;
+	folder("databases", NULL);
+	moves(&m);
+	server = lockholder_start(lock);
+	assert_true(neo4j_busy(dir));
+	assert_int_equal(neo4j_swap(dir, &m, &e), ERR_BUSY);
+	all_old();
+	assert_int_equal(neo4j_unswap_left(dir, &any, &e), ERR_OK);	/* nothing was begun */
+	assert_false(any);
+	add(&fresh, "other", "new-system", "before/other");
+	assert_int_equal(neo4j_swap(dir, &fresh, &e), ERR_OK);		/* a database that no server can have */
+	says("other", "new system");
+	assert_int_equal(neo4j_swap_back(dir, &fresh, &e), ERR_BUSY);
+	says("other", "new system");
+	lockholder_end(server);
+
+	assert_int_equal(neo4j_remove_tree(logs, &e), ERR_OK);
+	assert_int_equal(neo4j_swap(dir, &m, &e), ERR_IO);
+	server = lockholder_start(lock);						/* somebody started it on that */
+	assert_int_equal(neo4j_unswap_left(dir, &any, &e), ERR_BUSY);
+	says("store", "new store");
+	lockholder_end(server);
+	assert_int_equal(neo4j_unswap_left(dir, &any, &e), ERR_OK);
+	assert_true(any);
+	all_old();
+	neo4j_moves_release(&m);
+	neo4j_moves_release(&fresh);
+	free(logs);
+	free(lock);
+}
+
+static void test_names(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "-x", "9", "A", "a b", "a/b", "a*", "a?", "a\n", "a_b", "\303\244" };
+
+	(void)state;
+	assert_true(neo4j_is_name("neo4j"));
+	assert_true(neo4j_is_name("graph.db-2"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(neo4j_is_name(bad[i]));
+}
+
 static void test_moves_refused(void **state)
 {
 	static const char *const bad[] = { "{}", "[1]", "[{}]", "[{\"live\":\"a\",\"fresh\":\"/b\",\"old\":\"/c\",\"had\":true}]",
@@ -194,7 +246,7 @@ static void test_places(void **state)
 		assert_string_equal(p.data, t[i].data);
 		assert_string_equal(p.transactions, t[i].transactions);
 		assert_string_equal(p.listen, t[i].listen);
-		assert_false(neo4j_place_busy(&p));
+		assert_false(neo4j_busy(p.data));
 		neo4j_place_release(&p);
 		free(f);
 	}
@@ -219,6 +271,10 @@ static void test_keys(void **state)
 	assert_null(neo4j_node_make(&k, id, labels, one, &node));	/* a value of the key is missing */
 	assert_non_null(node);
 	json_decref(node);
+	neo4j_name(&b, "\\u0060) DETACH DELETE n //");		/* Cypher would read the first as a backtick */
+	buf_add(&b, "", 1);
+	assert_string_equal((const char *)b.p, "`\\u005Cu0060) DETACH DELETE n //`");
+	buf_reset(&b);
 	neo4j_match(&b, &all[0], "a", "row.a");
 	buf_add(&b, "", 1);
 	assert_string_equal((const char *)b.p, "MATCH (a:`Per``son` {`id`: row.a.k[0], `of`: row.a.k[1]}) ");
@@ -232,13 +288,13 @@ static void test_keys(void **state)
 
 static void test_lines(void **state)
 {
-	json_t *v = json_pack("[[s,i,n],[[i,i],b,s]]", "a\tb\nc", 5, 1, 2, 1, "x");
+	json_t *v = json_pack("[[s,i,n],[[i,i],b,s]]", "a\tb\nc", 5, 1, 2, 1, "\\N");
 	struct err e = ERR_INIT;
 	char *text = NULL;
 
 	(void)state;
 	assert_int_equal(neo4j_lines(v, &text, &e), ERR_OK);
-	assert_string_equal(text, "a b c\t5\t\\N\n[1,2]\ttrue\tx\n");
+	assert_string_equal(text, "a\\tb\\nc\t5\t\\N\n[1,2]\ttrue\t\\\\N\n");
 	free(text);
 	json_decref(v);
 }
@@ -247,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_swap_and_back, begin), cmocka_unit_test_setup(test_stopped_between, begin),
+		cmocka_unit_test_setup(test_server_runs, begin), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_moves_refused), cmocka_unit_test_setup(test_places, begin), cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_lines),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A truncated archive never reaches a database that is there: neither reading back nor a restore (with a program in neo4j-admin's
  * place that takes anything and says that all is well) lets it. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/lockholder.h"
 #include "tools/components/neo4j_archive.h"
 #include "tools/components/neo4j.h"
 
@@ -92,16 +94,12 @@ static void publish(struct store *s, bool cut, struct snapshot *out)
 	buf_release(&b);
 }
 
-static void one(bool cut)
+/* An installation with a database, and its component; more: lines of the section. */
+static struct component *set_up(const char *more, struct config **conf)
 {
-	struct store *s = NULL;
-	struct config *conf = NULL;
 	struct component *c = NULL;
-	struct snapshot snap = { 0 };
-	struct restore_job j = { .folder = "neo4j/graph" };
 	struct err e = ERR_INIT;
-	char *repo = at("repo"), *file = at("vouch.conf"), text[512];
-	enum err_code want = cut ? ERR_CORRUPT : ERR_OK;
+	char *file = at("vouch.conf"), text[1024];
 
 	assert_int_equal(neo4j_remove_tree(dir, &e), ERR_OK);
 	assert_int_equal(mkdir(dir, 0755), 0);
@@ -111,13 +109,44 @@ static void one(bool cut)
 		make(*p, NULL, 0);
 	make("home/bin/neo4j-admin", admin, 0755);
 	make("home/data/databases/neo4j/old", "old", 0644);
-	snprintf(text, sizeof(text), "[component graph]\ntype = neo4j\nhome = %s/home\nscratch = %s\n", dir, dir);
+	snprintf(text, sizeof(text), "[component graph]\ntype = neo4j\nhome = %s/home\nscratch = %s\n%s", dir, dir, more);
 	put(file, text, 0600);
+	assert_int_equal(config_open(file, conf, &e), ERR_OK);
+	assert_int_equal(component_open(config_find(*conf, "component", "graph"), NULL, NULL, &c, &e), ERR_OK);
+	free(file);
+	return c;
+}
+
+/* How many names in the home's data begin with prefix. */
+static unsigned data_has(const char *prefix)
+{
+	char *p = at("home/data");
+	DIR *d = opendir(p);
+	const struct dirent *f;
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((f = readdir(d)))
+		n += strncmp(f->d_name, prefix, strlen(prefix)) == 0;
+	closedir(d);
+	free(p);
+	return n;
+}
+
+static void one(bool cut)
+{
+	struct store *s = NULL;
+	struct config *conf = NULL;
+	struct component *c = set_up("", &conf);
+	struct snapshot snap = { 0 };
+	struct restore_job j = { .folder = "neo4j/graph" };
+	struct err e = ERR_INIT;
+	char *repo = at("repo");
+	enum err_code want = cut ? ERR_CORRUPT : ERR_OK;
+
 	assert_int_equal(store_create(repo, &(struct store_create_params){ 0 }, &e), ERR_OK);
 	assert_int_equal(store_open(repo, STORE_WRITE, NULL, &s, &e), ERR_OK);
 	publish(s, cut, &snap);
-	assert_int_equal(config_open(file, &conf, &e), ERR_OK);
-	assert_int_equal(component_open(config_find(conf, "component", "graph"), NULL, NULL, &c, &e), ERR_OK);
 	j.store = s;
 	j.snapshot = &snap;
 	assert_int_equal(c->ops->read_back(c, &j, &e), want);
@@ -132,6 +161,7 @@ static void one(bool cut)
 		err_clear(&e);
 		assert_int_equal(c->ops->rollback(c, &j, j.way_back, &e), ERR_OK);
 		assert_true(is_there("home/data/databases/neo4j/old"));
+		assert_int_equal(data_has(".vouch-"), 0);
 		assert_int_equal(c->ops->rollback(c, &j, j.way_back, &e), ERR_NOT_FOUND);
 		assert_true(is_there("home/data/databases/neo4j/old"));
 		err_clear(&e);
@@ -143,7 +173,6 @@ static void one(bool cut)
 	snapshot_release(&snap);
 	store_close(s);
 	free(repo);
-	free(file);
 }
 
 static void test_truncated(void **state)
@@ -158,9 +187,101 @@ static void test_whole(void **state)
 	one(false);
 }
 
+/* --into a name: what is no name, or somebody's, is refused before anything is loaded. */
+static void test_into(void **state)
+{
+	static const struct {
+		const char *into;
+		bool server;
+		enum err_code want;
+	} t[] = {
+		{ "neo4j", false, ERR_USAGE }, { "system", false, ERR_USAGE }, { "..", false, ERR_USAGE }, { "-x", false, ERR_USAGE },
+		{ "other", true, ERR_BUSY }, { "third", true, ERR_OK },	{ "other", false, ERR_OK },
+	};
+	struct config *conf = NULL;
+	struct component *c = set_up("", &conf);
+	char *lock = at("home/data/databases/store_lock");
+
+	(void)state;
+	make("home/data/databases/other", NULL, 0);
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		struct restore_job j = { .folder = "neo4j/graph", .into = t[i].into };
+		struct err e = ERR_INIT;
+		pid_t server = t[i].server ? lockholder_start(lock) : 0;
+
+		assert_int_equal(c->ops->plan(c, &j, &e), t[i].want);
+		if (t[i].want != ERR_OK)
+			assert_int_equal(c->ops->restore(c, &j, &e), t[i].want);
+		if (t[i].server)
+			lockholder_end(server);
+	}
+	free(lock);
+	component_close(c);
+	config_close(conf);
+}
+
+/* A stop that never ends is given up after stop-wait, and the server is not said to be up. */
+static void test_stop_hangs(void **state)
+{
+	struct config *conf = NULL;
+	struct component *c = set_up("stop = sleep 1000\nstart = true\nstop-wait = 1s\nstart-wait = 1s\nurl = http://127.0.0.1:1\n",
+				     &conf);
+	struct neo4j_pause *p = NULL;
+	struct err e = ERR_INIT;
+	char *lock = at("home/data/databases/store_lock");
+	pid_t server = lockholder_start(lock);
+
+	(void)state;
+	assert_int_equal(neo4j_pause_begin(c, &p, &e), ERR_FAILED);
+	assert_non_null(strstr(e.msg, "sleep has not ended after 1 seconds (stop-wait)"));
+	assert_non_null(strstr(e.msg, "IS NOT UP"));
+	assert_null(p);
+	lockholder_end(server);
+	free(lock);
+	component_close(c);
+	config_close(conf);
+}
+
+static void age(const char *name)
+{
+	const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+
+	assert_int_equal(utimensat(AT_FDCWD, name, old, 0), 0);
+}
+
+/* Scratch homes of a vouch that was killed are removed; those in use, and what is just made, are not. */
+static void test_scratch_left(void **state)
+{
+	struct config *conf = NULL;
+	struct component *c = set_up("", &conf);
+	struct neo4j_place used = { 0 }, fresh = { 0 };
+	struct err e = ERR_INIT;
+	char *left = at("vouch-neo4j-left");
+
+	(void)state;
+	assert_int_equal(neo4j_scratch(c, &used, &e), ERR_OK);
+	age(used.home);
+	make("vouch-neo4j-left", NULL, 0);
+	make("vouch-neo4j-left/file", "x", 0600);
+	age(left);
+	make("vouch-neo4j-young", NULL, 0);
+	assert_int_equal(neo4j_scratch(c, &fresh, &e), ERR_OK);
+	assert_false(is_there("vouch-neo4j-left"));
+	assert_true(is_there("vouch-neo4j-young"));
+	assert_int_equal(access(used.home, F_OK), 0);
+	neo4j_place_remove(&used);
+	neo4j_place_remove(&fresh);
+	free(left);
+	component_close(c);
+	config_close(conf);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_truncated), cmocka_unit_test(test_whole) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_whole), cmocka_unit_test(test_into),
+		cmocka_unit_test(test_stop_hangs), cmocka_unit_test(test_scratch_left),
+	};
 	struct err e = ERR_INIT;
 	int failed;
 

@@ -10,6 +10,11 @@
 #define RTO		(30u * 60)
 #define HEAP		"1g"
 
+bool neo4j_is_name(const char *name)
+{
+	return *name >= 'a' && *name <= 'z' && !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-")];
+}
+
 static enum err_code take_system(struct component *c, enum neo4j_system *out, struct err *e)
 {
 	static const char *const names[] = { "missing", "always", "never" };
@@ -36,6 +41,7 @@ static const char *scratch_folder(struct component *c)
 
 static enum err_code take_words(struct component *c, struct neo4j *n, struct err *e)
 {
+	const char *key;
 	enum err_code rc = config_words(c->section, "stop", &n->stop, e);
 
 	if (!rc)
@@ -52,8 +58,12 @@ static enum err_code take_words(struct component *c, struct neo4j *n, struct err
 		rc = config_seconds(c->section, "start-wait", START_WAIT, &n->start_wait, e);
 	if (!rc)
 		rc = config_seconds(c->section, "online-wait", ONLINE_WAIT, &n->online_wait, e);
-	for (size_t i = 0; config_nth(c->section, "label-key", i);)	/* neo4j_label.c reads them */
-		i++;
+	for (size_t i = 0; !rc && (key = config_nth(c->section, "label-key", i)); i++) {	/* neo4j_label_key.c takes them */
+		const char *dot = strrchr(key, '.');
+
+		if (!dot || dot == key || !dot[1])
+			rc = config_wrong(c->section, "label-key", e, "it is LABEL.PROPERTY, as Person.id");
+	}
 	return rc;
 }
 
@@ -71,11 +81,15 @@ static enum err_code take_places(struct component *c, struct neo4j *n, struct er
 	rc = neo4j_place_read(home, conf, data, &n->live, e);
 	if (rc)
 		return rc;
+	if (c->via && data) {		/* what neo4j.conf says is a path inside */
+		free(n->live.transactions);
+		n->live.transactions = neo4j_path(data, "transactions", NULL);
+	}
 	n->tools = strdup(tools ? tools : home);
 	n->admin = neo4j_path(tools ? tools : home, "bin", "neo4j-admin");
 	n->admin_inside = neo4j_path(home, "bin", "neo4j-admin");
 	n->server = neo4j_path(tools ? tools : home, "bin", "neo4j");
-	return n->tools && n->admin && n->admin_inside && n->server ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+	return n->live.transactions && n->tools && n->admin && n->admin_inside && n->server ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
 
 static enum err_code open_neo4j(struct component *c, struct err *e)
@@ -105,8 +119,8 @@ static enum err_code open_neo4j(struct component *c, struct err *e)
 		rc = config_secret(s, "password", &n->password, e);
 	if (!rc && strcmp(n->database, "system") == 0)
 		rc = config_wrong(s, "database", e, "the system database is dumped beside the other in any case");
-	if (!rc && strpbrk(n->database, "/ *?"))
-		rc = config_wrong(s, "database", e, "it is no name of a database");
+	if (!rc && !neo4j_is_name(n->database))
+		rc = config_wrong(s, "database", e, "it is no name of a database: a small letter, then small letters, digits, '.', '-'");
 	return rc;
 }
 
@@ -116,7 +130,7 @@ static void close_neo4j(struct component *c)
 
 	if (!n)
 		return;
-	neo4j_unserve(n->served, true);
+	neo4j_unserve(n->served);
 	neo4j_place_release(&n->live);
 	config_words_free(n->stop);
 	config_words_free(n->start);

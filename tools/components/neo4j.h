@@ -13,6 +13,8 @@
 #ifndef VOUCH_COMPONENTS_NEO4J_H
 #define VOUCH_COMPONENTS_NEO4J_H
 
+#include <dirent.h>
+
 #include "tools/components/component.h"
 #include "tools/http.h"
 
@@ -25,7 +27,7 @@ struct neo4j_place {
 	char *home, *conf;		/* conf: the folder of neo4j.conf */
 	char *data, *transactions;	/* DATA/databases/NAME, TRANSACTIONS/NAME */
 	char *listen;			/* "http://127.0.0.1:7474", as its configuration says */
-	bool scratch;			/* made here: removed with it */
+	DIR *held;			/* of a scratch home: its folder, locked while it is in use, removed with it */
 };
 
 /** A server of a scratch home. */
@@ -59,6 +61,9 @@ static inline struct neo4j *neo4j_of(const struct component *c)
 	return c->priv;
 }
 
+/** Whether it can be the name of a database: a small letter, then small letters, digits, '.' and '-'. */
+bool neo4j_is_name(const char *name);
+
 /* neo4j_place.c */
 
 /** The folders of home; conf NULL: HOME/conf; data NULL: as neo4j.conf says, where it can be read. */
@@ -71,12 +76,12 @@ MUST_CHECK enum err_code neo4j_place_make(struct component *c, const char *folde
 /** neo4j.conf of a scratch home: what it needs to be loaded, checked, and served read-only on loopback. */
 MUST_CHECK enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_place *p, unsigned http,
 					  unsigned bolt, struct err *e);
-/** A private folder below the scratch folder, with such a home in it. */
+/** A private folder below the scratch folder, with such a home in it.  Those of a vouch that was killed are removed. */
 MUST_CHECK enum err_code neo4j_scratch(struct component *c, struct neo4j_place *out, struct err *e);
 /** Released; and a scratch home's folder removed, where that can be done. */
 void neo4j_place_remove(struct neo4j_place *p);
-/** Whether a server (or tool) holds its store: Neo4j's own lock is asked, whoever started it. */
-bool neo4j_place_busy(const struct neo4j_place *p);
+/** Whether a server (or tool) holds the store in the folder data: Neo4j's own lock is asked, whoever started it. */
+bool neo4j_busy(const char *data);
 /** Bytes in DATA/databases/DATABASE and its transaction logs; *there false: there is no such database. */
 MUST_CHECK enum err_code neo4j_place_size(const struct neo4j_place *p, const char *database, bool *there, uint64_t *bytes,
 					  struct err *e);
@@ -94,13 +99,13 @@ MUST_CHECK enum err_code neo4j_give(const char *path, const char *like, struct e
 /** neo4j-admin with up to ten words (NULL after the last). inside: the component's via, for its own home. */
 MUST_CHECK enum err_code neo4j_admin(struct component *c, const struct neo4j_place *p, bool inside, enum spawn_stdin in,
 				     const char *const *words, struct spawn **out, struct err *e);
-/** The same to its end, without input.  *out (may be NULL): its output, malloc'ed.  status as in spawn_run. */
+/** The same to its end, without input.  *out: its output, malloc'ed.  status as in spawn_run. */
 MUST_CHECK enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside,
 					 const char *const *words, char **out, int *status, struct err *e);
 /** Serve a scratch home on free loopback ports, without authentication; p becomes the served's, also after an error. */
 MUST_CHECK enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo4j_served **out, struct err *e);
-/** Stop it, and remove its home where it is scratch and remove says so.  NULL is allowed. */
-void neo4j_unserve(struct neo4j_served *s, bool remove);
+/** Stop it, and remove its home where it is scratch.  NULL is allowed. */
+void neo4j_unserve(struct neo4j_served *s);
 
 /* neo4j_pause.c */
 
@@ -122,8 +127,8 @@ MUST_CHECK enum err_code neo4j_resume(struct component *c, struct err *e);
 /** Start, wait, stop cleanly: the cure for a store whose server was killed. */
 MUST_CHECK enum err_code neo4j_cure(struct component *c, struct err *e);
 /** Wait until HTTP answers. */
-MUST_CHECK enum err_code neo4j_wait_up(struct component *c, const char *url, uint64_t seconds, struct spawn *server,
-				       const atomic_bool *cancel, struct err *e);
+MUST_CHECK enum err_code neo4j_wait_up(const char *url, uint64_t seconds, struct spawn *server, const atomic_bool *cancel,
+				       struct err *e);
 const char *neo4j_url(const struct component *c);	/* the component's own server */
 
 /* neo4j_ask.c */
@@ -134,7 +139,7 @@ const char *neo4j_url(const struct component *c);	/* the component's own server 
  */
 MUST_CHECK enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const char *statement,
 				   json_t *parameters, json_t **values, struct err *e);
-/** served NULL: the component's own server. */
+/** served NULL: the component's own server, which is waited for (wait). */
 MUST_CHECK enum err_code neo4j_http(struct component *c, const struct neo4j_served *served, struct http **out,
 				    struct err *e);
 /** Labels, relationship types, constraints, indexes, version. */
@@ -145,7 +150,9 @@ MUST_CHECK enum err_code neo4j_wait_online(struct http *h, const char *database,
 					   const atomic_bool *cancel, struct err *e);
 /** A node of each label, with its properties and relationships, is read; how many labels. */
 MUST_CHECK enum err_code neo4j_sample(struct http *h, const char *database, size_t *labels, struct err *e);
-/** Rows as lines, fields told apart by tabs. */
+/** Append a label's, type's or property's name as Cypher has it: `a``b`. */
+void neo4j_name(struct buf *b, const char *name);
+/** Rows as ops->query answers. */
 MUST_CHECK enum err_code neo4j_lines(const json_t *values, char **out, struct err *e);
 
 /* neo4j_dump.c */
@@ -201,12 +208,17 @@ void neo4j_moves_release(struct neo4j_moves *m);
 json_t *neo4j_moves_json(const struct neo4j_moves *m);	/* a new reference; NULL: out of memory */
 MUST_CHECK enum err_code neo4j_moves_parse(const json_t *list, struct neo4j_moves *out, struct err *e);
 
-/** Written to DATA/.vouch-swap before the first rename, gone after the last, so that neo4j_unswap_left() puts all back. */
+/* Each is ERR_BUSY where a server has folders open that would be moved or removed. */
+
+#define NEO4J_SWAP	".vouch-swap"
+/** Written to DATA/NEO4J_SWAP before the first rename, gone after the last, so that neo4j_unswap_left() puts all back. */
 MUST_CHECK enum err_code neo4j_swap(const char *data, const struct neo4j_moves *m, struct err *e);
 /** After a failure of it, or a kill within; *any: there was something to be done. */
 MUST_CHECK enum err_code neo4j_unswap_left(const char *data, bool *any, struct err *e);
 /** What is in old goes back to live, and what is live away, with the same note: the way back. */
 MUST_CHECK enum err_code neo4j_swap_back(const char *data, const struct neo4j_moves *m, struct err *e);
+/** The folders that old folders were to be put in, where nothing is in them. */
+void neo4j_moves_tidy(const struct neo4j_moves *m);
 
 /* neo4j_label.c */
 

@@ -87,22 +87,36 @@ enum err_code neo4j_http(struct component *c, const struct neo4j_served *served,
 		o.user = n->user;
 		o.password = n->password;
 	}
+	if (!served) {
+		enum err_code rc = neo4j_wait_up(o.base, c->wait, NULL, c->cancel, e);
+
+		if (rc)
+			return rc;
+	}
 	return http_open(&o, out, e);
 }
 
-/* Names as Cypher has them: `a``b`. */
+/* Cypher decodes \uXXXX wherever it stands before it reads anything else, so that a backslash is written as one, too. */
+void neo4j_name(struct buf *b, const char *name)
+{
+	buf_add_str(b, "`");
+	for (; *name; name++) {
+		if (*name == '`')
+			buf_add_str(b, "``");
+		else if (*name == '\\')
+			buf_add_str(b, "\\u005C");
+		else
+			buf_add(b, name, 1);
+	}
+	buf_add_str(b, "`");
+}
+
 static char *quoted(const char *before, const char *name, const char *after)
 {
 	struct buf b = BUF_INIT;
 
 	buf_add_str(&b, before);
-	buf_add_str(&b, "`");
-	for (; *name; name++) {
-		if (*name == '`')
-			buf_add_str(&b, "`");
-		buf_add(&b, name, 1);
-	}
-	buf_add_str(&b, "`");
+	neo4j_name(&b, name);
 	buf_add(&b, after, strlen(after) + 1);
 	if (b.bad) {
 		buf_release(&b);
@@ -269,21 +283,27 @@ enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t s
 	}
 }
 
-/* Text as it is, null as \N, the rest as JSON; what would end a field or line is a space. */
+/* Text as it is, null as \N, the rest as JSON; what would end a field or line, and '\', escaped as in COPY. */
 static void add_field(struct buf *b, const json_t *v)
 {
-	char *text = json_is_string(v) ? strdup(json_string_value(v)) : json_is_null(v) ? strdup("\\N") :
-		     json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+	static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\";
+	char *made = json_is_string(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+	const char *text = made ? made : json_string_value(v);
 
-	if (!text) {
+	if (json_is_null(v)) {
+		buf_add_str(b, "\\N");
+	} else if (!text) {
 		b->bad = true;
-		return;
+	} else {
+		for (; *text; text++) {
+			const char *at = strchr(plain, *text);
+
+			if (at)
+				buf_add_u8(b, '\\');
+			buf_add_u8(b, (uint8_t)(at ? escaped[at - plain] : *text));
+		}
 	}
-	for (char *p = text; *p; p++)
-		if (*p == '\t' || *p == '\n' || *p == '\r')
-			*p = ' ';
-	buf_add_str(b, text);
-	free(text);
+	free(made);
 }
 
 enum err_code neo4j_lines(const json_t *values, char **out, struct err *e)

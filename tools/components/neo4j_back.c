@@ -65,7 +65,7 @@ enum err_code neo4j_rollback(struct component *c, struct restore_job *j, const j
 		any = any || access(m.all[i].old, F_OK) == 0;
 	if (!rc && !any)
 		rc = err_set(e, ERR_NOT_FOUND, "the old folders of %s are not there any more", data);
-	neo4j_unserve(n->served, true);
+	neo4j_unserve(n->served);
 	n->served = NULL;
 	if (!rc && strcmp(data, n->live.data) == 0) {
 		rc = neo4j_resume(c, e);
@@ -74,6 +74,8 @@ enum err_code neo4j_rollback(struct component *c, struct restore_job *j, const j
 	}
 	if (!rc)
 		rc = neo4j_pause_end(c, p, NULL, neo4j_swap_back(data, &m, e), e);
+	if (!rc)
+		neo4j_moves_tidy(&m);
 	neo4j_moves_release(&m);
 	return rc;
 }
@@ -86,7 +88,7 @@ enum err_code neo4j_discard(struct component *c, struct restore_job *j, const js
 	if (j && j->temporary && j->into && *j->into && !strchr(j->into, '/')) {
 		char *folder = neo4j_path(n->scratch, j->into, NULL);
 
-		neo4j_unserve(n->served, true);
+		neo4j_unserve(n->served);
 		n->served = NULL;
 		rc = folder ? neo4j_remove_tree(folder, e) : err_set(e, ERR_NOMEM, "out of memory");
 		free(folder);

@@ -79,9 +79,7 @@ static enum err_code check_running(struct component *c, struct err *e)
 	else
 		component_found(c, FINDING_OK,
 				"the server runs; a dump stops and starts it (the time it is down is recorded)");
-	rc = neo4j_wait_up(c, neo4j_url(c), c->wait, NULL, c->cancel, e);
-	if (!rc)
-		rc = neo4j_http(c, NULL, &h, e);
+	rc = neo4j_http(c, NULL, &h, e);
 	if (!rc)
 		rc = neo4j_ask(h, n->database, false,
 			       "CALL dbms.components() YIELD versions, edition RETURN versions[0], edition", NULL, &rows, e);
@@ -142,6 +140,6 @@ enum err_code neo4j_check(struct component *c, struct err *e)
 	if (!rc)
 		rc = check_store(c, e);
 	if (!rc)
-		rc = neo4j_place_busy(&n->live) ? check_running(c, e) : check_stopped(c, e);
+		rc = neo4j_busy(n->live.data) ? check_running(c, e) : check_stopped(c, e);
 	return rc;
 }

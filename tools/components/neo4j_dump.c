@@ -4,13 +4,10 @@
  * home, whose server is then asked for the counts: those are the dump's own, and it is known to load.  The component's
  * server is up again before that.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "store/base/must.h"
 #include "tools/components/neo4j.h"
 #include "tools/components/neo4j_archive.h"
 #include "tools/text.h"
@@ -132,17 +129,15 @@ static enum err_code take_both(struct take *t, struct err *e)
 	return rc;
 }
 
+/* The server is down: nothing changes from now on. */
 static void set_instant(struct facts *f)
 {
-	struct timespec now;
-	struct tm tm;
-	char day[32], text[48];
+	struct facts now = { 0 };
 
-	must(clock_gettime(CLOCK_REALTIME, &now));
-	if (!gmtime_r(&now.tv_sec, &tm) || strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-		return;
-	snprintf(text, sizeof(text), "%s.%03ldZ", day, now.tv_nsec / 1000000);
-	facts_set(f, "instant", text);
+	facts_begin(&now, "", "");
+	if (facts_get(&now, "instant"))
+		facts_set(f, "instant", facts_get(&now, "instant"));
+	facts_release(&now);
 }
 
 /* What can be said before a server is stopped for it. */
@@ -254,7 +249,7 @@ enum err_code neo4j_dump(struct component *c, struct dump *d, struct err *e)
 	if (!rc)
 		facts_set_u64(d->facts, "store_bytes", t.bytes);
 	http_close(h);
-	neo4j_unserve(s, true);
+	neo4j_unserve(s);
 	return rc;
 }
 
@@ -289,7 +284,7 @@ static enum err_code serve_into(struct component *c, const char *into, const str
 	if (!rc) {
 		s->into = name;
 		name = NULL;
-		neo4j_unserve(n->served, true);
+		neo4j_unserve(n->served);
 		n->served = s;
 	}
 	free(name);
@@ -306,14 +301,14 @@ enum err_code neo4j_reach(struct component *c, const char *into, struct http **o
 
 	if (rc)
 		return rc;
-	if (home && neo4j_place_busy(&other)) {
+	if (home && neo4j_busy(other.data)) {
 		const struct http_options o = {.base = other.listen,
 					       .user = n->password ? n->user : NULL,
 					       .password = n->password,
 					       .cancel = c->cancel};
 
 		rc = http_open(&o, out, e);
-	} else if (!into && neo4j_place_busy(&n->live)) {
+	} else if (!into && neo4j_busy(n->live.data)) {
 		rc = neo4j_http(c, NULL, out, e);
 	} else {
 		if (!n->served || strcmp(n->served->into, into ? into : "") != 0)
@@ -333,8 +328,8 @@ enum err_code neo4j_inspect(struct component *c, const char *into, struct facts 
 
 	if (!into)
 		rc = neo4j_resume(c, e);
-	if (!rc && !into && !neo4j_place_busy(&n->live)) {	/* it may have been written to since the last look */
-		neo4j_unserve(n->served, true);
+	if (!rc && !into && !neo4j_busy(n->live.data)) {	/* it may have been written to since the last look */
+		neo4j_unserve(n->served);
 		n->served = NULL;
 	}
 	if (!rc)

@@ -224,10 +224,7 @@ static enum err_code newer_page(struct neo4j_merge *m, const void *arg, uint64_t
 	buf_printf(&b, "UNWIND range(%llu, %llu) AS i MATCH (n:", (unsigned long long)first, (unsigned long long)last);
 	neo4j_name(&b, m->label);
 	buf_add_str(&b, ") WHERE id(n) = i RETURN collect({k: [");
-	for (size_t i = 0; i < json_array_size(key->properties); i++) {
-		buf_add_str(&b, i > 0 ? ", n." : "n.");
-		neo4j_name(&b, json_string_value(json_array_get(key->properties, i)));
-	}
+	neo4j_key_properties(&b, key, ", ", "");
 	buf_add_str(&b, "]})");
 	buf_add(&b, "", 1);
 	rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory")
@@ -366,7 +363,7 @@ static enum err_code look_before(struct component *c, const struct restore_job *
 
 	if (j->into)
 		return err_set(e, ERR_USAGE, "a label is restored into the running server only, not --into another");
-	if (!neo4j_place_busy(&n->live))
+	if (!neo4j_busy(n->live.data))
 		return err_set(e, ERR_FAILED, "the server of %s does not run: start it, a label is merged into it",
 			       n->live.home);
 	if (j->safety_dump && !n->stop)
@@ -398,7 +395,15 @@ enum err_code neo4j_restore_labels(struct component *c, struct restore_job *j, s
 	if (!rc)
 		rc = all_there(&m, j, e);
 	if (!rc)
-		rc = make_way_back(c, j, e);
+		rc = neo4j_keys_unique(&m, m.from, "the dump", e);
+	if (!rc)
+		rc = neo4j_http(c, NULL, &m.to, e);
+	if (!rc)
+		rc = neo4j_keys_unique(&m, m.to, "the running graph", e);
+	if (!rc)
+		rc = make_way_back(c, j, e);	/* the server is another after it */
+	http_close(m.to);
+	m.to = NULL;
 	if (!rc)
 		rc = neo4j_http(c, NULL, &m.to, e);
 	for (size_t i = 0; !rc && i < j->nr_items; i++) {
@@ -412,6 +417,6 @@ enum err_code neo4j_restore_labels(struct component *c, struct restore_job *j, s
 	neo4j_keys_release(&m.keys);
 	http_close(m.from);
 	http_close(m.to);
-	neo4j_unserve(s, true);
+	neo4j_unserve(s);
 	return rc;
 }

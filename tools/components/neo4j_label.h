@@ -28,7 +28,11 @@ struct neo4j_merge {
 
 /** Keys of the section (label-key = LABEL.PROPERTY), then uniqueness constraints of the dump. */
 MUST_CHECK enum err_code neo4j_keys_read(struct neo4j_merge *m, struct err *e);
+/** ERR_FAILED where several nodes of h's graph (named by where) share a key's values: they would be written over each other. */
+MUST_CHECK enum err_code neo4j_keys_unique(struct neo4j_merge *m, struct http *h, const char *where, struct err *e);
 void neo4j_keys_release(struct neo4j_keys *k);
+/** n.`id`, n.`of`: with what is between, and after each. */
+void neo4j_key_properties(struct buf *b, const struct neo4j_key *key, const char *between, const char *after);
 const struct neo4j_key *neo4j_key_of(const struct neo4j_keys *k, const char *label);	/* NULL: none */
 
 /*
@@ -39,7 +43,6 @@ const struct neo4j_key *neo4j_key_of(const struct neo4j_keys *k, const char *lab
 
 /** Append the Cypher that matches row.NAME as variable: "MATCH (a:`Person` {`id`: row.a.k[0]})"; label NULL: by id. */
 void neo4j_match(struct buf *b, const struct neo4j_key *key, const char *variable, const char *row);
-void neo4j_name(struct buf *b, const char *name);		/* `name` */
 /** The node's key, NULL: none; the node gets "k". labels, properties: as the typed answer has them. */
 const struct neo4j_key *neo4j_node_make(const struct neo4j_keys *k, const json_t *id, const json_t *labels,
 					const json_t *properties, json_t **out);

@@ -17,17 +17,6 @@ uint64_t neo4j_number(const json_t *typed)
 	return text ? strtoull(text, NULL, 10) : 0;
 }
 
-void neo4j_name(struct buf *b, const char *name)
-{
-	buf_add(b, "`", 1);
-	for (; *name; name++) {
-		if (*name == '`')
-			buf_add(b, "`", 1);
-		buf_add(b, name, 1);
-	}
-	buf_add(b, "`", 1);
-}
-
 void neo4j_keys_release(struct neo4j_keys *k)
 {
 	for (size_t i = 0; i < k->nr; i++) {
@@ -99,6 +88,49 @@ enum err_code neo4j_keys_read(struct neo4j_merge *m, struct err *e)
 			rc = add_key(&m->keys, label, json_incref(properties), e);
 	}
 	json_decref(rows);
+	return rc;
+}
+
+void neo4j_key_properties(struct buf *b, const struct neo4j_key *key, const char *between, const char *after)
+{
+	for (size_t i = 0; i < json_array_size(key->properties); i++) {
+		buf_add_str(b, i > 0 ? between : "");
+		buf_add_str(b, "n.");
+		neo4j_name(b, json_string_value(json_array_get(key->properties, i)));
+		buf_add_str(b, after);
+	}
+}
+
+enum err_code neo4j_keys_unique(struct neo4j_merge *m, struct http *h, const char *where, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; !rc && i < m->keys.nr; i++) {
+		const struct neo4j_key *key = &m->keys.all[i];
+		struct buf b = BUF_INIT;
+		json_t *rows = NULL;
+		uint64_t shared;
+
+		buf_add_str(&b, "MATCH (n:");
+		neo4j_name(&b, key->label);
+		buf_add_str(&b, ") WHERE ");
+		neo4j_key_properties(&b, key, " AND ", " IS NOT NULL");
+		buf_add_str(&b, " WITH [");
+		neo4j_key_properties(&b, key, ", ", "");
+		buf_add_str(&b, "] AS k, count(*) AS c WHERE c > 1 RETURN count(*)");
+		buf_add(&b, "", 1);
+		rc = b.bad ? err_set(e, ERR_NOMEM, "out of memory")
+			   : neo4j_ask(h, m->database, true, (const char *)b.p, NULL, &rows, e);
+		shared = neo4j_number(json_array_get(json_array_get(rows, 0), 0));
+		if (!rc && shared > 0)
+			rc = err_set(e, ERR_FAILED,
+				     "%s.%s does not tell nodes apart: %llu of its values are those of several nodes of %s; name "
+				     "another property (label-key)",
+				     key->label, json_string_value(json_array_get(key->properties, 0)),
+				     (unsigned long long)shared, where);
+		json_decref(rows);
+		buf_release(&b);
+	}
 	return rc;
 }
 

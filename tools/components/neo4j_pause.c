@@ -20,7 +20,6 @@
 #include "tools/components/neo4j.h"
 
 #define STOPPED		".vouch-stopped"
-#define SWAP		".vouch-swap"	/* neo4j_swap.c */
 #define LOOK_MS		100
 #define GUARD_S		120u		/* the guardian waits so long for tools that still hold the store */
 
@@ -54,17 +53,16 @@ static void look_later(void)
 	(void)nanosleep(&t, NULL);
 }
 
-enum err_code neo4j_wait_up(struct component *c, const char *url, uint64_t seconds, struct spawn *server,
-			    const atomic_bool *cancel, struct err *e)
+static const atomic_bool at_once = true;	/* spawn_end(): has it ended? */
+
+enum err_code neo4j_wait_up(const char *url, uint64_t seconds, struct spawn *server, const atomic_bool *cancel, struct err *e)
 {
-	static const atomic_bool at_once = true;
 	const struct http_options o = { .base = url, .connect_s = 2, .idle_s = 10, .cancel = cancel };
 	struct timespec began;
 	struct http *h = NULL;
 	enum err_code rc = http_open(&o, &h, e);
 	bool up = false;
 
-	(void)c;
 	must(clock_gettime(CLOCK_MONOTONIC, &began));
 	while (!rc && !up) {
 		struct http_answer a = { 0 };
@@ -93,12 +91,25 @@ enum err_code neo4j_wait_up(struct component *c, const char *url, uint64_t secon
 	return rc;
 }
 
-/* stop or start: not interrupted, because half of either helps nobody. */
-static enum err_code run_words(char **words, const char *key, struct err *e)
+/* stop or start: not interrupted, because half of either helps nobody, but not waited for without end. */
+static enum err_code run_words(char **words, const char *key, uint64_t seconds, struct err *e)
 {
-	const struct spawn_options o = { .argv = words, .in = SPAWN_STDIN_NONE };
-	enum err_code rc = spawn_run(&o, NULL, 0, NULL, NULL, 0, NULL, e);
+	const struct spawn_options o = { .argv = words, .in = SPAWN_STDIN_NONE, .out_none = true };
+	struct timespec began;
+	struct spawn *s = NULL;
+	enum err_code rc = spawn_start(&o, &s, e);
 
+	must(clock_gettime(CLOCK_MONOTONIC, &began));
+	while (!rc && (rc = spawn_end(s, &at_once, e)) == ERR_CANCELED) {
+		err_clear(e);
+		rc = ERR_OK;
+		if (seconds_since(&began) > (double)seconds)
+			rc = err_set(e, ERR_FAILED, "%s has not ended after %llu seconds (%s-wait)", words[0],
+				     (unsigned long long)seconds, key);
+		else
+			look_later();
+	}
+	spawn_close(s);
 	if (rc)
 		err_prefix(e, "%s", key);
 	return rc;
@@ -110,10 +121,10 @@ static enum err_code start_server(struct component *c, struct err *e)
 	struct timespec began;
 	enum err_code rc = ERR_OK;
 
-	if (!neo4j_place_busy(&n->live))	/* systemd may have been quicker */
-		rc = run_words(n->start, "start", e);
+	if (!neo4j_busy(n->live.data))	/* systemd may have been quicker */
+		rc = run_words(n->start, "start", n->start_wait, e);
 	must(clock_gettime(CLOCK_MONOTONIC, &began));
-	while (!rc && !neo4j_place_busy(&n->live)) {
+	while (!rc && !neo4j_busy(n->live.data)) {
 		if (seconds_since(&began) > (double)n->start_wait)
 			rc = err_set(e, ERR_FAILED, "start: it ended well, but no server holds %s after %llu seconds",
 				     n->live.data, (unsigned long long)n->start_wait);
@@ -121,7 +132,7 @@ static enum err_code start_server(struct component *c, struct err *e)
 			look_later();
 	}
 	if (!rc)
-		rc = neo4j_wait_up(c, neo4j_url(c), n->start_wait, NULL, NULL, e);
+		rc = neo4j_wait_up(neo4j_url(c), n->start_wait, NULL, NULL, e);
 	if (rc)
 		err_prefix(e, "THE NEO4J SERVER OF %s IS NOT UP; start it by hand, or let vouch check %s try again",
 			   n->live.home, c->name);
@@ -132,10 +143,10 @@ static enum err_code stop_server(struct component *c, struct err *e)
 {
 	struct neo4j *n = neo4j_of(c);
 	struct timespec began;
-	enum err_code rc = run_words(n->stop, "stop", e);
+	enum err_code rc = run_words(n->stop, "stop", n->stop_wait, e);
 
 	must(clock_gettime(CLOCK_MONOTONIC, &began));
-	while (!rc && neo4j_place_busy(&n->live)) {
+	while (!rc && neo4j_busy(n->live.data)) {
 		if (seconds_since(&began) > (double)n->stop_wait)
 			rc = err_set(e, ERR_FAILED, "stop: it ended well, but a server still holds %s after %llu seconds",
 				     n->live.data, (unsigned long long)n->stop_wait);
@@ -192,7 +203,7 @@ static _Noreturn void guard(int fd, const char *lock, const char *swap, char **s
 
 static enum err_code start_guard(const struct neo4j *n, struct neo4j_pause *p, struct err *e)
 {
-	char *lock = neo4j_path(n->live.data, "databases", "store_lock"), *swap = neo4j_path(n->live.data, SWAP, NULL);
+	char *lock = neo4j_path(n->live.data, "databases", "store_lock"), *swap = neo4j_path(n->live.data, NEO4J_SWAP, NULL);
 	enum err_code rc = ERR_OK;
 	int ends[2] = { -1, -1 };
 
@@ -272,7 +283,7 @@ enum err_code neo4j_pause_begin(struct component *c, struct neo4j_pause **out, s
 	enum err_code rc;
 
 	*out = NULL;
-	if (!neo4j_place_busy(&n->live))
+	if (!neo4j_busy(n->live.data))
 		return ERR_OK;
 	if (!n->stop || !n->start)
 		return err_set(
@@ -362,7 +373,7 @@ enum err_code neo4j_resume(struct component *c, struct err *e)
 	if (!rc && swapped)
 		component_note(c, "a vouch that was killed had half exchanged the folders of %s: the old ones are back",
 			       n->live.data);
-	if (!rc && left && neo4j_place_busy(&n->live)) {
+	if (!rc && left && neo4j_busy(n->live.data)) {
 		component_note(c, "a vouch was killed while it had stopped this server; it was started again");
 	} else if (!rc && left && n->start) {
 		component_note(c, "a vouch was killed while it had stopped this server: it is started now");

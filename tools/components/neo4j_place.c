@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/base/checked.h"
@@ -15,6 +17,8 @@
 
 #define OPEN_FOLDERS 16		/* nftw keeps so many descriptors */
 #define CONF_LINE_MAX 4096
+#define SCRATCH_PREFIX "vouch-neo4j-"
+#define YOUNG_S 60
 
 char *neo4j_path(const char *a, const char *b, const char *c)
 {
@@ -43,7 +47,7 @@ static void take(char **to, const char *value, bool *bad)
 }
 
 /* "KEY=VALUE", '#' begins a comment line.  Only where the data lies and where the server listens is of interest. */
-static bool take_line(struct settings *s, char *line, bool *bad)
+static void take_line(struct settings *s, char *line, bool *bad)
 {
 	const struct {
 		const char *key;
@@ -57,7 +61,7 @@ static bool take_line(struct settings *s, char *line, bool *bad)
 	char *key = line + strspn(line, " \t"), *eq = strchr(key, '='), *value, *end;
 
 	if (*key == '#' || !eq)
-		return false;
+		return;
 	value = eq + 1 + strspn(eq + 1, " \t");
 	for (end = value + strlen(value); end > value && strchr(" \t\r\n", end[-1]); end--)
 		end[-1] = 0;
@@ -66,7 +70,6 @@ static bool take_line(struct settings *s, char *line, bool *bad)
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (strlen(known[i].key) == (size_t)(end - key) && memcmp(known[i].key, key, (size_t)(end - key)) == 0)
 			take(known[i].to, value, bad);
-	return true;
 }
 
 /* A file that cannot be read leaves Neo4j's defaults: it may lie in a container; check() says more. */
@@ -77,14 +80,14 @@ static bool read_settings(const char *conf, struct settings *s)
 	FILE *f = path ? fopen(path, "re") : NULL;
 
 	while (f && fgets(line, sizeof(line), f))
-		(void)take_line(s, line, &bad);
+		take_line(s, line, &bad);
 	if (f)
 		fclose(f);
 	free(path);
 	return !bad;
 }
 
-/* "0.0.0.0:7474", ":7474", "7474's default": as an address of this machine. */
+/* "0.0.0.0:7474", ":7474", "7474": as an address of this machine. */
 static char *listen_url(const struct settings *s)
 {
 	const char *http = s->http ? s->http : ":7474", *colon = strrchr(http, ':');
@@ -108,6 +111,8 @@ void neo4j_place_release(struct neo4j_place *p)
 	free(p->data);
 	free(p->transactions);
 	free(p->listen);
+	if (p->held)
+		closedir(p->held);
 	*p = (struct neo4j_place){ 0 };
 }
 
@@ -125,8 +130,7 @@ enum err_code neo4j_place_read(const char *home, const char *conf, const char *d
 		ok = p.data && p.listen;
 	}
 	if (ok) {
-		p.transactions =
-		    s.transactions && !data ? below(home, s.transactions) : neo4j_path(p.data, "transactions", NULL);
+		p.transactions = s.transactions ? below(home, s.transactions) : neo4j_path(p.data, "transactions", NULL);
 		ok = p.transactions != NULL;
 	}
 	free(s.data);
@@ -157,6 +161,7 @@ enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_pla
 			"server.bolt.listen_address=127.0.0.1:%u\n"
 			"server.directories.transaction.logs.root=%s\n"
 			"server.databases.default_to_read_only=true\n"
+			"dbms.security.allow_csv_import_from_file_urls=false\n"
 			"server.https.enabled=false\n"
 			"db.tx_log.preallocate=false\n"
 			"dbms.security.auth_enabled=false\n"
@@ -223,22 +228,58 @@ enum err_code neo4j_place_make(struct component *c, const char *folder, const ch
 		rc = neo4j_place_conf(c, &p, 7474, 7687, e);
 	if (!rc)
 		rc = link_lib(n, folder, e);
+	if (!rc && (!(p.held = opendir(folder)) || flock(dirfd(p.held), LOCK_EX | LOCK_NB) < 0))
+		rc = err_sys(e, "lock the folder %s", folder);
 	if (rc) {
 		neo4j_place_release(&p);
 		return rc;
 	}
-	p.scratch = true;
 	*out = p;
 	return ERR_OK;
 }
 
+/* One that no process holds was left by a vouch that was killed.  A young one is about to be locked. */
+static void remove_left(struct component *c, const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_mtime < time(NULL) - YOUNG_S &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		component_note(c, "%s is what a vouch left that was killed: it is removed", path);
+		neo4j_drop_tree(path);
+	}
+	close(fd);
+}
+
+static void sweep(struct component *c, const char *folder)
+{
+	DIR *d = opendir(folder);
+	const struct dirent *one;
+
+	while (d && (one = readdir(d))) {
+		char *path = strncmp(one->d_name, SCRATCH_PREFIX, sizeof(SCRATCH_PREFIX) - 1) == 0
+				 ? neo4j_path(folder, one->d_name, NULL)
+				 : NULL;
+
+		if (path)
+			remove_left(c, path);
+		free(path);
+	}
+	if (d)
+		closedir(d);
+}
+
 enum err_code neo4j_scratch(struct component *c, struct neo4j_place *out, struct err *e)
 {
-	char *folder = neo4j_path(neo4j_of(c)->scratch, "vouch-neo4j-XXXXXX", NULL);
+	char *folder = neo4j_path(neo4j_of(c)->scratch, SCRATCH_PREFIX "XXXXXX", NULL);
 	enum err_code rc;
 
 	if (!folder)
 		return err_set(e, ERR_NOMEM, "out of memory");
+	sweep(c, neo4j_of(c)->scratch);
 	if (!mkdtemp(folder))
 		rc = err_sys(e, "make a folder in %s (scratch)", neo4j_of(c)->scratch);
 	else {
@@ -275,15 +316,15 @@ void neo4j_drop_tree(const char *path)
 
 void neo4j_place_remove(struct neo4j_place *p)
 {
-	if (p->home && p->scratch)
+	if (p->held)
 		neo4j_drop_tree(p->home);
 	neo4j_place_release(p);
 }
 
-bool neo4j_place_busy(const struct neo4j_place *p)
+bool neo4j_busy(const char *data)
 {
 	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	char *path = neo4j_path(p->data, "databases", "store_lock");
+	char *path = neo4j_path(data, "databases", "store_lock");
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	bool busy = fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
 

@@ -35,9 +35,8 @@ struct target {
 
 static void target_release(struct target *t)
 {
-	for (size_t i = 0; i < t->moves.nr; i++)
-		(void)rmdir(dirname(t->moves.all[i].old));	/* where nothing was put */
-	if (t->staging.transactions && t->staging.scratch)
+	neo4j_moves_tidy(&t->moves);
+	if (t->staging.held)
 		neo4j_drop_tree(t->staging.transactions);
 	neo4j_place_remove(&t->staging);
 	neo4j_place_release(&t->other);
@@ -51,6 +50,31 @@ static enum err_code make_folder(const char *path, struct err *e)
 	return ERR_OK;
 }
 
+/* Another database of the same home.  Nobody can tell whether a server that runs serves it. */
+static enum err_code find_other(struct component *c, const char *name, struct target *t, struct err *e)
+{
+	const struct neo4j *n = neo4j_of(c);
+	uint64_t bytes;
+	bool there = false;
+	enum err_code rc;
+
+	t->database = name;
+	if (!neo4j_is_name(name))
+		return err_set(e, ERR_USAGE,
+			       "%s is no name of a Neo4j database (a small letter, then small letters, digits, '.', '-'), nor "
+			       "the path of a home",
+			       name);
+	if (strcmp(name, n->database) == 0 || strcmp(name, "system") == 0)
+		return err_set(e, ERR_USAGE, "--into %s: that is the component's own, which is restored without --into", name);
+	rc = neo4j_place_size(&n->live, name, &there, &bytes, e);
+	if (!rc && there && neo4j_busy(n->live.data))
+		rc = err_set(e, ERR_BUSY,
+			     "there is a database %s, and the server of %s runs, and may serve it: stop it, or choose another "
+			     "name",
+			     name, n->live.home);
+	return rc;
+}
+
 static enum err_code target_find(struct component *c, struct restore_job *j, struct target *t, struct err *e)
 {
 	struct neo4j *n = neo4j_of(c);
@@ -59,22 +83,13 @@ static enum err_code target_find(struct component *c, struct restore_job *j, str
 	t->place = &n->live;
 	t->database = n->database;
 	t->live = !j->into;
-	if (j->into && *j->into != '/') {
-		t->database = j->into;
-		for (const char *p = j->into; *p; p++)
-			if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '.' || *p == '-'))
-				return err_set(
-				    e, ERR_USAGE,
-				    "%s is no name of a Neo4j database (letters, digits, '.', '-'), nor the path of "
-				    "a home",
-				    j->into);
-		return ERR_OK;
-	}
+	if (j->into && *j->into != '/')
+		return find_other(c, j->into, t, e);
 	if (!j->into)
 		return ERR_OK;
 	rc = neo4j_place_read(j->into, NULL, NULL, &t->other, e);
 	t->place = &t->other;
-	if (!rc && neo4j_place_busy(&t->other))
+	if (!rc && neo4j_busy(t->other.data))
 		rc = err_set(e, ERR_BUSY, "a Neo4j server runs in %s: stop it before", j->into);
 	return rc;
 }
@@ -115,6 +130,10 @@ static enum err_code stage(struct component *c, const struct neo4j_place *p, str
 	}
 	if (!rc)
 		rc = neo4j_place_make(c, folder, transactions, out, e);
+	if (rc && folder)
+		neo4j_drop_tree(folder);
+	if (rc && transactions)
+		neo4j_drop_tree(transactions);
 	free(folder);
 	free(transactions);
 	return rc;
@@ -315,7 +334,7 @@ enum err_code neo4j_restore(struct component *c, struct restore_job *j, struct e
 	struct target t = { 0 };
 	enum err_code rc;
 
-	neo4j_unserve(n->served, true);
+	neo4j_unserve(n->served);
 	n->served = NULL;
 	if (j->nr_items > 0)
 		return neo4j_restore_labels(c, j, e);
@@ -324,7 +343,7 @@ enum err_code neo4j_restore(struct component *c, struct restore_job *j, struct e
 	rc = target_find(c, j, &t, e);
 	if (!rc && t.live)
 		rc = neo4j_resume(c, e);
-	if (!rc && t.live && neo4j_place_busy(&n->live) && (!n->stop || !n->start))
+	if (!rc && t.live && neo4j_busy(n->live.data) && (!n->stop || !n->start))
 		rc = err_set(e, ERR_FAILED,
 			     "the Neo4j server of %s runs: configure stop and start of [component %s], or stop it before",
 			     n->live.home, c->name);
@@ -362,7 +381,7 @@ enum err_code neo4j_plan(struct component *c, struct restore_job *j, struct err 
 	rc = target_find(c, j, &t, e);
 	if (!rc) {
 		component_note(c, "the dump is loaded beside %s and checked there", t.place->data);
-		if (t.live && neo4j_place_busy(t.place))
+		if (t.live && neo4j_busy(t.place->data))
 			component_note(c, "the server is stopped, and started again after the next step");
 		component_note(c, "the folders of database %s are exchanged by renames; the old ones stay as the way back",
 			       t.database);

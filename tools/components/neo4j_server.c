@@ -9,7 +9,7 @@
 
 #include "tools/components/neo4j.h"
 
-#define WORDS_MAX	12u
+#define WORDS_MAX	10u
 #define ENV_MAX		4u
 #define OUTPUT_MAX	(4u << 20)
 #define SERVE_S		180u		/* a scratch server on a busy machine; mostly ten seconds */
@@ -44,7 +44,7 @@ static enum err_code call_make(struct component *c, const struct neo4j_place *p,
 		call_release(k);
 		return err_set(e, ERR_NOMEM, "out of memory");
 	}
-	for (size_t i = 0; words[i] && nr <= WORDS_MAX; i++)
+	for (size_t i = 0; i < WORDS_MAX && words[i]; i++)
 		k->argv[nr++] = (char *)(uintptr_t)words[i];
 	k->env[0] = k->home;
 	k->env[1] = k->conf;
@@ -64,11 +64,15 @@ static struct spawn_options options(struct component *c, const struct call *k, b
 }
 
 /* With via the component's own programs lie where its home does. */
-static char *admin_program(const struct component *c, bool inside)
+static enum err_code admin_call(struct component *c, const struct neo4j_place *p, bool inside, enum spawn_stdin in,
+				const char *const *words, struct call *k, struct spawn_options *o, struct err *e)
 {
 	const struct neo4j *n = neo4j_of(c);
+	enum err_code rc = call_make(c, p, inside && c->via ? n->admin_inside : n->admin, words, k, e);
 
-	return inside && c->via ? n->admin_inside : n->admin;
+	if (!rc)
+		*o = options(c, k, inside, in);
+	return rc;
 }
 
 enum err_code neo4j_admin(struct component *c, const struct neo4j_place *p, bool inside, enum spawn_stdin in,
@@ -76,11 +80,10 @@ enum err_code neo4j_admin(struct component *c, const struct neo4j_place *p, bool
 {
 	struct spawn_options o;
 	struct call k;
-	enum err_code rc = call_make(c, p, admin_program(c, inside), words, &k, e);
+	enum err_code rc = admin_call(c, p, inside, in, words, &k, &o, e);
 
 	if (rc)
 		return rc;
-	o = options(c, &k, inside, in);
 	rc = spawn_start(&o, out, e);
 	call_release(&k);
 	return rc;
@@ -92,14 +95,13 @@ enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, 
 	struct buf text = BUF_INIT;
 	struct spawn_options o;
 	struct call k;
-	enum err_code rc = call_make(c, p, admin_program(c, inside), words, &k, e);
+	enum err_code rc = admin_call(c, p, inside, SPAWN_STDIN_NONE, words, &k, &o, e);
 
 	if (rc)
 		return rc;
-	o = options(c, &k, inside, SPAWN_STDIN_NONE);
 	rc = spawn_run(&o, NULL, 0, c->cancel, &text, OUTPUT_MAX, status, e);
 	call_release(&k);
-	if (!rc && out) {
+	if (!rc) {
 		*out = strdup(text.p ? (const char *)text.p : "");
 		if (!*out)
 			rc = err_set(e, ERR_NOMEM, "out of memory");
@@ -146,7 +148,7 @@ static enum err_code serve_once(struct component *c, struct neo4j_served *s, str
 	o.out_none = true;
 	rc = spawn_start(&o, &s->server, e);
 	if (!rc)
-		rc = neo4j_wait_up(c, s->url, SERVE_S, s->server, c->cancel, e);
+		rc = neo4j_wait_up(s->url, SERVE_S, s->server, c->cancel, e);
 	if (rc) {
 		spawn_close(s->server);
 		s->server = NULL;
@@ -170,19 +172,18 @@ enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo
 		rc = serve_once(c, s, e);
 	if (rc) {
 		err_prefix(e, "a scratch server over the dump");
-		neo4j_unserve(s, true);
+		neo4j_unserve(s);
 		return rc;
 	}
 	*out = s;
 	return ERR_OK;
 }
 
-void neo4j_unserve(struct neo4j_served *s, bool remove)
+void neo4j_unserve(struct neo4j_served *s)
 {
 	if (!s)
 		return;
 	spawn_close(s->server);
-	s->place.scratch = s->place.scratch && remove;
 	neo4j_place_remove(&s->place);
 	free(s->into);
 	free(s);

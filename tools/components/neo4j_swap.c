@@ -14,7 +14,6 @@
 
 #include "tools/components/neo4j.h"
 
-#define SWAP	 ".vouch-swap"
 #define SWAP_MAX (1u << 20)
 
 void neo4j_moves_release(struct neo4j_moves *m)
@@ -139,19 +138,40 @@ static enum err_code write_down(const char *path, const struct neo4j_moves *m, s
 	return rc;
 }
 
+/* A server with these folders open would go on writing to what was moved, or removed. */
+static enum err_code nobody_there(const char *data, struct err *e)
+{
+	return neo4j_busy(data) ? err_set(e, ERR_BUSY, "a Neo4j server runs on %s: stop it before", data) : ERR_OK;
+}
+
+static enum err_code begin(const char *data, const struct neo4j_moves *m, char **note, struct err *e)
+{
+	*note = neo4j_path(data, NEO4J_SWAP, NULL);
+	return *note ? write_down(*note, m, e) : err_set(e, ERR_NOMEM, "out of memory");
+}
+
 enum err_code neo4j_swap(const char *data, const struct neo4j_moves *m, struct err *e)
 {
-	char *note = neo4j_path(data, SWAP, NULL);
-	enum err_code rc = note ? write_down(note, m, e) : err_set(e, ERR_NOMEM, "out of memory");
+	char *note = NULL;
+	bool had = false;
+	enum err_code rc;
 
+	for (size_t i = 0; i < m->nr; i++)
+		had = had || m->all[i].had;
+	rc = had ? nobody_there(data, e) : ERR_OK;
+	if (!rc)
+		rc = begin(data, m, &note, e);
 	for (size_t i = 0; !rc && i < m->nr; i++) {
 		if (m->all[i].had)
 			rc = move(m->all[i].live, m->all[i].old, e);
 		if (!rc)
 			rc = move(m->all[i].fresh, m->all[i].live, e);
 	}
-	if (!rc && (unlink(note) < 0 || sync_parent(note, e)))
+	if (!rc && unlink(note) < 0)
 		rc = err_sys(e, "remove %s", note);
+	else if (!rc && sync_parent(note, e))
+		rc = err_set(e, ERR_IO, "%s was exchanged, but whether for good is not known: take the way back, and try again",
+			     data);
 	free(note);
 	return rc;
 }
@@ -175,7 +195,7 @@ static enum err_code unswap(const struct neo4j_moves *m, struct err *e)
 
 enum err_code neo4j_unswap_left(const char *data, bool *any, struct err *e)
 {
-	char *note = neo4j_path(data, SWAP, NULL);
+	char *note = neo4j_path(data, NEO4J_SWAP, NULL);
 	struct neo4j_moves m = { 0 };
 	json_error_t je;
 	json_t *list = NULL;
@@ -190,7 +210,9 @@ enum err_code neo4j_unswap_left(const char *data, bool *any, struct err *e)
 		goto out;
 	}
 	list = st.st_size <= (off_t)SWAP_MAX ? json_load_file(note, 0, &je) : NULL;
-	rc = list ? neo4j_moves_parse(list, &m, e) : err_set(e, ERR_CORRUPT, "it is no JSON");
+	rc = nobody_there(data, e);
+	if (!rc)
+		rc = list ? neo4j_moves_parse(list, &m, e) : err_set(e, ERR_CORRUPT, "it is no JSON");
 	if (rc) {
 		err_prefix(e, "%s, which says what an interrupted restore had begun", note);
 		goto out;
@@ -208,10 +230,23 @@ out:
 
 enum err_code neo4j_swap_back(const char *data, const struct neo4j_moves *m, struct err *e)
 {
-	char *note = neo4j_path(data, SWAP, NULL);
+	char *note = NULL;
 	bool any;
-	enum err_code rc = note ? write_down(note, m, e) : err_set(e, ERR_NOMEM, "out of memory");
+	enum err_code rc = nobody_there(data, e);
 
+	if (!rc)
+		rc = begin(data, m, &note, e);
 	free(note);
 	return rc ? rc : neo4j_unswap_left(data, &any, e);
+}
+
+void neo4j_moves_tidy(const struct neo4j_moves *m)
+{
+	for (size_t i = 0; i < m->nr; i++) {
+		char *old = strdup(m->all[i].old);
+
+		if (old)
+			(void)rmdir(dirname(old));	/* with something in it, it stays */
+		free(old);
+	}
 }
