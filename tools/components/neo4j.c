@@ -108,7 +108,7 @@ static enum err_code open_neo4j(struct component *c, struct err *e)
 	n->heap = config_get(s, "scratch-heap");
 	n->database = n->database ? n->database : "neo4j";
 	n->heap = n->heap ? n->heap : HEAP;
-	n->user = n->user ? n->user : "neo4j";
+	n->user = n->user ? n->user : NEO4J_USER;
 	n->scratch = scratch_folder(c);
 	rc = take_places(c, n, e);
 	if (!rc)

@@ -8,7 +8,7 @@
  *   neo4j_ask.c      Cypher over HTTP, facts, query       neo4j_swap.c     data folders exchanged by renames, and back
  *   neo4j_load.c     a dump read back, loaded, checked    neo4j_restore.c  loaded beside what is there, exchanged with it
  *   neo4j_back.c     ways back                            neo4j_label*.c   one label with its relationships
- *   neo4j_check.c    what a dump would meet
+ *   neo4j_check.c    what a dump would meet               neo4j_password.c a scratch server's own
  */
 #ifndef VOUCH_COMPONENTS_NEO4J_H
 #define VOUCH_COMPONENTS_NEO4J_H
@@ -20,6 +20,8 @@
 
 #define NEO4J_ARCHIVE	"neo4j.archive"
 #define NEO4J_SYSTEM	"system.archive"
+#define NEO4J_USER	"neo4j"
+#define NEO4J_PASSWORD_LEN ID_HEX_LEN	/* of a scratch server: 256 random bits */
 #define NEO4J_BEFORE	".vouch-before-"	/* and a time: folders put aside by a restore, the way back */
 
 /** A home: where its data lies.  Folders are absolute. */
@@ -35,6 +37,7 @@ struct neo4j_served {
 	struct neo4j_place place;
 	struct spawn *server;
 	char url[64];
+	char password[NEO4J_PASSWORD_LEN + 1];	/* of the user neo4j */
 	char *into;			/* what it serves: as operations name it, "" for the component's own */
 };
 
@@ -102,10 +105,17 @@ MUST_CHECK enum err_code neo4j_admin(struct component *c, const struct neo4j_pla
 /** The same to its end, without input.  *out: its output, malloc'ed.  status as in spawn_run. */
 MUST_CHECK enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside,
 					 const char *const *words, char **out, int *status, struct err *e);
-/** Serve a scratch home on free loopback ports, without authentication; p becomes the served's, also after an error. */
+/**
+ * Serve a scratch home on free loopback ports, with a password of its own (neo4j_set_password()); p becomes the served's, also after an error.
+ */
 MUST_CHECK enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo4j_served **out, struct err *e);
 /** Stop it, and remove its home where it is scratch.  NULL is allowed. */
 void neo4j_unserve(struct neo4j_served *s);
+
+/* neo4j_password.c */
+
+/** A new one for a scratch home that no server runs in; a system database that is there goes. */
+MUST_CHECK enum err_code neo4j_set_password(const struct neo4j_place *p, char password[NEO4J_PASSWORD_LEN + 1], struct err *e);
 
 /* neo4j_pause.c */
 

@@ -83,7 +83,10 @@ enum err_code neo4j_http(struct component *c, const struct neo4j_served *served,
 	const struct neo4j *n = neo4j_of(c);
 	struct http_options o = { .base = served ? served->url : neo4j_url(c), .cancel = c->cancel };
 
-	if (!served && n->password) {
+	if (served) {
+		o.user = NEO4J_USER;
+		o.password = served->password;
+	} else if (n->password) {
 		o.user = n->user;
 		o.password = n->password;
 	}

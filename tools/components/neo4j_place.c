@@ -164,7 +164,6 @@ enum err_code neo4j_place_conf(const struct component *c, const struct neo4j_pla
 			"dbms.security.allow_csv_import_from_file_urls=false\n"
 			"server.https.enabled=false\n"
 			"db.tx_log.preallocate=false\n"
-			"dbms.security.auth_enabled=false\n"
 			"dbms.usage_report.enabled=false\n"
 			"initial.dbms.default_database=%s\n"
 			"server.memory.heap.initial_size=128m\n"

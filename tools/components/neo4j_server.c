@@ -160,7 +160,7 @@ static enum err_code serve_once(struct component *c, struct neo4j_served *s, str
 enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo4j_served **out, struct err *e)
 {
 	struct neo4j_served *s = calloc(1, sizeof(*s));
-	enum err_code rc = ERR_FAILED;
+	enum err_code rc;
 
 	if (!s) {
 		neo4j_place_remove(p);
@@ -168,8 +168,13 @@ enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo
 	}
 	s->place = *p;
 	*p = (struct neo4j_place){ 0 };
-	for (int i = 0; rc == ERR_FAILED && i < SERVE_TRIES; i++)
+	rc = neo4j_set_password(&s->place, s->password, e);
+	if (!rc)
 		rc = serve_once(c, s, e);
+	for (int i = 1; rc == ERR_FAILED && i < SERVE_TRIES; i++) {
+		err_clear(e);
+		rc = serve_once(c, s, e);
+	}
 	if (rc) {
 		err_prefix(e, "a scratch server over the dump");
 		neo4j_unserve(s);
