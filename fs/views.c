@@ -211,6 +211,7 @@ static const struct main_file {
 } main_files[] = {
 	{ "postgres", ".dump", "/database.dump" },
 	{ "mysql", ".sql", "/dump.sql" },
+	{ "neo4j", ".dump", "/neo4j.dump" },
 };
 
 static const struct main_file *main_file(const char *type)

@@ -149,8 +149,8 @@ static void test_components(void **state)
 	leads("by-type/postgres/2026/11/21/postgres-Shop_2_20261121_020000.dump",
 	      "../../../../../A/postgres/Shop_2/database.dump");
 	leads("by-type/mysql/2026/11/21/mysql_20261121_020000.sql", "../../../../../A/mysql/m/dump.sql");
-	leads("by-type/neo4j/2026/11/21/neo4j_20261121_020000",
-	      "../../../../../A/neo4j/graph");
+	leads("by-type/neo4j/2026/11/21/neo4j_20261121_020000.dump",
+	      "../../../../../A/neo4j/graph/neo4j.dump");
 	leads("by-type/qdrant/2026/11/21/qdrant_20261121_020000",
 	      "../../../../../A/qdrant/v");
 	leads("by-type/odd/2026/11/21/odd_20261121_020000", "../../../../../A/odd/x");

@@ -8,8 +8,14 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <zstd.h>
 
+#include "store/base/buf.h"
+
+#define TAR_BLOCK 512u
 #define FILES 3u
+#define LARGE 300000u	/* bytes: more than two blocks of a frame */
+#define STORED_HEAD "DZV1\x28\xb5\x2f\xfd\x00\x38"
 
 static enum err_code add(void *ctx, const void *buf, size_t len, struct err *e)
 {
@@ -22,7 +28,7 @@ static enum err_code add(void *ctx, const void *buf, size_t len, struct err *e)
 
 static void header(struct buf *b, const char *name, char type, unsigned size)
 {
-	uint8_t h[NEO4J_BLOCK] = { 0 };
+	uint8_t h[TAR_BLOCK] = { 0 };
 	unsigned sum = 0;
 
 	snprintf((char *)h, 100, "%s", name);
@@ -39,10 +45,10 @@ static void header(struct buf *b, const char *name, char type, unsigned size)
 
 static void content(struct buf *b, const char *text, size_t len)
 {
-	static const uint8_t zeros[NEO4J_BLOCK];
+	static const uint8_t zeros[TAR_BLOCK];
 
 	buf_add(b, text, len);
-	buf_add(b, zeros, (NEO4J_BLOCK - len % NEO4J_BLOCK) % NEO4J_BLOCK);
+	buf_add(b, zeros, (TAR_BLOCK - len % TAR_BLOCK) % TAR_BLOCK);
 }
 
 static void number(struct buf *b, unsigned n, uint64_t v)
@@ -55,7 +61,7 @@ static void number(struct buf *b, unsigned n, uint64_t v)
 static void archive(struct buf *b, uint64_t files, uint64_t bytes)
 {
 	static const char pax[] = "28 mtime=1795292710.0699756\n", large[] = "13 size=1000\n";
-	static const uint8_t end[2 * NEO4J_BLOCK];
+	static const uint8_t end[2 * TAR_BLOCK];
 	char big[1000];
 
 	memset(big, 'b', sizeof(big));
@@ -76,88 +82,182 @@ static void archive(struct buf *b, uint64_t files, uint64_t bytes)
 	buf_add(b, end, sizeof(end));
 }
 
-static enum err_code wrap(const struct buf *plain, struct buf *out, struct err *e)
+/* As Neo4j wraps it. */
+static void compress(const struct buf *plain, struct buf *out)
 {
-	struct neo4j_wrap *w = NULL;
-	enum err_code rc;
+	size_t max = ZSTD_compressBound(plain->len), n;
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+	void *p = malloc(max);
 
-	assert_int_equal(neo4j_wrap_open(add, out, &w, e), ERR_OK);
-	rc = neo4j_wrap_push(w, plain->p, plain->len, e);
-	if (!rc)
-		rc = neo4j_wrap_end(w, e);
-	neo4j_wrap_close(w);
-	return rc;
+	assert_non_null(z);
+	assert_non_null(p);
+	assert_false(ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1)));
+	n = ZSTD_compress2(z, p, max, plain->p, plain->len);
+	assert_false(ZSTD_isError(n));
+	buf_reset(out);
+	buf_add_str(out, "DZV1");
+	buf_add(out, p, n);
+	ZSTD_freeCCtx(z);
+	free(p);
 }
 
-static enum err_code unwrap(const uint8_t *p, size_t len, size_t step, struct buf *out, struct err *e)
+/* What zstd itself finds in a dump. */
+static void decompress(const struct buf *dump, struct buf *out)
 {
-	struct neo4j_unwrap *u = NULL;
+	uint8_t piece[1u << 20];
+	ZSTD_inBuffer in = { dump->p, dump->len, 4 };
+	ZSTD_outBuffer to = { piece, sizeof(piece), 0 };
+	ZSTD_DCtx *z = ZSTD_createDCtx();
+
+	assert_non_null(z);
+	assert_int_equal(ZSTD_decompressStream(z, &to, &in), 0);	/* one whole frame */
+	assert_int_equal(in.pos, in.size);
+	buf_reset(out);
+	buf_add(out, piece, to.pos);
+	ZSTD_freeDCtx(z);
+}
+
+static enum err_code through(const uint8_t *p, size_t len, size_t step, struct buf *out, struct err *e)
+{
+	struct neo4j_archive *a = NULL;
 	enum err_code rc;
 
-	assert_int_equal(neo4j_unwrap_open(add, out, &u, e), ERR_OK);
+	buf_reset(out);
+	assert_int_equal(neo4j_archive_open(add, out, &a, e), ERR_OK);
 	rc = ERR_OK;
 	for (size_t i = 0; !rc && i < len; i += step)
-		rc = neo4j_unwrap_push(u, p + i, len - i < step ? len - i : step, e);
+		rc = neo4j_archive_push(a, p + i, len - i < step ? len - i : step, e);
 	if (!rc)
-		rc = neo4j_unwrap_end(u, e);
+		rc = neo4j_archive_end(a, e);
 	if (!rc)
-		assert_int_equal(neo4j_unwrap_bytes(u), 1005);
-	neo4j_unwrap_close(u);
+		assert_int_equal(neo4j_archive_bytes(a), 1005);
+	neo4j_archive_close(a);
 	return rc;
 }
 
-static void test_round_trip(void **state)
+static void same(const struct buf *a, const struct buf *b)
 {
-	struct buf plain = BUF_INIT, dump = BUF_INIT, back = BUF_INIT;
+	assert_int_equal(a->len, b->len);
+	assert_memory_equal(a->p, b->p, b->len);
+}
+
+/* What is stored is a dump for any zstd, with the same inside, and comes out of a second time as it went in. */
+static void test_stored(void **state)
+{
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored = BUF_INIT, back = BUF_INIT;
 	struct err e = ERR_INIT;
 
 	(void)state;
 	archive(&plain, FILES, 1005);
-	assert_int_equal(wrap(&plain, &dump, &e), ERR_OK);
-	assert_memory_equal(dump.p, "DZV1\x28\xb5\x2f\xfd", 8);
+	compress(&plain, &dump);
 	for (size_t step = 1; step < 4096; step = step * 3 + 1) {
-		buf_reset(&back);
-		assert_int_equal(unwrap(dump.p, dump.len, step, &back, &e), ERR_OK);
-		assert_int_equal(back.len, plain.len);
-		assert_memory_equal(back.p, plain.p, plain.len);
+		assert_int_equal(through(dump.p, dump.len, step, &stored, &e), ERR_OK);
+		assert_memory_equal(stored.p, STORED_HEAD, sizeof(STORED_HEAD) - 1);
+		decompress(&stored, &back);
+		same(&back, &plain);
+		assert_int_equal(through(stored.p, stored.len, step, &back, &e), ERR_OK);
+		same(&back, &stored);
 	}
 	buf_release(&plain);
 	buf_release(&dump);
+	buf_release(&stored);
 	buf_release(&back);
+}
+
+static void file(struct buf *b, const char *name, char byte, unsigned size)
+{
+	char *text = malloc(size);
+
+	assert_non_null(text);
+	for (unsigned i = 0; i < size; i++)
+		text[i] = (char)((unsigned char)byte + i % 251);
+	header(b, name, '0', size);
+	content(b, text, size);
+	free(text);
+}
+
+/* A file's blocks do not depend on what is before it: where one grew, the next is stored as it was. */
+static void test_blocks_begin_with_files(void **state)
+{
+	static const uint8_t end[2 * TAR_BLOCK];
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored[2] = { BUF_INIT, BUF_INIT };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct neo4j_archive *a = NULL;
+
+		buf_reset(&plain);
+		buf_add_str(&plain, "zstd");
+		number(&plain, 4, 1);
+		number(&plain, 8, 2);
+		number(&plain, 8, 5 + i * 8192 + LARGE);
+		file(&plain, "./first", 'a', 5 + i * 8192);
+		file(&plain, "./second", 'b', LARGE);
+		buf_add(&plain, end, sizeof(end));
+		compress(&plain, &dump);
+		assert_int_equal(neo4j_archive_open(add, &stored[i], &a, &e), ERR_OK);
+		assert_int_equal(neo4j_archive_push(a, dump.p, dump.len, &e), ERR_OK);
+		assert_int_equal(neo4j_archive_end(a, &e), ERR_OK);
+		neo4j_archive_close(a);
+	}
+	assert_memory_equal(stored[0].p + stored[0].len - LARGE, stored[1].p + stored[1].len - LARGE, LARGE);
+	buf_release(&plain);
+	buf_release(&dump);
+	buf_release(&stored[0]);
+	buf_release(&stored[1]);
 }
 
 /* A dump that lost its end, or anything else, is never whole. */
 static void test_cut_and_flipped(void **state)
 {
-	struct buf plain = BUF_INIT, dump = BUF_INIT, back = BUF_INIT;
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored = BUF_INIT, back = BUF_INIT;
 	struct err e = ERR_INIT;
 
 	(void)state;
 	archive(&plain, FILES, 1005);
-	assert_int_equal(wrap(&plain, &dump, &e), ERR_OK);
+	compress(&plain, &dump);
 	for (size_t len = 0; len < dump.len; len++)
-		assert_int_equal(unwrap(dump.p, len, 64, &back, &e), ERR_CORRUPT);
+		assert_int_equal(through(dump.p, len, 64, &stored, &e), ERR_CORRUPT);
 	for (size_t i = 0; i < dump.len * 8; i++) {
 		dump.p[i / 8] ^= (uint8_t)(1u << i % 8);
-		buf_reset(&back);
 		/* A bit of the frame's header may mean nothing: then the content is the same */
-		if (unwrap(dump.p, dump.len, 4096, &back, &e) == ERR_OK) {
-			assert_int_equal(back.len, plain.len);
-			assert_memory_equal(back.p, plain.p, plain.len);
+		if (through(dump.p, dump.len, 4096, &stored, &e) == ERR_OK) {
+			decompress(&stored, &back);
+			same(&back, &plain);
 		}
 		dump.p[i / 8] ^= (uint8_t)(1u << i % 8);
 	}
 	buf_add_u8(&dump, 0);
-	assert_int_equal(unwrap(dump.p, dump.len, 64, &back, &e), ERR_CORRUPT);
+	assert_int_equal(through(dump.p, dump.len, 64, &stored, &e), ERR_CORRUPT);
 	buf_release(&plain);
 	buf_release(&dump);
+	buf_release(&stored);
 	buf_release(&back);
 }
 
-/* What was stored is looked at again before it is wrapped: at each length but the last it is not whole. */
+/* What was stored is looked at again when it is loaded: at each length but the last it is not whole. */
 static void test_stored_is_cut(void **state)
 {
-	struct buf plain = BUF_INIT, dump = BUF_INIT;
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored = BUF_INIT, back = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	archive(&plain, FILES, 1005);
+	compress(&plain, &dump);
+	assert_int_equal(through(dump.p, dump.len, 4096, &stored, &e), ERR_OK);
+	for (size_t len = 0; len < stored.len; len++)
+		assert_int_equal(through(stored.p, len, 4096, &back, &e), ERR_CORRUPT);
+	buf_release(&plain);
+	buf_release(&dump);
+	buf_release(&stored);
+	buf_release(&back);
+}
+
+/* Its end cut off before it was wrapped: the frame is whole, the tar is not, at any length, and nobody gets a frame's end. */
+static void test_inside_is_cut(void **state)
+{
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored = BUF_INIT;
 	struct err e = ERR_INIT;
 	size_t whole;
 
@@ -165,17 +265,19 @@ static void test_stored_is_cut(void **state)
 	archive(&plain, FILES, 1005);
 	whole = plain.len;
 	for (plain.len = 0; plain.len < whole; plain.len++) {
-		buf_reset(&dump);
-		assert_int_equal(wrap(&plain, &dump, &e), ERR_CORRUPT);
+		compress(&plain, &dump);
+		assert_int_equal(through(dump.p, dump.len, 4096, &stored, &e), ERR_CORRUPT);
+		assert_true(stored.len < 3 || memcmp(stored.p + stored.len - 3, "\1\0\0", 3) != 0);
 	}
 	buf_release(&plain);
 	buf_release(&dump);
+	buf_release(&stored);
 }
 
 /* Headers changed one byte at a time: an error or the same counts, never a crash. */
 static void test_patched(void **state)
 {
-	struct buf plain = BUF_INIT, dump = BUF_INIT;
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored = BUF_INIT;
 	struct err e = ERR_INIT;
 	unsigned refused = 0;
 
@@ -185,13 +287,14 @@ static void test_patched(void **state)
 		uint8_t was = plain.p[i];
 
 		plain.p[i] = 0xff;
-		buf_reset(&dump);
-		refused += wrap(&plain, &dump, &e) != ERR_OK;
+		compress(&plain, &dump);
+		refused += through(dump.p, dump.len, 4096, &stored, &e) != ERR_OK;
 		plain.p[i] = was;
 	}
 	assert_true(refused > 7 * 400);
 	buf_release(&plain);
 	buf_release(&dump);
+	buf_release(&stored);
 }
 
 static void test_counts(void **state)
@@ -199,26 +302,28 @@ static void test_counts(void **state)
 	static const struct {
 		uint64_t files, bytes;
 	} wrong[] = { { FILES + 1, 1005 }, { FILES, 1004 }, { 0, 0 }, { UINT64_MAX, UINT64_MAX } };
-	struct buf plain = BUF_INIT, dump = BUF_INIT;
+	struct buf plain = BUF_INIT, dump = BUF_INIT, stored = BUF_INIT;
 	struct err e = ERR_INIT;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		buf_reset(&plain);
-		buf_reset(&dump);
 		archive(&plain, wrong[i].files, wrong[i].bytes);
-		assert_int_equal(wrap(&plain, &dump, &e), ERR_CORRUPT);
+		compress(&plain, &dump);
+		assert_int_equal(through(dump.p, dump.len, 4096, &stored, &e), ERR_CORRUPT);
 		assert_non_null(strstr(e.msg, "announces"));
 	}
 	buf_release(&plain);
 	buf_release(&dump);
+	buf_release(&stored);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_cut_and_flipped), cmocka_unit_test(test_stored_is_cut),
-		cmocka_unit_test(test_patched), cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_stored), cmocka_unit_test(test_blocks_begin_with_files), cmocka_unit_test(test_cut_and_flipped),
+		cmocka_unit_test(test_stored_is_cut), cmocka_unit_test(test_inside_is_cut), cmocka_unit_test(test_patched),
+		cmocka_unit_test(test_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

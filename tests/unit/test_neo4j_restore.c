@@ -14,8 +14,10 @@
 #include <cmocka.h>
 
 #include "tests/lib/lockholder.h"
-#include "tools/components/neo4j_archive.h"
 #include "tools/components/neo4j.h"
+
+#define TAR_BLOCK 512u
+#define META_LEN 24u
 
 static char dir[] = "/tmp/test_neo4j_restore.XXXXXX";
 static const char admin[] = "#!/bin/sh\ncase $2 in\nload) cat >\"$NEO4J_HOME/got\"; mkdir -p \"$NEO4J_HOME/data/databases/neo4j\""
@@ -59,14 +61,19 @@ static bool is_there(const char *name)
 	return there;
 }
 
-/* One empty file, as Neo4j writes an archive; its end, two blocks of zeros, is cut where cut says so. */
+/* One empty file, as a dump is stored; its end, two blocks of zeros, is cut where cut says so. */
 static void archive(struct buf *b, bool cut)
 {
-	uint8_t h[NEO4J_BLOCK] = { 0 };
+	uint8_t h[TAR_BLOCK] = { 0 };
 	unsigned sum = 0;
-	static const uint8_t end[2 * NEO4J_BLOCK];
+	static const uint8_t end[2 * TAR_BLOCK];
+	const size_t len = META_LEN + sizeof(h) + (cut ? TAR_BLOCK : sizeof(end));
 
-	buf_add(b, "zstd\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", NEO4J_META_LEN);
+	buf_add(b, "DZV1\x28\xb5\x2f\xfd\x00\x38", 10);
+	buf_add_u8(b, (uint8_t)(len << 3 & 0xff));	/* a raw block */
+	buf_add_u8(b, (uint8_t)(len >> 5));
+	buf_add_u8(b, 0);
+	buf_add(b, "zstd\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", META_LEN);
 	memcpy(h, "./neostore", 10);
 	memcpy(h + 124, "00000000000", 11);
 	memcpy(h + 257, "ustar\00000", 8);
@@ -76,7 +83,8 @@ static void archive(struct buf *b, bool cut)
 		sum += h[i];
 	snprintf((char *)h + 148, 8, "%06o", sum);
 	buf_add(b, h, sizeof(h));
-	buf_add(b, end, cut ? NEO4J_BLOCK : sizeof(end));
+	buf_add(b, end, cut ? TAR_BLOCK : sizeof(end));
+	buf_add(b, "\1\0\0", 3);			/* the last */
 }
 
 static void publish(struct store *s, bool cut, struct snapshot *out)
@@ -88,7 +96,7 @@ static void publish(struct store *s, bool cut, struct snapshot *out)
 
 	archive(&b, cut);
 	assert_int_equal(assembly_open(s, &o, &a, &e), ERR_OK);
-	assert_int_equal(assembly_put(a, "neo4j/graph/" NEO4J_ARCHIVE, b.p, b.len, &e), ERR_OK);
+	assert_int_equal(assembly_put(a, "neo4j/graph/" NEO4J_DUMP, b.p, b.len, &e), ERR_OK);
 	assert_int_equal(assembly_publish(a, NULL, 0, out, &e), ERR_OK);
 	assembly_close(a);
 	buf_release(&b);

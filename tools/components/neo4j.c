@@ -187,7 +187,7 @@ static enum err_code examine(struct component *c, const char *into, const struct
 
 const struct component_ops component_neo4j = {
 	.type = "neo4j",
-	.main_file = NEO4J_ARCHIVE,
+	.main_file = NEO4J_DUMP,
 	.item_kind = "label",
 	.selector = "label",
 	.rto = RTO,

@@ -18,8 +18,8 @@
 #include "tools/components/component.h"
 #include "tools/http.h"
 
-#define NEO4J_ARCHIVE	"neo4j.archive"
-#define NEO4J_SYSTEM	"system.archive"
+#define NEO4J_DUMP	"neo4j.dump"
+#define NEO4J_SYSTEM	"system.dump"
 #define NEO4J_USER	"neo4j"
 #define NEO4J_PASSWORD_LEN ID_HEX_LEN	/* of a scratch server: 256 random bits */
 #define NEO4J_BEFORE	".vouch-before-"	/* and a time: folders put aside by a restore, the way back */

@@ -1,24 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/components/neo4j_archive.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/buf.h"
 #include "store/base/checked.h"
 
 #define MAGIC		"DZV1"
 #define MAGIC_LEN	4u
 #define META_MAGIC	"zstd"
 #define META_VERSION	1u
-#define WRAP_LEVEL	1	/* it is read again at once */
+#define META_LEN	24u
+
+/* zstd, RFC 8878: a frame without size, checksum or dictionary, with a window of 128 KiB; its blocks are raw. */
+#define FRAME_HEAD	MAGIC "\x28\xb5\x2f\xfd" "\x00\x38"
+#define BLOCK_HEAD	3u
+#define BLOCK_MAX	(128u << 10)
+#define BLOCK_LAST	1u	/* type raw is 0 */
+#define BLOCK_SIZE_AT	3
 
 /* POSIX ustar: where a header has what. */
+#define TAR_BLOCK	512u
 #define TAR_SIZE	124u
 #define TAR_SIZE_LEN	12u
 #define TAR_SUM		148u
 #define TAR_SUM_LEN	8u
 #define TAR_TYPE	156u
 #define TAR_MAGIC	257u
+#define PAX_MAX		(64u << 10)	/* of one extended header; Neo4j's have 200 bytes */
+
+/* What is inside the frame. */
+struct tar {
+	uint8_t head[TAR_BLOCK];
+	size_t have;			/* of head */
+	bool begun;			/* the first META_LEN bytes were read */
+	uint64_t files, bytes;		/* announced */
+	uint64_t seen_files, seen_bytes;
+	uint64_t left;			/* of an entry: content and padding */
+	uint64_t pax_left;		/* of left: text of an extended header */
+	struct buf pax;
+	bool has_size;			/* the extended header gave the next entry's */
+	uint64_t size;
+	unsigned end_blocks;		/* of zeros, at the end */
+	uint64_t off;			/* for messages */
+};
 
 static uint64_t big_endian(const uint8_t *p, size_t n)
 {
@@ -44,20 +71,20 @@ static bool octal(const uint8_t *p, size_t len, uint64_t *out)
 }
 
 /* "LEN KEY=VALUE\n" one after the other; only the size of a file too large for the header matters here. */
-static enum err_code take_pax(struct neo4j_archive *a, struct err *e)
+static enum err_code take_pax(struct tar *t, struct err *e)
 {
 	static const char key[] = "size=";
-	const char *p = (const char *)a->pax.p;
-	size_t left = a->pax.len;
+	const char *p = (const char *)t->pax.p;
+	size_t left = t->pax.len;
 
 	while (left > 0) {
 		size_t len = 0, i = 0;
 
-		while (i < left && p[i] >= '0' && p[i] <= '9' && len <= NEO4J_PAX_MAX)
+		while (i < left && p[i] >= '0' && p[i] <= '9' && len <= PAX_MAX)
 			len = len * 10 + (size_t)(p[i++] - '0');
 		if (i == 0 || i >= left || p[i] != ' ' || len > left || len <= i + 1 || p[len - 1] != '\n')
 			return err_set(e, ERR_CORRUPT, "the archive has an extended header that is none, before byte %llu",
-				       (unsigned long long)a->off);
+				       (unsigned long long)t->off);
 		i++;
 		if (len - i > sizeof(key) && memcmp(p + i, key, sizeof(key) - 1) == 0) {
 			uint64_t v = 0;
@@ -66,15 +93,15 @@ static enum err_code take_pax(struct neo4j_archive *a, struct err *e)
 				if (p[i] < '0' || p[i] > '9' || mul_u64(v, 10, &v) || add_u64(v, (uint64_t)(p[i] - '0'), &v))
 					return err_set(e, ERR_CORRUPT,
 						       "the archive has a size that is none, before byte %llu",
-						       (unsigned long long)a->off);
+						       (unsigned long long)t->off);
 			}
-			a->has_size = true;
-			a->size = v;
+			t->has_size = true;
+			t->size = v;
 		}
 		p += len;
 		left -= len;
 	}
-	buf_reset(&a->pax);
+	buf_reset(&t->pax);
 	return ERR_OK;
 }
 
@@ -85,228 +112,207 @@ static bool is_zero(const uint8_t *p, size_t len)
 	return len == 0;
 }
 
-static enum err_code take_meta(struct neo4j_archive *a, struct err *e)
+static enum err_code take_meta(struct tar *t, struct err *e)
 {
-	if (memcmp(a->head, META_MAGIC, 4) != 0 || big_endian(a->head + 4, 4) != META_VERSION)
+	if (memcmp(t->head, META_MAGIC, 4) != 0 || big_endian(t->head + 4, 4) != META_VERSION)
 		return err_set(e, ERR_CORRUPT, "the archive does not begin as Neo4j's version %u does", META_VERSION);
-	a->files = big_endian(a->head + 8, 8);
-	a->bytes = big_endian(a->head + 16, 8);
-	a->begun = true;
+	t->files = big_endian(t->head + 8, 8);
+	t->bytes = big_endian(t->head + 16, 8);
+	t->begun = true;
 	return ERR_OK;
 }
 
-static enum err_code take_header(struct neo4j_archive *a, struct err *e)
+static enum err_code take_header(struct tar *t, struct err *e)
 {
-	const uint8_t *h = a->head;
+	const uint8_t *h = t->head;
 	uint64_t size, want, sum = TAR_SUM_LEN * ' ', padded;
 
-	if (is_zero(h, NEO4J_BLOCK)) {
-		a->end_blocks++;
+	if (is_zero(h, TAR_BLOCK)) {
+		t->end_blocks++;
 		return ERR_OK;
 	}
-	for (size_t i = 0; i < NEO4J_BLOCK; i++)
+	for (size_t i = 0; i < TAR_BLOCK; i++)
 		sum += i < TAR_SUM || i >= TAR_SUM + TAR_SUM_LEN ? h[i] : 0u;
-	if (a->end_blocks > 0 || memcmp(h + TAR_MAGIC, "ustar", 5) != 0 || !octal(h + TAR_SUM, TAR_SUM_LEN, &want) ||
+	if (t->end_blocks > 0 || memcmp(h + TAR_MAGIC, "ustar", 5) != 0 || !octal(h + TAR_SUM, TAR_SUM_LEN, &want) ||
 	    want != sum || !octal(h + TAR_SIZE, TAR_SIZE_LEN, &size))
 		return err_set(e, ERR_CORRUPT, "the archive has something that is no header of a tar before byte %llu",
-			       (unsigned long long)a->off);
+			       (unsigned long long)t->off);
 	if (h[TAR_TYPE] == 'x') {
-		if (size > NEO4J_PAX_MAX)
+		if (size > PAX_MAX)
 			return err_set(e, ERR_LIMIT, "the archive has an extended header of %llu bytes",
 				       (unsigned long long)size);
-		a->pax_left = size;
+		t->pax_left = size;
 	} else if (h[TAR_TYPE] == '0' || h[TAR_TYPE] == 0) {
-		size = a->has_size ? a->size : size;
-		a->has_size = false;
-		a->seen_files++;
-		if (add_u64(a->seen_bytes, size, &a->seen_bytes))
+		size = t->has_size ? t->size : size;
+		t->has_size = false;
+		t->seen_files++;
+		if (add_u64(t->seen_bytes, size, &t->seen_bytes))
 			return err_set(e, ERR_CORRUPT, "the archive's files are too large to be true");
 	}
-	if (add_u64(size, NEO4J_BLOCK - 1, &padded))
+	if (add_u64(size, TAR_BLOCK - 1, &padded))
 		return err_set(e, ERR_CORRUPT, "the archive has a file too large to be true");
-	a->left = padded & ~(uint64_t)(NEO4J_BLOCK - 1);
+	t->left = padded & ~(uint64_t)(TAR_BLOCK - 1);
 	return ERR_OK;
 }
 
-static enum err_code take_content(struct neo4j_archive *a, const uint8_t *p, size_t len, struct err *e)
+static enum err_code take_content(struct tar *t, const uint8_t *p, size_t len, struct err *e)
 {
-	if (a->pax_left > 0) {
-		size_t n = len < a->pax_left ? len : (size_t)a->pax_left;
+	if (t->pax_left > 0) {
+		size_t n = len < t->pax_left ? len : (size_t)t->pax_left;
 
-		buf_add(&a->pax, p, n);
-		if (a->pax.bad)
+		buf_add(&t->pax, p, n);
+		if (t->pax.bad)
 			return err_set(e, ERR_NOMEM, "out of memory");
-		a->pax_left -= n;
+		t->pax_left -= n;
 	}
-	a->left -= len;
-	a->off += len;
-	return a->left == 0 && a->pax.len > 0 ? take_pax(a, e) : ERR_OK;
+	t->left -= len;
+	t->off += len;
+	return t->left == 0 && t->pax.len > 0 ? take_pax(t, e) : ERR_OK;
 }
 
-enum err_code neo4j_archive_push(struct neo4j_archive *a, const void *buf, size_t len, struct err *e)
+/* How many of the next len bytes belong to the same header or content. */
+static size_t tar_run(const struct tar *t, size_t len)
 {
+	size_t want = t->begun ? TAR_BLOCK : META_LEN;
+
+	if (t->left > 0)
+		return len < t->left ? len : (size_t)t->left;
+	return len < want - t->have ? len : want - t->have;
+}
+
+static bool tar_between(const struct tar *t)
+{
+	return t->left == 0 && t->have == 0;
+}
+
+/* len: at most tar_run() of it */
+static enum err_code tar_push(struct tar *t, const uint8_t *p, size_t len, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	if (t->left > 0)
+		return take_content(t, p, len, e);
+	memcpy(t->head + t->have, p, len);
+	t->have += len;
+	t->off += len;
+	if (t->have == (t->begun ? TAR_BLOCK : META_LEN)) {
+		rc = t->begun ? take_header(t, e) : take_meta(t, e);
+		t->have = 0;
+	}
+	return rc;
+}
+
+static enum err_code tar_end(const struct tar *t, struct err *e)
+{
+	if (!t->begun || !tar_between(t) || t->end_blocks < 2)
+		return err_set(e, ERR_CORRUPT, "the archive is cut short at byte %llu", (unsigned long long)t->off);
+	if (t->seen_files != t->files || t->seen_bytes != t->bytes)
+		return err_set(e, ERR_CORRUPT, "the archive announces %llu files of %llu bytes, but holds %llu of %llu",
+			       (unsigned long long)t->files, (unsigned long long)t->bytes, (unsigned long long)t->seen_files,
+			       (unsigned long long)t->seen_bytes);
+	return ERR_OK;
+}
+
+struct neo4j_archive {
+	uint8_t magic[MAGIC_LEN];
+	size_t have;			/* of magic */
+	struct zstream *z;
+	struct tar inside;
+	zstream_sink *sink;		/* may be NULL */
+	void *ctx;
+	bool begun;			/* sink has the frame's head */
+	uint8_t block[BLOCK_HEAD + BLOCK_MAX];
+	size_t block_len;
+};
+
+static enum err_code end_block(struct neo4j_archive *a, uint32_t flags, struct err *e)
+{
+	uint32_t head = (uint32_t)a->block_len << BLOCK_SIZE_AT | flags;
+	size_t len = BLOCK_HEAD + a->block_len;
+	enum err_code rc = ERR_OK;
+
+	a->block_len = 0;
+	if (!a->sink)
+		return ERR_OK;
+	for (size_t i = 0; i < BLOCK_HEAD; i++)
+		a->block[i] = (uint8_t)(head >> 8 * i);
+	if (!a->begun)
+		rc = a->sink(a->ctx, FRAME_HEAD, sizeof(FRAME_HEAD) - 1, e);
+	a->begun = true;
+	return rc ? rc : a->sink(a->ctx, a->block, len, e);
+}
+
+static enum err_code take_inside(void *ctx, const void *buf, size_t len, struct err *e)
+{
+	struct neo4j_archive *a = ctx;
 	const uint8_t *p = buf;
 	enum err_code rc = ERR_OK;
 
 	while (!rc && len > 0) {
-		size_t want = a->begun ? NEO4J_BLOCK : NEO4J_META_LEN;
-		size_t n;
+		size_t n = tar_run(&a->inside, len);
 
-		if (a->left > 0) {
-			n = len < a->left ? len : (size_t)a->left;
-			rc = take_content(a, p, n, e);
-		} else {
-			n = len < want - a->have ? len : want - a->have;
-			memcpy(a->head + a->have, p, n);
-			a->have += n;
-			a->off += n;
-			if (a->have == want) {
-				rc = a->begun ? take_header(a, e) : take_meta(a, e);
-				a->have = 0;
-			}
-		}
+		n = n < BLOCK_MAX - a->block_len ? n : BLOCK_MAX - a->block_len;
+		memcpy(a->block + BLOCK_HEAD + a->block_len, p, n);
+		a->block_len += n;
+		rc = tar_push(&a->inside, p, n, e);
+		if (!rc && (a->block_len == BLOCK_MAX || tar_between(&a->inside)))
+			rc = end_block(a, 0, e);
 		p += n;
 		len -= n;
 	}
 	return rc;
 }
 
-enum err_code neo4j_archive_end(struct neo4j_archive *a, struct err *e)
+enum err_code neo4j_archive_open(zstream_sink *sink, void *ctx, struct neo4j_archive **out, struct err *e)
 {
-	if (!a->begun || a->have > 0 || a->left > 0 || a->end_blocks < 2)
-		return err_set(e, ERR_CORRUPT, "the archive is cut short at byte %llu", (unsigned long long)a->off);
-	if (a->seen_files != a->files || a->seen_bytes != a->bytes)
-		return err_set(e, ERR_CORRUPT, "the archive announces %llu files of %llu bytes, but holds %llu of %llu",
-			       (unsigned long long)a->files, (unsigned long long)a->bytes, (unsigned long long)a->seen_files,
-			       (unsigned long long)a->seen_bytes);
-	return ERR_OK;
-}
-
-void neo4j_archive_release(struct neo4j_archive *a)
-{
-	buf_release(&a->pax);
-}
-
-/* Taking the wrapping off. */
-
-struct neo4j_unwrap {
-	uint8_t magic[MAGIC_LEN];
-	size_t have;
-	struct zstream *z;
-	struct neo4j_archive inside;
-	zstream_sink *sink;
-	void *ctx;
-};
-
-static enum err_code unwrapped(void *ctx, const void *buf, size_t len, struct err *e)
-{
-	struct neo4j_unwrap *u = ctx;
-	enum err_code rc = neo4j_archive_push(&u->inside, buf, len, e);
-
-	return rc ? rc : u->sink(u->ctx, buf, len, e);
-}
-
-enum err_code neo4j_unwrap_open(zstream_sink *sink, void *ctx, struct neo4j_unwrap **out, struct err *e)
-{
-	struct neo4j_unwrap *u = calloc(1, sizeof(*u));
+	struct neo4j_archive *a = calloc(1, sizeof(*a));
 	enum err_code rc;
 
-	if (!u)
+	if (!a)
 		return err_set(e, ERR_NOMEM, "out of memory");
-	u->sink = sink;
-	u->ctx = ctx;
-	rc = zstream_open_decoder(unwrapped, u, &u->z, e);
+	a->sink = sink;
+	a->ctx = ctx;
+	rc = zstream_open(take_inside, a, &a->z, e);
 	if (rc)
-		neo4j_unwrap_close(u);
+		neo4j_archive_close(a);
 	else
-		*out = u;
+		*out = a;
 	return rc;
 }
 
-enum err_code neo4j_unwrap_push(struct neo4j_unwrap *u, const void *buf, size_t len, struct err *e)
+enum err_code neo4j_archive_push(struct neo4j_archive *a, const void *buf, size_t len, struct err *e)
 {
 	const uint8_t *p = buf;
 
-	while (len > 0 && u->have < MAGIC_LEN) {
-		u->magic[u->have++] = *p++;
+	while (len > 0 && a->have < MAGIC_LEN) {
+		a->magic[a->have++] = *p++;
 		len--;
-		if (u->have == MAGIC_LEN && memcmp(u->magic, MAGIC, MAGIC_LEN) != 0)
+		if (a->have == MAGIC_LEN && memcmp(a->magic, MAGIC, MAGIC_LEN) != 0)
 			return err_set(e, ERR_CORRUPT,
 				       "the dump does not begin with " MAGIC ", as one compressed by zstd does");
 	}
-	return zstream_push(u->z, p, len, e);
+	return zstream_push(a->z, p, len, e);
 }
 
-enum err_code neo4j_unwrap_end(struct neo4j_unwrap *u, struct err *e)
+enum err_code neo4j_archive_end(struct neo4j_archive *a, struct err *e)
 {
-	enum err_code rc = u->have < MAGIC_LEN ? err_set(e, ERR_CORRUPT, "the dump is empty") : zstream_finish(u->z, e);
+	enum err_code rc = a->have < MAGIC_LEN ? err_set(e, ERR_CORRUPT, "the dump is empty") : zstream_finish(a->z, e);
 
-	return rc ? rc : neo4j_archive_end(&u->inside, e);
+	if (!rc)
+		rc = tar_end(&a->inside, e);
+	return rc ? rc : end_block(a, BLOCK_LAST, e);
 }
 
-uint64_t neo4j_unwrap_bytes(const struct neo4j_unwrap *u)
+uint64_t neo4j_archive_bytes(const struct neo4j_archive *a)
 {
-	return u->inside.seen_bytes;
+	return a->inside.seen_bytes;
 }
 
-void neo4j_unwrap_close(struct neo4j_unwrap *u)
+void neo4j_archive_close(struct neo4j_archive *a)
 {
-	if (!u)
+	if (!a)
 		return;
-	zstream_close(u->z);
-	neo4j_archive_release(&u->inside);
-	free(u);
-}
-
-/* Putting it on again. */
-
-struct neo4j_wrap {
-	struct zstream *z;
-	struct neo4j_archive inside;
-	zstream_sink *sink;
-	void *ctx;
-	bool begun;
-};
-
-enum err_code neo4j_wrap_open(zstream_sink *sink, void *ctx, struct neo4j_wrap **out, struct err *e)
-{
-	struct neo4j_wrap *w = calloc(1, sizeof(*w));
-	enum err_code rc;
-
-	if (!w)
-		return err_set(e, ERR_NOMEM, "out of memory");
-	w->sink = sink;
-	w->ctx = ctx;
-	rc = zstream_open_encoder(WRAP_LEVEL, sink, ctx, &w->z, e);
-	if (rc)
-		neo4j_wrap_close(w);
-	else
-		*out = w;
-	return rc;
-}
-
-enum err_code neo4j_wrap_push(struct neo4j_wrap *w, const void *buf, size_t len, struct err *e)
-{
-	enum err_code rc = neo4j_archive_push(&w->inside, buf, len, e);
-
-	if (!rc && !w->begun)
-		rc = w->sink(w->ctx, MAGIC, MAGIC_LEN, e);
-	w->begun = true;
-	return rc ? rc : zstream_push(w->z, buf, len, e);
-}
-
-enum err_code neo4j_wrap_end(struct neo4j_wrap *w, struct err *e)
-{
-	enum err_code rc = neo4j_archive_end(&w->inside, e);
-
-	return rc ? rc : zstream_finish(w->z, e);
-}
-
-void neo4j_wrap_close(struct neo4j_wrap *w)
-{
-	if (!w)
-		return;
-	zstream_close(w->z);
-	neo4j_archive_release(&w->inside);
-	free(w);
+	zstream_close(a->z);
+	buf_release(&a->inside.pax);
+	free(a);
 }

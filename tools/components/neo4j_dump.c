@@ -31,7 +31,7 @@ struct take {
 /* The way of one archive's bytes. */
 struct stream {
 	struct take *t;
-	struct neo4j_unwrap *u;
+	struct neo4j_archive *a;
 	struct assembly_file *f;
 	uint64_t bytes;
 };
@@ -55,7 +55,7 @@ static enum err_code pump(struct stream *s, struct spawn *from, struct spawn *lo
 	while (!rc && n > 0) {
 		rc = spawn_read(from, cancel, piece, PIECE_LEN, &n, e);
 		if (!rc && n > 0)
-			rc = neo4j_unwrap_push(s->u, piece, n, e);
+			rc = neo4j_archive_push(s->a, piece, n, e);
 		if (!rc && n > 0 && load) {
 			rc = spawn_write(load, cancel, piece, n, e);
 			if (rc)
@@ -75,7 +75,7 @@ static enum err_code take_stream(struct take *t, struct spawn *from, const char 
 	enum err_code rc = dump_file_open(d, file, &s.f, e);
 
 	if (!rc)
-		rc = neo4j_unwrap_open(to_store, &s, &s.u, e);
+		rc = neo4j_archive_open(to_store, &s, &s.a, e);
 	if (!rc)
 		rc = pump(&s, from, load, e);
 	if (!rc) {
@@ -83,18 +83,18 @@ static enum err_code take_stream(struct take *t, struct spawn *from, const char 
 		t->recover = rc == ERR_FAILED && strstr(spawn_err(from), "recover");
 	}
 	if (!rc) {
-		rc = neo4j_unwrap_end(s.u, e);
+		rc = neo4j_archive_end(s.a, e);
 		if (rc)
 			err_prefix(e, "neo4j-admin said that all was well, but");
 	}
 	if (!rc) {
-		*bytes = neo4j_unwrap_bytes(s.u);
+		*bytes = neo4j_archive_bytes(s.a);
 		rc = dump_file_close(d, file, s.f, e);
 		s.f = NULL;
 	}
 	if (s.f)
 		assembly_file_drop(s.f);
-	neo4j_unwrap_close(s.u);
+	neo4j_archive_close(s.a);
 	spawn_close(from);
 	return rc;
 }
@@ -118,7 +118,7 @@ static enum err_code take_both(struct take *t, struct err *e)
 	if (rc)
 		spawn_close(first);
 	else
-		rc = take_stream(t, first, NEO4J_ARCHIVE, t->load, &t->bytes, e);
+		rc = take_stream(t, first, NEO4J_DUMP, t->load, &t->bytes, e);
 	if (!rc && second) {
 		rc = take_stream(t, second, NEO4J_SYSTEM, NULL, &ignored, e);
 		second = NULL;

@@ -312,7 +312,7 @@ static enum err_code serve_dump(struct component *c, struct restore_job *j, stru
 	const struct neo4j *n = neo4j_of(c);
 	struct neo4j_place p = { 0 };
 	struct blob *b = NULL;
-	enum err_code rc = restore_file(j, NEO4J_ARCHIVE, &b, e);
+	enum err_code rc = restore_file(j, NEO4J_DUMP, &b, e);
 
 	if (!rc)
 		rc = neo4j_room(n->scratch, blob_size(b), "a scratch home for the dump", e);
@@ -320,7 +320,7 @@ static enum err_code serve_dump(struct component *c, struct restore_job *j, stru
 	if (!rc)
 		rc = neo4j_scratch(c, &p, e);
 	if (!rc)
-		rc = neo4j_load(c, j, NEO4J_ARCHIVE, n->database, &p, e);
+		rc = neo4j_load(c, j, NEO4J_DUMP, n->database, &p, e);
 	if (!rc)
 		rc = neo4j_serve(c, &p, out, e);
 	neo4j_place_remove(&p);

@@ -161,7 +161,7 @@ static enum err_code prepare(struct component *c, struct restore_job *j, struct 
 	if (!rc)
 		rc = remove_left(c, t->place->transactions, e);
 	if (!rc)
-		rc = restore_file(j, NEO4J_ARCHIVE, &b, e);
+		rc = restore_file(j, NEO4J_DUMP, &b, e);
 	if (!rc)
 		rc = neo4j_room(t->place->data, blob_size(b), "the restored database beside the old", e);
 	blob_close(b);
@@ -180,7 +180,7 @@ static enum err_code load_all(struct component *c, struct restore_job *j, struct
 	enum err_code rc = stage(c, t->place, &t->staging, e);
 
 	if (!rc)
-		rc = neo4j_load(c, j, NEO4J_ARCHIVE, t->database, &t->staging, e);
+		rc = neo4j_load(c, j, NEO4J_DUMP, t->database, &t->staging, e);
 	if (!rc)
 		rc = neo4j_check_loaded(c, &t->staging, t->database, e);
 	if (!rc && t->system)
