@@ -58,7 +58,7 @@ static enum err_code take_words(struct component *c, struct neo4j *n, struct err
 		rc = config_seconds(c->section, "start-wait", START_WAIT, &n->start_wait, e);
 	if (!rc)
 		rc = config_seconds(c->section, "online-wait", ONLINE_WAIT, &n->online_wait, e);
-	for (size_t i = 0; !rc && (key = config_nth(c->section, "label-key", i)); i++) {	/* neo4j_label_key.c takes them */
+	for (size_t i = 0; !rc && (key = config_nth(c->section, "label-key", i)); i++) {
 		const char *dot = strrchr(key, '.');
 
 		if (!dot || dot == key || !dot[1])
@@ -89,7 +89,9 @@ static enum err_code take_places(struct component *c, struct neo4j *n, struct er
 	n->admin = neo4j_path(tools ? tools : home, "bin", "neo4j-admin");
 	n->admin_inside = neo4j_path(home, "bin", "neo4j-admin");
 	n->server = neo4j_path(tools ? tools : home, "bin", "neo4j");
-	return n->live.transactions && n->tools && n->admin && n->admin_inside && n->server ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+	return n->live.transactions && n->tools && n->admin && n->admin_inside && n->server
+		   ? ERR_OK
+		   : err_set(e, ERR_NOMEM, "out of memory");
 }
 
 static enum err_code open_neo4j(struct component *c, struct err *e)
@@ -120,7 +122,8 @@ static enum err_code open_neo4j(struct component *c, struct err *e)
 	if (!rc && strcmp(n->database, "system") == 0)
 		rc = config_wrong(s, "database", e, "the system database is dumped beside the other in any case");
 	if (!rc && !neo4j_is_name(n->database))
-		rc = config_wrong(s, "database", e, "it is no name of a database: a small letter, then small letters, digits, '.', '-'");
+		rc = config_wrong(s, "database", e,
+				  "it is no name of a database: a small letter, then small letters, digits, '.', '-'");
 	return rc;
 }
 

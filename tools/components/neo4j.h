@@ -106,7 +106,8 @@ MUST_CHECK enum err_code neo4j_admin(struct component *c, const struct neo4j_pla
 MUST_CHECK enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, bool inside,
 					 const char *const *words, char **out, int *status, struct err *e);
 /**
- * Serve a scratch home on free loopback ports, with a password of its own (neo4j_set_password()); p becomes the served's, also after an error.
+ * Serve a scratch home on free loopback ports, with a password of its own (neo4j_set_password()); p becomes the served's,
+ * also after an error.
  */
 MUST_CHECK enum err_code neo4j_serve(struct component *c, struct neo4j_place *p, struct neo4j_served **out, struct err *e);
 /** Stop it, and remove its home where it is scratch.  NULL is allowed. */
@@ -115,7 +116,8 @@ void neo4j_unserve(struct neo4j_served *s);
 /* neo4j_password.c */
 
 /** A new one for a scratch home that no server runs in; a system database that is there goes. */
-MUST_CHECK enum err_code neo4j_set_password(const struct neo4j_place *p, char password[NEO4J_PASSWORD_LEN + 1], struct err *e);
+MUST_CHECK enum err_code neo4j_set_password(const struct neo4j_place *p, char password[NEO4J_PASSWORD_LEN + 1],
+					    struct err *e);
 
 /* neo4j_pause.c */
 

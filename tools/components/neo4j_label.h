@@ -28,7 +28,10 @@ struct neo4j_merge {
 
 /** Keys of the section (label-key = LABEL.PROPERTY), then uniqueness constraints of the dump. */
 MUST_CHECK enum err_code neo4j_keys_read(struct neo4j_merge *m, struct err *e);
-/** ERR_FAILED where several nodes of h's graph (named by where) share a key's values: they would be written over each other. */
+/**
+ * ERR_FAILED where several nodes of h's graph (named by where) share a key's values: they would be written over each
+ * other.
+ */
 MUST_CHECK enum err_code neo4j_keys_unique(struct neo4j_merge *m, struct http *h, const char *where, struct err *e);
 void neo4j_keys_release(struct neo4j_keys *k);
 /** n.`id`, n.`of`: with what is between, and after each. */

@@ -124,8 +124,8 @@ enum err_code neo4j_keys_unique(struct neo4j_merge *m, struct http *h, const cha
 		shared = neo4j_number(json_array_get(json_array_get(rows, 0), 0));
 		if (!rc && shared > 0)
 			rc = err_set(e, ERR_FAILED,
-				     "%s.%s does not tell nodes apart: %llu of its values are those of several nodes of %s; name "
-				     "another property (label-key)",
+				     "%s.%s does not tell nodes apart: %llu of its values are those of several nodes of %s; "
+				     "name another property (label-key)",
 				     key->label, json_string_value(json_array_get(key->properties, 0)),
 				     (unsigned long long)shared, where);
 		json_decref(rows);

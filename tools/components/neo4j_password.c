@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Anybody on this machine can reach a scratch server's port, so it has a password.  It is left where neo4j-admin dbms
- * set-initial-password leaves one, without being in the arguments of a program; a server takes it as long as it has no system
- * database yet.
+ * set-initial-password leaves one, without being in the arguments of a program; a server takes it as long as it has no
+ * system database yet.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +28,8 @@ static enum err_code forget_system(const struct neo4j_place *p, struct err *e)
 	return rc;
 }
 
-static enum err_code write_hash(const char *folder, const struct object_id *hash, const struct object_id *salt, struct err *e)
+static enum err_code write_hash(const char *folder, const struct object_id *hash, const struct object_id *salt,
+				struct err *e)
 {
 	char *path = neo4j_path(folder, "auth.ini", NULL), hash_text[ID_HEX_LEN + 1], salt_text[ID_HEX_LEN + 1];
 	FILE *f = path && (mkdir(folder, 0700) == 0 || errno == EEXIST) ? fopen(path, "we") : NULL;

@@ -55,7 +55,8 @@ static void look_later(void)
 
 static const atomic_bool at_once = true;	/* spawn_end(): has it ended? */
 
-enum err_code neo4j_wait_up(const char *url, uint64_t seconds, struct spawn *server, const atomic_bool *cancel, struct err *e)
+enum err_code neo4j_wait_up(const char *url, uint64_t seconds, struct spawn *server, const atomic_bool *cancel,
+			    struct err *e)
 {
 	const struct http_options o = { .base = url, .connect_s = 2, .idle_s = 10, .cancel = cancel };
 	struct timespec began;

@@ -61,16 +61,17 @@ static enum err_code find_other(struct component *c, const char *name, struct ta
 	t->database = name;
 	if (!neo4j_is_name(name))
 		return err_set(e, ERR_USAGE,
-			       "%s is no name of a Neo4j database (a small letter, then small letters, digits, '.', '-'), nor "
-			       "the path of a home",
+			       "%s is no name of a Neo4j database (a small letter, then small letters, digits, '.', '-'), "
+			       "nor the path of a home",
 			       name);
 	if (strcmp(name, n->database) == 0 || strcmp(name, "system") == 0)
-		return err_set(e, ERR_USAGE, "--into %s: that is the component's own, which is restored without --into", name);
+		return err_set(e, ERR_USAGE, "--into %s: that is the component's own, which is restored without --into",
+			       name);
 	rc = neo4j_place_size(&n->live, name, &there, &bytes, e);
 	if (!rc && there && neo4j_busy(n->live.data))
 		rc = err_set(e, ERR_BUSY,
-			     "there is a database %s, and the server of %s runs, and may serve it: stop it, or choose another "
-			     "name",
+			     "there is a database %s, and the server of %s runs, and may serve it: stop it, or choose "
+			     "another name",
 			     name, n->live.home);
 	return rc;
 }

@@ -170,8 +170,8 @@ enum err_code neo4j_swap(const char *data, const struct neo4j_moves *m, struct e
 	if (!rc && unlink(note) < 0)
 		rc = err_sys(e, "remove %s", note);
 	else if (!rc && sync_parent(note, e))
-		rc = err_set(e, ERR_IO, "%s was exchanged, but whether for good is not known: take the way back, and try again",
-			     data);
+		rc = err_set(e, ERR_IO,
+			     "%s was exchanged, but whether for good is not known: take the way back, and try again", data);
 	free(note);
 	return rc;
 }

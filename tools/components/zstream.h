@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* zstd over a stream of any length, pushed in at one end and its content handed on at the other: for archives of tools that compress. */
+/* zstd over a stream of any length, pushed in at one end, its content handed on at the other: for tools that compress. */
 #ifndef VOUCH_COMPONENTS_ZSTREAM_H
 #define VOUCH_COMPONENTS_ZSTREAM_H
 
