@@ -42,6 +42,10 @@ static void list_text(const struct way *w)
 	text_escape_str(&b, w->component);
 	buf_printf(&b, "  %s  ", text_time((struct vtime){ .sec = w->made }, when));
 	text_escape_str(&b, w->kind);
+	if (*w->into) {
+		buf_add_str(&b, " of ");
+		text_escape_str(&b, w->into);
+	}
 	buf_printf(&b, ", before a recover from %.*s; until %s", SNAPSHOT_DATE_LEN, *w->from ? w->from : "another place",
 		   text_time((struct vtime){ .sec = w->made + (int64_t)WAY_KEPT_S }, until));
 	buf_add_u8(&b, '\0');

@@ -234,7 +234,9 @@ int app_open(struct app *a, enum store_mode mode, bool work, struct store **out)
 	int status;
 
 	if (!a->repo || !*a->repo)
-		return app_usage(a, "no repository given: use --repo PATH or set VOUCH_REPO");
+		return app_usage(a, "no repository given: use --repo PATH or set VOUCH_REPO%s%s",
+				 a->configuration ? ", or write 'path = PATH' below [repository] in " : "",
+				 a->configuration ? a->configuration : "");
 	status = app_begin(a, work);
 	if (status)
 		return status;
@@ -249,6 +251,8 @@ int app_open(struct app *a, enum store_mode mode, bool work, struct store **out)
 
 int app_end(struct app *a, int status)
 {
+	int failed;
+
 	if (a->progress) {
 		signals_stop();
 		if (progress_damage(a->progress) > 0 &&
@@ -256,8 +260,9 @@ int app_end(struct app *a, int status)
 			status = STATUS_DAMAGE;
 		progress_clear(a->progress);
 	}
-	if (fflush(stdout) || ferror(stdout)) {
-		app_say(a, NULL, "standard output could not be written: %s", strerror(errno));
+	failed = fflush(stdout) ? errno : 0;
+	if (failed || ferror(stdout)) {
+		app_say(a, NULL, "standard output could not be written%s%s", failed ? ": " : "", failed ? strerror(failed) : "");
 		if (status == STATUS_DONE || status == STATUS_PARTIAL)
 			status = STATUS_FAILED;
 	}

@@ -35,6 +35,7 @@ struct command {
 struct app {
 	const struct command *command;
 	const char *repo;			/* --repo, else $VOUCH_REPO, else NULL */
+	const char *configuration;		/* vouch.conf(5) that was read, and may name the repository; NULL: none */
 	struct snapshot_filter filter;		/* --host, --tag, --path */
 	bool json, quiet;
 	unsigned jobs;

@@ -32,11 +32,13 @@ enum err_code app_configure(struct app *a, const char *file, struct config **out
 		if (!rc && !(a->repo && *a->repo))
 			a->repo = path;
 	}
-	if (rc)
+	if (rc) {
 		config_close(c);
-	else
-		*out = c;
-	return rc;
+		return rc;
+	}
+	a->configuration = c->file;
+	*out = c;
+	return ERR_OK;
 }
 
 enum err_code configured_rto(struct config *c, uint64_t *out, struct err *e)

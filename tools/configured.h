@@ -8,7 +8,7 @@
 
 /**
  * Read file (NULL: CONFIG_DEFAULT).  Where neither --repo nor VOUCH_REPO named a repository, a->repo is the one of
- * [repository] path, a view that lives as long as *out.  ERR_USAGE, also where there is no such file.
+ * [repository] path, a view that lives as long as *out, as a->configuration is.  ERR_USAGE, also where there is no such file.
  */
 MUST_CHECK enum err_code app_configure(struct app *a, const char *file, struct config **out, struct err *e);
 

@@ -135,6 +135,15 @@ double recovery_age(const struct recovery *r);
 /** Let c's events be lines and progress of a. */
 void recover_events(struct app *a, struct component *c);
 
+/** What c tells of its progress is told as of this stage: its type knows a dump and a restore, not what for. */
+struct recover_stage {
+	struct component *c;
+	struct component_events kept;
+	const char *name;
+};
+void recover_stage_begin(struct recover_stage *s, struct component *c, const char *name);
+void recover_stage_end(struct recover_stage *s);
+
 /** "ok", "differs", "failed", ... */
 const char *recover_outcome_name(enum recover_outcome o);
 

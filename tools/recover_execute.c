@@ -79,6 +79,18 @@ static enum err_code restore(struct recovery *r, struct err *e)
 	return rc;
 }
 
+static enum err_code inspect(struct recovery *r, const char *name, struct facts *out, struct err *e)
+{
+	struct recover_stage stage;
+	enum err_code rc;
+
+	facts_begin(out, r->c->ops->type, r->c->name);
+	recover_stage_begin(&stage, r->c, name);
+	rc = r->c->ops->inspect(r->c, r->o->into, out, e);
+	recover_stage_end(&stage);
+	return rc;
+}
+
 /* The others must be as they are now, so they are counted; what is not there yet has none. */
 static enum err_code look_before(struct recovery *r, struct err *e)
 {
@@ -86,8 +98,7 @@ static enum err_code look_before(struct recovery *r, struct err *e)
 
 	if (r->items.nr == 0 || !r->recorded.root)
 		return ERR_OK;
-	facts_begin(&r->before, r->c->ops->type, r->c->name);
-	rc = r->c->ops->inspect(r->c, r->o->into, &r->before, e);
+	rc = inspect(r, "count", &r->before, e);
 	if (rc == ERR_NOT_FOUND) {
 		err_clear(e);
 		return ERR_OK;
@@ -113,8 +124,7 @@ static enum err_code restore_and_compare(struct recovery *r, struct err *e)
 		r->outcome = RECOVER_OK;
 		return ERR_OK;
 	}
-	facts_begin(&r->found, r->c->ops->type, r->c->name);
-	rc = r->c->ops->inspect(r->c, r->o->into, &r->found, e);
+	rc = inspect(r, "compare", &r->found, e);
 	if (!rc)
 		rc = facts_check(&r->found, e);
 	if (rc) {

@@ -41,6 +41,42 @@ void recover_events(struct app *a, struct component *c)
 	c->events = (struct component_events){ .found = tell_found, .note = tell_note, .progress = tell_progress, .ctx = a };
 }
 
+static void stage_note(void *ctx, const char *text)
+{
+	const struct recover_stage *s = ctx;
+
+	if (s->kept.note)
+		s->kept.note(s->kept.ctx, text);
+}
+
+static void stage_found(void *ctx, enum finding kind, const char *text)
+{
+	const struct recover_stage *s = ctx;
+
+	if (s->kept.found)
+		s->kept.found(s->kept.ctx, kind, text);
+}
+
+static void stage_progress(void *ctx, const char *stage, uint64_t bytes, uint64_t total)
+{
+	const struct recover_stage *s = ctx;
+
+	(void)stage;
+	if (s->kept.progress)
+		s->kept.progress(s->kept.ctx, s->name, bytes, total);
+}
+
+void recover_stage_begin(struct recover_stage *s, struct component *c, const char *name)
+{
+	*s = (struct recover_stage){ .c = c, .kept = c->events, .name = name };
+	c->events = (struct component_events){ .note = stage_note, .found = stage_found, .progress = stage_progress, .ctx = s };
+}
+
+void recover_stage_end(struct recover_stage *s)
+{
+	s->c->events = s->kept;
+}
+
 /* The plan */
 
 double recovery_age(const struct recovery *r)

@@ -251,11 +251,11 @@ static void print_text(const struct recovery *r)
 	bool restored = r->outcome == RECOVER_OK || r->outcome == RECOVER_DIFFERS;
 
 	if (restored) {
-		printf("%s%s%s", r->c->name, r->o->into ? " into " : "", r->o->into ? r->o->into : "");
 		if (r->way)
-			printf(" is what it was before the recover");
+			printf("%s is what it was before the recover", r->o->into ? r->o->into : r->c->name);
 		else
-			printf(" from snapshot %.*s", SNAPSHOT_DATE_LEN, r->snapshot->name);
+			printf("%s%s%s from snapshot %.*s", r->c->name, r->o->into ? " into " : "", r->o->into ? r->o->into : "",
+			       SNAPSHOT_DATE_LEN, r->snapshot->name);
 		if (r->recorded.root)
 			print_counts(r);
 		else

@@ -79,8 +79,8 @@ static enum err_code choose_snapshot(struct recovery *r, struct err *e)
 
 	if (!r->o->from) {
 		r->snapshot = newest_good(r, r->list->nr);
-		return r->snapshot ? ERR_OK : err_set(e, ERR_NOT_FOUND, "%s: no snapshot holds a good dump of it (vouch snapshots "
-						      "lists them, vouch run %s makes one)", r->c->name, r->c->name);
+		return r->snapshot ? ERR_OK : err_set(e, ERR_NOT_FOUND, "no snapshot holds a good dump of it (vouch snapshots lists "
+						      "them, vouch run %s makes one)", r->c->name);
 	}
 	rc = find_from(r, e);
 	if (rc)
@@ -381,6 +381,7 @@ enum err_code recovery_read(struct recovery *r, struct err *e)
 {
 	const json_t *files = json_object_get(r->recorded.root, "files"), *f;
 	struct reading g = { .r = r };
+	struct recover_stage stage;
 	enum err_code rc = ERR_OK;
 	size_t i;
 
@@ -398,7 +399,9 @@ enum err_code recovery_read(struct recovery *r, struct err *e)
 	}
 	if (rc && atomic_load(r->o->cancel))
 		return err_set(e, ERR_CANCELED, "interrupted");
+	recover_stage_begin(&stage, r->c, "read back");
 	if (!rc && r->c->ops->read_back)
 		rc = r->c->ops->read_back(r->c, &r->job, e);
+	recover_stage_end(&stage);
 	return rc && rc != ERR_CANCELED ? not_whole(r, e) : rc;
 }

@@ -7,6 +7,8 @@
 
 #include "tools/progress.h"
 
+#define ONE_REQUEST_S 0.2	/* timeout(1) and service managers signal the process and its group: nobody asks twice so fast */
+
 static atomic_bool cancel;
 static atomic_bool heeded;		/* cancel is looked at */
 static atomic_bool stopping;
@@ -27,15 +29,18 @@ static void end_at_once(const char *text, size_t len)
 	_exit(1);
 }
 
-static void ask_to_stop(void)
+static void ask_to_stop(const struct progress *p)
 {
+	static double asked;		/* only one thread takes signals */
 	static const char early[] = "vouch: interrupted before the repository was open\n";
 	static const char again[] = "vouch: stopped at once, half-way: run it again\n";
 
 	if (!atomic_load(&heeded))
 		end_at_once(early, sizeof(early) - 1);
 	/* What is half written has a temporary name: the next run sweeps it. */
-	if (atomic_exchange(&cancel, true))
+	if (!atomic_exchange(&cancel, true))
+		asked = progress_seconds(p);
+	else if (progress_seconds(p) - asked > ONE_REQUEST_S)
 		end_at_once(again, sizeof(again) - 1);
 }
 
@@ -52,7 +57,7 @@ static void *serve(void *arg)
 		if (sig == SIGUSR1)
 			progress_print(p);
 		else if (sig > 0)
-			ask_to_stop();
+			ask_to_stop(p);
 		else
 			progress_tick(p);
 	}

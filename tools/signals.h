@@ -13,7 +13,7 @@ struct progress;
 /**
  * From now on a thread of its own takes them; those to stop only with stop, else they end the process as they do by
  * default.  Call it before any other thread is started (they inherit the mask), once.  A second request to stop ends
- * the process at once, and so does the first before signals_heeded().  p must outlive signals_stop().
+ * the process at once (unless it comes with the first), and so does the first before signals_heeded().  p must outlive signals_stop().
  */
 MUST_CHECK enum err_code signals_start(struct progress *p, bool stop, struct err *e);
 void signals_heeded(void);	/* what looks at signals_cancel() begins */

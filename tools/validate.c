@@ -121,10 +121,13 @@ static enum err_code discard(struct validation *v, struct err *e)
 
 static enum err_code compare(struct validation *v, struct err *e)
 {
+	struct recover_stage stage;
 	enum err_code rc;
 
 	facts_begin(&v->r.found, v->c->ops->type, v->c->name);
+	recover_stage_begin(&stage, v->c, "compare");
 	rc = v->c->ops->inspect(v->c, place(v), &v->r.found, e);
+	recover_stage_end(&stage);
 	if (!rc)
 		rc = facts_check(&v->r.found, e);
 	if (rc) {

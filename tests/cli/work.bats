@@ -97,6 +97,20 @@ summary()
 	exec 9>&-
 }
 
+@test "two signals that come together are one request" {
+	vouch init -q "$VOUCH_REPO"
+	"$V" backup --stdin-name x -- sh -c "echo >'$W/up'; exec sleep 20" >"$W/out" 2>"$W/err" 3>&- &
+	pid=$!
+	await 10 test -e "$W/up"
+	kill -TERM $pid
+	kill -HUP $pid
+	status=0
+	wait $pid || status=$?
+	[ $status = 1 ]
+	cat "$W/err"
+	grep -q 'interrupted; run again' "$W/err"
+}
+
 @test "the second signal ends it at once" {
 	vouch init -q "$VOUCH_REPO"
 	mkfifo "$W/pipe"

@@ -158,7 +158,13 @@ static void test_into(void **state)
 	put(conf, text);
 	assert_status(ROLLBACK("--list"), 0);
 	assert_said("crm  20");
+	(void)snprintf(text, sizeof(text), "copy of %s, before a recover", other);
+	assert_said(text);
 	assert_status(ROLLBACK("--list", "crm"), 2);
+	put(conf, "[component crm]\ntype = box\nfile = x\n");
+	assert_status(ROLLBACK("--list"), 2);
+	(void)snprintf(text, sizeof(text), "or write 'path = PATH' below [repository] in %s", conf);
+	assert_said(text);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, boxcmd_teardown)
