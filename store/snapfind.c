@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/base/affix.h"
 #include "store/base/buf.h"
 #include "store/format/snaprec.h"
 #include "store/snapshot.h"
@@ -113,10 +114,10 @@ static enum err_code understand(const char *spec, struct wanted *w, struct err *
 		       "id's first %d digits or more, latest, or latest~1", spec, ID_PREFIX_MIN);
 }
 
-/** By its date, or as the latest, it is not meant unless its own tag is asked for. */
+/** By its date, or as the latest, it is not meant unless one of these tags is asked for: it may have a user's, too. */
 static bool is_hidden(const struct snapshot *s, const struct snapshot_filter *f)
 {
-	return snapshot_is_reserved(s) && !(f && f->tag && snapshot_has_tag(s, f->tag));
+	return snapshot_is_reserved(s) && !(f && f->tag && begins(f->tag, TAG_RESERVED));
 }
 
 static bool matches(const struct snapshot *s, const struct wanted *w,

@@ -39,15 +39,15 @@ struct snapshot {
 void snapshot_release(struct snapshot *s);	/* frees what it owns */
 
 /**
- * Tags that only vouch gives.  A snapshot with one is no backup to be found by date: never "latest", never counted by a rule, and in
- * a mount below .vouch/safety or .vouch/partial.
+ * Tags that only vouch gives.  A snapshot with one is no backup to be found by date, whatever other tags it has: never
+ * "latest", never counted by a rule, and in a mount below .vouch/safety or .vouch/partial.
  */
 #define TAG_SAFETY  "vouch:safety"	/* made before a recover overwrote something: the way back */
 #define TAG_PARTIAL "vouch:partial"	/* what there is of dumps that failed, kept because that was asked for */
 #define TAG_RESERVED "vouch:"		/* how they begin: a user's tag may not */
 
 bool snapshot_has_tag(const struct snapshot *s, const char *tag);
-/** It has one of these. */
+/** It has one of the two. */
 bool snapshot_is_reserved(const struct snapshot *s);
 
 /** "2026-11-21T02-00-00Z" of a name: its first 20 characters, the date a mount shows. */

@@ -21,7 +21,7 @@ struct facts {
 	size_t nr_replicas;
 };
 
-/* Sorted by time: the last of a host is its newest. */
+/* Sorted by time: the last of a host is its newest.  What only vouch keeps is no backup. */
 static enum err_code find_hosts(struct facts *f, struct err *e)
 {
 	f->hosts = calloc(f->list.nr + 1, sizeof(*f->hosts));
@@ -29,7 +29,7 @@ static enum err_code find_hosts(struct facts *f, struct err *e)
 		return err_set(e, ERR_NOMEM, "%zu snapshots", f->list.nr);
 	for (size_t i = f->list.nr; i-- > 0;) {
 		const struct snapshot *s = &f->list.all[i];
-		bool known = false;
+		bool known = snapshot_is_reserved(s);
 
 		for (size_t k = 0; k < f->nr_hosts && !known; k++)
 			known = strcmp(f->hosts[k]->host, s->host) == 0;

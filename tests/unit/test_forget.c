@@ -148,6 +148,30 @@ static void test_keep_last(void **state)
 		assert_false(go[i]);
 }
 
+/* What only vouch keeps is not let go by a rule, and does not stand for a backup. */
+static void test_reserved(void **state)
+{
+	static char host[] = "a", crm[] = "crm", none[] = "", nightly[] = "nightly", partial[] = TAG_PARTIAL,
+		    safety[] = TAG_SAFETY;
+	static char *sources[] = { crm };
+	static char *tags[][2] = { { safety }, { nightly }, { nightly }, { nightly, partial }, { safety } };
+	const struct snapshot_filter only_nightly = { .tag = nightly };
+	struct snapshot all[ARRAY_LEN(tags)];
+	struct snapshot_list l = { .all = all, .nr = ARRAY_LEN(tags) };
+	bool go[ARRAY_LEN(tags)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++)
+		all[i] = (struct snapshot){ .host = host, .sources = sources, .nr_sources = 1, .base = none,
+					    .tags = tags[i], .nr_tags = tags[i][1] ? 2 : 1,
+					    .time = { (int64_t)(i + 1) * DAY, 0 } };
+	for (int filtered = 0; filtered < 2; filtered++) {
+		retention_keep_last(&l, filtered ? &only_nightly : NULL, 1, (struct vtime){ 8 * DAY, 0 }, go);
+		for (size_t i = 0; i < ARRAY_LEN(tags); i++)
+			assert_int_equal(go[i], i == 1);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -155,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_keep_last),
+		cmocka_unit_test(test_reserved),
 	};
 
 	return cmocka_run_group_tests_name("forget", tests, NULL, NULL);

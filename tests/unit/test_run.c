@@ -146,15 +146,12 @@ static void conf(const struct sandbox *sb, const char *text)
 
 static rlim_t largest;		/* bytes of a file that it may write; 0: any */
 
-static pid_t start(const struct sandbox *sb, const char *const *args)
+static pid_t start_command(const struct sandbox *sb, const struct command *command, int argc, const char **argv)
 {
-	const char *config = in_dir(sb, "vouch.conf"), *argv[16] = { "run", "--config", config };
-	struct app a = { .command = &cmd_run };
-	int argc = 3, fd;
+	struct app a = { .command = command };
+	int fd;
 	pid_t pid;
 
-	while (args && *args)
-		argv[argc++] = *args++;
 	fd = open(in_dir(sb, "out"), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	(void)fflush(NULL);
@@ -168,10 +165,20 @@ static pid_t start(const struct sandbox *sb, const char *const *args)
 			_exit(99);
 		optind = 0;
 		opterr = 0;
-		_exit(app_end(&a, cmd_run.run(&a, argc, (char **)(uintptr_t)argv)));
+		_exit(app_end(&a, command->run(&a, argc, (char **)(uintptr_t)argv)));
 	}
 	(void)close(fd);
 	return pid;
+}
+
+static pid_t start(const struct sandbox *sb, const char *const *args)
+{
+	const char *config = in_dir(sb, "vouch.conf"), *argv[16] = { "run", "--config", config };
+	int argc = 3;
+
+	while (args && *args)
+		argv[argc++] = *args++;
+	return start_command(sb, &cmd_run, argc, argv);
 }
 
 static void read_out(const struct sandbox *sb)
@@ -236,24 +243,22 @@ static const char *hook(const struct sandbox *sb, const char *key, const char *w
 }
 
 /* The history: "id status error;" a run, with ids without their times. */
-static enum err_code see(void *ctx, const struct history_run *r, struct err *e)
-{
-	char *text = ctx;
-
-	(void)e;
-	(void)snprintf(text + strlen(text), 1024 - strlen(text), "%.*s %s %s;", (int)(strlen(r->id) - 16), r->id, r->status,
-		       r->error);
-	assert_int_equal(*r->snapshot != '\0', strcmp(r->status, "ok") == 0);
-	return ERR_OK;
-}
-
 static const char *history(struct sandbox *sb)
 {
 	static char text[1024];
+	struct history_runs l = { 0 };
 
 	text[0] = '\0';
 	sandbox_reopen(sb);
-	OK(history_each_run(sb->s, see, text, &ok_err));
+	OK(history_runs_read(sb->s, &l, &ok_err));
+	for (size_t i = 0; i < l.nr; i++) {
+		const struct history_run *r = &l.all[i];
+
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s %s %s;", (int)(strlen(r->id) - 16),
+			       r->id, r->status, r->error);
+		assert_int_equal(*r->snapshot != '\0', strcmp(r->status, "ok") == 0);
+	}
+	history_runs_release(&l);
 	return text;
 }
 
@@ -498,6 +503,7 @@ static void test_keep_partial(void **state)
 	struct entry_ref r;
 	struct blob *b;
 	uint8_t *want = noise(2000000, 'b'), *got = malloc(2000000);
+	const char *status[] = { "status", "--json", sb->repo, NULL };
 	size_t n;
 
 	conf(sb, "[component bad]\ntype = fake\nmode = fail\n[component good]\ntype = fake\nmode = ok\n");
@@ -524,6 +530,10 @@ static void test_keep_partial(void **state)
 	entry_ref_release(sb->s, &r);
 	assert_int_equal(tree_path(sb->s, &partial->root, "fake/good", &r, NULL), ERR_NOT_FOUND);
 	assert_int_equal(tree_path(sb->s, &latest->root, "fake/bad", &r, NULL), ERR_NOT_FOUND);
+	/* Nor is it anybody's last backup. */
+	assert_int_equal(finish(sb, start_command(sb, &cmd_status, 3, status)), STATUS_DONE);
+	assert_has(out, latest->name);
+	assert_hasnt(out, partial->name);
 	snapshot_list_release(&l);
 	/* And where there is no good one at all. */
 	assert_int_equal(RUN(sb, "bad", "-q", "--keep-partial"), STATUS_FAILED);

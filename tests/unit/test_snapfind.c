@@ -16,23 +16,25 @@
 static struct made {
 	const char *name, *host, *source, *tag;
 	uint8_t id[4];
+	const char *second_tag;
 } made[] = {
 	{ "2026-11-20T02-00-00Z-aaaaaa0000000000", "alpha", "/etc", "nightly",
-	  { 0xaa, 0xaa, 0xaa } },
+	  { 0xaa, 0xaa, 0xaa }, NULL },
 	{ "2026-11-21T02-00-00Z-aaaaaa1100000000", "beta", "/srv/app/", "nightly",
-	  { 0xaa, 0xaa, 0xaa, 0x11 } },
-	{ "2026-11-21T14-30-00Z-bbbbbb0000000000", "alpha", "/", NULL, { 0xbb, 0xbb, 0xbb } },
+	  { 0xaa, 0xaa, 0xaa, 0x11 }, NULL },
+	{ "2026-11-21T14-30-00Z-bbbbbb0000000000", "alpha", "/", NULL, { 0xbb, 0xbb, 0xbb }, NULL },
 	{ "2026-11-22T02-00-00Z-cccccc0000000000", "alpha", "/usr", "weekly",
-	  { 0xcc, 0xcc, 0xcc } },
-	{ "2026-11-22T02-00-00Z-cdcdcd0000000000", "beta", "/usr", NULL, { 0xcd, 0xcd, 0xcd } },
+	  { 0xcc, 0xcc, 0xcc }, NULL },
+	{ "2026-11-22T02-00-00Z-cdcdcd0000000000", "beta", "/usr", NULL, { 0xcd, 0xcd, 0xcd }, NULL },
 	/* Kept for a way back, and of dumps that failed: by their names, ids or tags alone. */
-	{ "2026-11-22T02-00-00Z-9999990000000000", "beta", "shop", TAG_SAFETY, { 0x99, 0x99, 0x99 } },
-	{ "2026-11-23T02-00-00Z-eeeeee0000000000", "beta", "crm", TAG_PARTIAL, { 0xee, 0xee, 0xee } },
+	{ "2026-11-22T02-00-00Z-9999990000000000", "beta", "shop", TAG_SAFETY, { 0x99, 0x99, 0x99 }, NULL },
+	{ "2026-11-23T02-00-00Z-eeeeee0000000000", "beta", "crm", TAG_PARTIAL, { 0xee, 0xee, 0xee },
+	  "nightly" },
 };
 
 static struct snapshot all[ARRAY_LEN(made)];
-static char *sources[ARRAY_LEN(made)][1], *tags[ARRAY_LEN(made)][1];
-static char texts[ARRAY_LEN(made)][4][64];
+static char *sources[ARRAY_LEN(made)][1], *tags[ARRAY_LEN(made)][2];
+static char texts[ARRAY_LEN(made)][5][64];
 static struct snapshot_list list = { .all = all, .nr = ARRAY_LEN(made) };
 
 static char *keep(size_t i, size_t k, const char *s)
@@ -58,6 +60,8 @@ static int make_list(void **state)
 			tags[i][0] = keep(i, 3, made[i].tag);
 			s->nr_tags = 1;
 		}
+		if (made[i].second_tag)
+			tags[i][s->nr_tags++] = keep(i, 4, made[i].second_tag);
 	}
 	return 0;
 }
