@@ -57,6 +57,9 @@ MUST_CHECK enum err_code store_reload(struct store *s, struct err *e);
 void store_event(struct store *s, enum event_kind kind, const char *path, const struct err *err,
 		 const char *fmt, ...) PRINTF_LIKE(5, 6);
 
+/* super.c: s->super from vouch.json, or from its copy, which is made anew where it is missing and we may write. */
+MUST_CHECK enum err_code store_load_super(struct store *s, struct err *e);
+
 /* nodecache.c: decoded nodes, bounded, shared. */
 MUST_CHECK enum err_code node_cache_open(size_t max_bytes, struct node_cache **out, struct err *e);
 void node_cache_close(struct node_cache *c);
