@@ -72,14 +72,7 @@ static void look(const struct ctl *c, struct facts_now *f)
 /* One line, whatever is in it: a path may have a newline. */
 static void add_line(struct buf *out, const char *s)
 {
-	for (; *s; s++) {
-		unsigned char ch = (unsigned char)*s;
-
-		if (ch < 0x20 || ch == 0x7f || ch == '\\')
-			buf_printf(out, "\\x%02x", ch);
-		else
-			buf_add_u8(out, ch);
-	}
+	ctl_add_escaped(out, s);
 	buf_add_u8(out, '\n');
 }
 

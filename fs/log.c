@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "store/base/must.h"
+
 #define SEEN_SLOTS	256u	/* damaged files told apart within a minute; more only means more lines */
 #define QUIET_SEC	60
 

@@ -111,15 +111,6 @@ static bool alone(const struct snap_list *l, size_t i, size_t len)
 	return !same_prefix(l, i, i - 1, len) && !same_prefix(l, i, i + 1, len);
 }
 
-static bool newer(const struct snap *a, const struct snap *b)
-{
-	if (a->time.sec != b->time.sec)
-		return a->time.sec > b->time.sec;
-	if (a->time.nsec != b->time.nsec)
-		return a->time.nsec > b->time.nsec;
-	return id_cmp(&a->id, &b->id) > 0;
-}
-
 static void finish(struct snap_list *l)
 {
 	for (size_t i = 0; i < l->nr; i++) {
@@ -130,7 +121,7 @@ static void finish(struct snap_list *l)
 			continue;
 		}
 		l->by_name[l->nr_live++] = i;
-		if (!l->newest || newer(&l->all[i], l->newest))
+		if (!l->newest || snap_order(&l->all[i], l->newest) > 0)
 			l->newest = &l->all[i];
 	}
 	qsort_r(l->by_name, l->nr_live, sizeof(l->by_name[0]), name_order, l);

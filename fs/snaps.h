@@ -29,6 +29,14 @@ struct snap {
 	struct view_parts *parts;
 };
 
+/** By time, then id. */
+static inline int snap_order(const struct snap *a, const struct snap *b)
+{
+	int c = vtime_cmp(a->time, b->time);
+
+	return c ? c : id_cmp(&a->id, &b->id);
+}
+
 /** all is in the order of first sight: an index is a cookie that readdir can go on from after any change. */
 struct snap_list {
 	atomic_uint refs;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "store/base/must.h"
+
 #define SHARDS	16u
 #define SETS	1024u
 #define WAYS	4u	/* 64 Ki files, 1 MB */

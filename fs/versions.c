@@ -129,11 +129,7 @@ static int by_time(const void *a, const void *b)
 {
 	const struct snap *x = *(const struct snap *const *)a, *y = *(const struct snap *const *)b;
 
-	if (x->time.sec != y->time.sec)
-		return x->time.sec < y->time.sec ? -1 : 1;
-	if (x->time.nsec != y->time.nsec)
-		return x->time.nsec < y->time.nsec ? -1 : 1;
-	return id_cmp(&x->id, &y->id);
+	return snap_order(x, y);
 }
 
 /* The snapshots that are there, by time; the caller frees *out. */

@@ -11,6 +11,7 @@
 
 #include "fs/nodes.h"
 #include "fs/snaps.h"
+#include "store/base/array.h"
 #include "store/base/buf.h"
 #include "store/base/checked.h"
 
@@ -130,16 +131,10 @@ void view_parts_put(struct view_parts *p)
 static void add_item(struct builder *b, struct buf *path, struct buf *target, const char *ext,
 		     const struct snap *s)
 {
-	struct item *it = NULL;
+	struct item *more = array_room(b->items, b->nr_items, &b->cap_items, sizeof(*more)), *it = NULL;
 
-	if (b->nr_items == b->cap_items) {
-		size_t cap = b->cap_items ? 2 * b->cap_items : 64;
-		struct item *more = reallocarray(b->items, cap, sizeof(*more));
-
-		b->bad = b->bad || !more;
-		b->items = more ? more : b->items;
-		b->cap_items = more ? cap : b->cap_items;
-	}
+	b->bad = b->bad || !more;
+	b->items = more ? more : b->items;
 	if (!b->bad) {
 		it = &b->items[b->nr_items];
 		*it = (struct item){ .ext_at = path->len, .time = s->time };
@@ -159,21 +154,12 @@ static void add_item(struct builder *b, struct buf *path, struct buf *target, co
 	buf_release(target);
 }
 
-static bool newer(const struct snap *a, const struct snap *b)
-{
-	if (a->time.sec != b->time.sec)
-		return a->time.sec > b->time.sec;
-	if (a->time.nsec != b->time.nsec)
-		return a->time.nsec > b->time.nsec;
-	return id_cmp(&a->id, &b->id) > 0;
-}
-
 static int host_order(const void *a, const void *b)
 {
 	const struct snap *x = *(const struct snap *const *)a, *y = *(const struct snap *const *)b;
 	int c = strcmp(x->parts->host, y->parts->host);
 
-	return c ? c : newer(x, y) ? -1 : 1;
+	return c ? c : snap_order(y, x);
 }
 
 static void add_hosts(struct builder *b)
@@ -336,11 +322,6 @@ static uint32_t add_node(struct builder *b, const struct item *it, size_t path_l
 	return b->nr_nodes++;
 }
 
-static bool later(const struct vtime *a, const struct vtime *b)
-{
-	return a->sec > b->sec || (a->sec == b->sec && a->nsec > b->nsec);
-}
-
 /* Items come in order, so that a folder's stand together: stack has those that the last one lay in. */
 static void add_nodes_of(struct builder *b, const struct item *it, uint32_t *stack, unsigned *depth)
 {
@@ -359,7 +340,7 @@ static void add_nodes_of(struct builder *b, const struct item *it, uint32_t *sta
 				return;
 		}
 		up = stack[d];
-		if (later(&it->time, &b->nodes[up].time))
+		if (vtime_cmp(it->time, b->nodes[up].time) > 0)
 			b->nodes[up].time = it->time;
 	}
 	*depth = d;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/base/array.h"
 #include "store/base/digest.h"
 #include "store/format/forgetrec.h"
 #include "store/format/limits.h"
@@ -24,17 +25,11 @@ void chain_nodes_release(struct chain_nodes *n)
 static enum err_code add(struct chain_nodes *n, const struct chain_node *c, const char *name,
 			 const char *host, struct err *e)
 {
-	struct chain_node *at;
+	struct chain_node *more = array_room(n->all, n->nr, &n->cap, sizeof(*more)), *at;
 
-	if (n->nr == n->cap) {
-		size_t cap = n->cap ? 2 * n->cap : 64;
-		struct chain_node *more = reallocarray(n->all, cap, sizeof(*more));
-
-		if (!more)
-			return err_set(e, ERR_NOMEM, "%zu snapshots", n->nr);
-		n->all = more;
-		n->cap = cap;
-	}
+	if (!more)
+		return err_set(e, ERR_NOMEM, "%zu snapshots", n->nr);
+	n->all = more;
 	at = &n->all[n->nr++];
 	*at = *c;
 	at->name = strdup(name);

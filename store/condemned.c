@@ -7,6 +7,8 @@
 
 #include "store/base/digest.h"
 #include "store/base/hex.h"
+#include "store/engine/pack.h"
+#include "store/engine/parity.h"
 #include "store/format/collectrec.h"
 #include "store/format/isotime.h"
 #include "store/format/limits.h"
@@ -127,5 +129,26 @@ enum err_code condemned_add(struct store *s, const struct object_id *packs, size
 
 		rc = put_one(s, &r, e);
 	}
+	return rc;
+}
+
+enum err_code condemned_delete(struct store *s, const struct object_id *pack, struct err *e)
+{
+	char name[PACK_NAME_LEN + 1], par[PARITY_NAME_LEN + 1];
+	enum err_code rc;
+
+	pack_name(pack, name);
+	parity_name(pack, par);
+	rc = record_remove(s->backend, par, e);
+	return rc ? rc : record_remove(s->backend, name, e);
+}
+
+enum err_code condemned_end(struct store *s, const struct condemned *c, struct err *e)
+{
+	const char *name = (const char *)c->names.p;
+	enum err_code rc = ERR_OK;
+
+	for (size_t i = 0; i < c->nr_names && !rc; i++, name += strlen(name) + 1)
+		rc = record_remove(s->backend, name, e);
 	return rc;
 }

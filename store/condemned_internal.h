@@ -21,4 +21,9 @@ bool condemned_has(const struct condemned *c, const struct object_id *pack);
 MUST_CHECK enum err_code condemned_add(struct store *s, const struct object_id *packs, size_t nr,
 				       struct err *e);
 
+/** A pack goes: first its parity, which alone would stay for good. */
+MUST_CHECK enum err_code condemned_delete(struct store *s, const struct object_id *pack, struct err *e);
+/** The records, last: what is left of an interrupted deletion is found again by them. */
+MUST_CHECK enum err_code condemned_end(struct store *s, const struct condemned *c, struct err *e);
+
 #endif

@@ -32,6 +32,12 @@ struct vtime {
 	uint32_t nsec;
 };
 
+/** As memcmp: which is earlier. */
+static inline int vtime_cmp(struct vtime a, struct vtime b)
+{
+	return a.sec != b.sec ? (a.sec > b.sec) - (a.sec < b.sec) : (a.nsec > b.nsec) - (a.nsec < b.nsec);
+}
+
 /** Sums over everything below a directory, itself not counted. */
 struct totals {
 	uint64_t files;		/* regular files */

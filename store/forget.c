@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "store/base/array.h"
 #include "store/format/forgetrec.h"
 #include "store/format/limits.h"
 #include "store/internal.h"
@@ -40,11 +41,7 @@ enum err_code snapshot_remove_files(struct store *s, const char *name, struct er
 
 	for (size_t i = 0; i < 2 && !rc; i++) {
 		(void)snprintf(path, sizeof(path), "%s%s" SUFFIX, folders[i], name);
-		rc = s->backend->ops->remove(s->backend, path, e);
-		if (rc == ERR_NOT_FOUND) {	/* another one was here first, or the copy was never made */
-			err_clear(e);
-			rc = ERR_OK;
-		}
+		rc = record_remove(s->backend, path, e);	/* another one was here first, or the copy was never made */
 	}
 	stem_of_snapshot(name, stem);
 	return rc ? rc : signature_remove(s, stem, e);
@@ -129,23 +126,19 @@ static bool on_record(void *ctx, const char *path, uint64_t size)
 	struct records *r = ctx;
 	const char *name = path + strlen(r->dir);
 	struct object_id id;
+	void *more;
 
 	(void)size;
 	if (strncmp(path, r->dir, strlen(r->dir)) != 0 ||
 	    strlen(name) != ID_HEX_LEN + strlen(SUFFIX) ||
 	    strcmp(name + ID_HEX_LEN, SUFFIX) != 0 || !id_parse(name, &id))
 		return true;
-	if (r->nr == r->cap) {
-		size_t cap = r->cap ? 2 * r->cap : 64;
-		void *more = reallocarray(r->hex, cap, sizeof(*r->hex));
-
-		if (!more) {
-			r->no_memory = true;
-			return false;
-		}
-		r->hex = more;
-		r->cap = cap;
+	more = array_room(r->hex, r->nr, &r->cap, sizeof(*r->hex));
+	if (!more) {
+		r->no_memory = true;
+		return false;
 	}
+	r->hex = more;
 	(void)id_hex(&id, r->hex[r->nr++]);
 	return true;
 }

@@ -89,6 +89,8 @@ bool snapshot_let_go(struct store *s, const struct snapshot *snap);
 /** Append the whole object to out; ERR_CORRUPT where it is longer than max. */
 MUST_CHECK enum err_code record_get(struct backend *b, const char *name, size_t max,
 				    struct buf *out, struct err *e);
+/** It is gone then; that it was not there is no error. */
+MUST_CHECK enum err_code record_remove(struct backend *b, const char *name, struct err *e);
 MUST_CHECK enum err_code record_put_readme(struct backend *b, struct err *e);
 
 /** Put; on a full medium what is only derived (SHA256SUMS, README.txt) makes way, until records_refresh_sums(). */

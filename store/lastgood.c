@@ -116,7 +116,7 @@ static void take_run(struct lastgood *l, const struct runlog_line *line, const s
 {
 	const char *mode = runlog_str(line, "mode");
 
-	if (t->sec < l->last.sec || (t->sec == l->last.sec && t->nsec < l->last.nsec))
+	if (vtime_cmp(*t, l->last) < 0)
 		return;
 	l->last = *t;
 	l->last_damaged = found_damage(line);

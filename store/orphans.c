@@ -64,7 +64,7 @@ static enum err_code end_one(struct store *s, const struct object_id *id, struct
 	if (rc != ERR_CORRUPT)
 		return rc;
 	err_clear(e);
-	return s->backend->ops->remove(s->backend, name, e);
+	return record_remove(s->backend, name, e);
 }
 
 enum err_code orphans_end(struct store *s, const struct buf *before, uint64_t *nr, struct err *e)

@@ -106,11 +106,7 @@ static enum err_code drop_sums(struct adding *a, struct err *e)
 
 	lock(a);
 	if (!a->sums_gone)
-		rc = a->s->backend->ops->remove(a->s->backend, "SHA256SUMS", e);
-	if (rc == ERR_NOT_FOUND) {
-		err_clear(e);
-		rc = ERR_OK;
-	}
+		rc = record_remove(a->s->backend, "SHA256SUMS", e);
 	a->sums_gone = !rc;
 	unlock(a);
 	return rc;

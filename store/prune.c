@@ -260,28 +260,10 @@ static enum err_code condemn(struct prune *p, struct err *e)
 
 /* Deleting. */
 
-static enum err_code remove_one(struct prune *p, const char *name, struct err *e)
-{
-	enum err_code rc = p->s->backend->ops->remove(p->s->backend, name, e);
-
-	if (rc == ERR_NOT_FOUND) {
-		err_clear(e);
-		rc = ERR_OK;
-	}
-	return rc;
-}
-
-/* Its parity goes first: alone it would stay for good. */
 static enum err_code delete_pack(struct prune *p, const struct pack_survey *k, struct err *e)
 {
-	char name[PACK_NAME_LEN + 1], par[PACK_NAME_LEN + 1];
-	enum err_code rc;
+	enum err_code rc = condemned_delete(p->s, &k->id, e);
 
-	pack_name(&k->id, name);
-	(void)snprintf(par, sizeof(par), "%.*s.par", (int)(PACK_NAME_LEN - strlen(".pack")), name);
-	rc = remove_one(p, par, e);
-	if (!rc)
-		rc = remove_one(p, name, e);
 	if (!rc) {
 		mended_note_pack(p->s, &k->id);		/* of no concern any more */
 		p->res->deleted_packs++;
@@ -293,7 +275,6 @@ static enum err_code delete_pack(struct prune *p, const struct pack_survey *k, s
 static enum err_code delete_all(struct prune *p, const struct condemned *c, struct err *e)
 {
 	struct survey now = { 0 };
-	const char *name = (const char *)c->names.p;
 	enum err_code rc = mark(p, e);		/* what was published meanwhile stays whole */
 
 	if (!rc)
@@ -316,9 +297,8 @@ static enum err_code delete_all(struct prune *p, const struct condemned *c, stru
 		if (!rc)
 			rc = delete_pack(p, &now.packs[i], e);
 	}
-	/* The records last: what is left of an interrupted deletion is found again. */
-	for (size_t i = 0; i < c->nr_names && !rc; i++, name += strlen(name) + 1)
-		rc = remove_one(p, name, e);
+	if (!rc)
+		rc = condemned_end(p->s, c, e);
 	survey_release(&now);
 	return rc;
 }

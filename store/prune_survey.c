@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/array.h"
 #include "store/engine/pack.h"
 #include "store/prune_internal.h"
 
@@ -24,16 +25,11 @@ static enum err_code on_pack(void *ctx, const struct object_id *id, struct err *
 {
 	struct surveying *y = ctx;
 	struct survey *v = y->v;
+	struct pack_survey *more = array_room(v->packs, v->nr, &y->cap, sizeof(*more));
 
-	if (v->nr == y->cap) {
-		size_t cap = y->cap ? 2 * y->cap : 256;
-		struct pack_survey *more = reallocarray(v->packs, cap, sizeof(*more));
-
-		if (!more)
-			return err_set(e, ERR_NOMEM, "%zu packs", v->nr);
-		v->packs = more;
-		y->cap = cap;
-	}
+	if (!more)
+		return err_set(e, ERR_NOMEM, "%zu packs", v->nr);
+	v->packs = more;
 	v->packs[v->nr++] = (struct pack_survey){
 		.id = *id,
 		.condemned = y->nr_condemned > 0 && bsearch(id, y->condemned, y->nr_condemned,

@@ -46,6 +46,16 @@ enum err_code record_get(struct backend *b, const char *name, size_t max, struct
 	return rc;
 }
 
+enum err_code record_remove(struct backend *b, const char *name, struct err *e)
+{
+	enum err_code rc = b->ops->remove(b, name, e);
+
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	err_clear(e);
+	return ERR_OK;
+}
+
 enum err_code record_squeeze(struct store *s, const char *name, const void *buf, size_t len,
 			     struct err *e)
 {

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "store/engine/pack.h"
-#include "store/engine/parity.h"
 #include "store/snapshot.h"
 
 /* Something that is lost is in it, or may be. */
@@ -80,32 +79,16 @@ static enum err_code candidates(struct repair *r, struct buf *out, struct err *e
 	return !rc && out->bad ? err_set(e, ERR_NOMEM, "a list of packs") : rc;
 }
 
-static enum err_code remove_one(struct repair *r, const char *name, struct err *e)
-{
-	enum err_code rc = r->s->backend->ops->remove(r->s->backend, name, e);
-
-	if (rc == ERR_NOT_FOUND) {
-		err_clear(e);
-		rc = ERR_OK;
-	}
-	return rc;
-}
-
-/* Its parity first: alone it would stay for good. */
 static enum err_code delete_one(struct repair *r, const struct object_id *id, struct err *e)
 {
-	char name[PACK_NAME_LEN + 1], par[PARITY_NAME_LEN + 1];
-	enum err_code rc;
+	char name[PACK_NAME_LEN + 1];
+	enum err_code rc = condemned_delete(r->s, id, e);
 	struct bad_pack *p;
 	size_t nr;
 
-	pack_name(id, name);
-	parity_name(id, par);
-	rc = remove_one(r, par, e);
-	if (!rc)
-		rc = remove_one(r, name, e);
 	if (rc)
 		return rc;
+	pack_name(id, name);
 	p = bad_packs(r, &nr);
 	for (size_t i = 0; i < nr; i++)
 		if (id_eq(&p[i].id, id))
@@ -119,8 +102,6 @@ static enum err_code delete_one(struct repair *r, const struct object_id *id, st
 /* Records whose packs are all gone have done their work. */
 static enum err_code drop_records(struct repair *r, const struct condemned *c, struct err *e)
 {
-	const char *name = (const char *)c->names.p;
-	enum err_code rc = ERR_OK;
 	uint64_t size;
 
 	for (size_t i = 0; i < c->nr; i++) {
@@ -130,9 +111,7 @@ static enum err_code drop_records(struct repair *r, const struct condemned *c, s
 		if (r->s->backend->ops->size(r->s->backend, pack, &size, NULL) != ERR_NOT_FOUND)
 			return ERR_OK;
 	}
-	for (size_t i = 0; i < c->nr_names && !rc; i++, name += strlen(name) + 1)
-		rc = remove_one(r, name, e);
-	return rc;
+	return condemned_end(r->s, c, e);
 }
 
 /* As a prune does: not while a writer may count on them, or when there are snapshots that were not walked. */

@@ -166,13 +166,8 @@ static enum err_code derived(struct repair *r, const char *name, struct err *e)
 
 	r->res->damaged_records++;
 	r->res->mended_records++;
-	if (!r->o->dry_run) {
-		rc = r->s->backend->ops->remove(r->s->backend, name, e);
-		if (rc == ERR_NOT_FOUND) {
-			err_clear(e);
-			rc = ERR_OK;
-		}
-	}
+	if (!r->o->dry_run)
+		rc = record_remove(r->s->backend, name, e);
 	if (!rc)
 		repair_say(r, name, r->o->dry_run ? "can be made anew" : "made anew");
 	return rc;

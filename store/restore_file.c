@@ -3,7 +3,6 @@
  * One regular file: written beside under a temporary name, given its attributes, renamed.  A
  * large one is written by several jobs, each a part of it; the last to end finishes the file.
  */
-#include "store/base/must.h"
 #include "store/restore_internal.h"
 
 #include <assert.h>
@@ -13,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "store/base/must.h"
 
 /*
  * Large enough that a part's first lookup does not count, small enough to keep all processors

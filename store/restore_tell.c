@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "store/base/array.h"
 #include "store/base/digest.h"
 
 #define TELL_NS		100000000L	/* between two progress events */
@@ -101,15 +102,11 @@ void restore_event(struct restore *r, enum event_kind kind, struct rdir *dir, co
  */
 static void remember_failed_locked(struct restore *r, const char *path)
 {
-	if (r->nr_failed == r->cap_failed) {
-		size_t cap = r->cap_failed ? 2 * r->cap_failed : 64;
-		uint64_t *more = reallocarray(r->failed, cap, sizeof(*more));
+	uint64_t *more = array_room(r->failed, r->nr_failed, &r->cap_failed, sizeof(*more));
 
-		if (!more)
-			return;
-		r->failed = more;
-		r->cap_failed = cap;
-	}
+	if (!more)
+		return;
+	r->failed = more;
 	r->failed[r->nr_failed++] = digest_xxh3(path, strlen(path));
 }
 

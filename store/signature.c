@@ -85,11 +85,7 @@ enum err_code signature_remove(struct store *s, const char *stem, struct err *e)
 
 	for (int copy = 0; copy < 2 && !rc; copy++) {
 		path_of(stem, copy, path);
-		rc = s->backend->ops->remove(s->backend, path, e);
-		if (rc == ERR_NOT_FOUND) {
-			err_clear(e);
-			rc = ERR_OK;
-		}
+		rc = record_remove(s->backend, path, e);
 	}
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/base/array.h"
 #include "store/base/buf.h"
 #include "store/base/checked.h"
 #include "store/base/digest.h"
@@ -144,7 +145,7 @@ static enum err_code known_get(struct snapshot_cache *c, const char *name, bool 
 /** Best effort: what does not fit in memory is read again. */
 static void known_add(struct snapshot_cache *c, const struct snapshot *s)
 {
-	struct snapshot own;
+	struct snapshot own, *more;
 	bool there;
 	size_t i;
 
@@ -152,16 +153,9 @@ static void known_add(struct snapshot_cache *c, const struct snapshot *s)
 		return;
 	must(pthread_mutex_lock(&c->mutex));
 	i = known_place_locked(c, own.name, &there);
-	if (!there && c->nr == c->cap) {
-		size_t cap = c->cap ? c->cap * 2 : 64;
-		struct snapshot *p = reallocarray(c->all, cap, sizeof(*p));
-
-		if (p) {
-			c->all = p;
-			c->cap = cap;
-		}
-	}
-	if (!there && c->nr < c->cap) {
+	more = there ? NULL : array_room(c->all, c->nr, &c->cap, sizeof(*more));
+	if (more) {
+		c->all = more;
 		memmove(&c->all[i + 1], &c->all[i], (c->nr - i) * sizeof(c->all[0]));
 		c->all[i] = own;
 		c->nr++;
@@ -448,12 +442,9 @@ static enum err_code add_found(struct store *s, const struct listing *l, const s
 static int time_cmp(const void *a, const void *b)
 {
 	const struct snapshot *x = a, *y = b;
+	int c = vtime_cmp(x->time, y->time);
 
-	if (x->time.sec != y->time.sec)
-		return x->time.sec < y->time.sec ? -1 : 1;
-	if (x->time.nsec != y->time.nsec)
-		return x->time.nsec < y->time.nsec ? -1 : 1;
-	return id_cmp(&x->id, &y->id);
+	return c ? c : id_cmp(&x->id, &y->id);
 }
 
 enum err_code snapshot_list_read(struct store *s, struct snapshot_list *out, struct err *e)

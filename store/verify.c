@@ -102,9 +102,22 @@ void verify_bad_record(struct verify *v, const char *name, const struct err *err
 	verify_unlock(v);
 }
 
+enum err_code verify_told(struct verify *v, const char *name, const struct err *err, struct err *e)
+{
+	if (err->code == ERR_NOT_FOUND) {
+		store_event(v->s, EVENT_WARNING, name, NULL, "record is missing");
+	} else if (verify_stops(err)) {
+		if (e)
+			*e = *err;
+		return err->code;
+	} else {
+		verify_bad_record(v, name, err);
+	}
+	return ERR_OK;
+}
+
 typedef enum err_code record_fn(const char *name, const struct buf *b, struct err *e);
 
-/* Missing is told and no damage: a copy under way, or a run that was stopped between the two. */
 static enum err_code check_record(struct verify *v, const char *name, size_t max, record_fn *fn,
 				  struct err *e)
 {
@@ -116,16 +129,7 @@ static enum err_code check_record(struct verify *v, const char *name, size_t max
 	if (!rc)
 		rc = fn(name, &b, &err);
 	buf_release(&b);
-	if (rc == ERR_NOT_FOUND) {
-		store_event(v->s, EVENT_WARNING, name, NULL, "record is missing");
-	} else if (rc && verify_stops(&err)) {
-		if (e)
-			*e = err;
-		return rc;
-	} else if (rc) {
-		verify_bad_record(v, name, &err);
-	}
-	return ERR_OK;
+	return rc ? verify_told(v, name, &err, e) : ERR_OK;
 }
 
 static enum err_code superblock_ok(const char *name, const struct buf *b, struct err *e)

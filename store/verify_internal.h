@@ -89,6 +89,11 @@ bool verify_let_go(struct verify *v, const struct snapshot *snap, const struct e
 void verify_progress(struct verify *v, const char *path);
 /** Tell of a small file that is damaged, and count it. */
 void verify_bad_record(struct verify *v, const char *name, const struct err *err);
+/**
+ * Tell of what became of reading one.  Missing is told and no damage: a copy under way, or a run that was stopped
+ * between the two.  ERR_OK unless err stops the verify.
+ */
+MUST_CHECK enum err_code verify_told(struct verify *v, const char *name, const struct err *err, struct err *e);
 
 /** Some packs are not to be read. */
 static inline bool verify_is_partial(const struct verify_options *o)

@@ -40,16 +40,7 @@ static enum err_code read_one(struct verify *v, const char *name, struct buf *ou
 	if (!rc && ends(name, SIG) && out->len != SIGN_LEN)
 		rc = err_set(&err, ERR_CORRUPT, "it has %zu bytes, not %d", out->len, SIGN_LEN);
 	*there = !rc;
-	if (rc == ERR_NOT_FOUND) {
-		store_event(v->s, EVENT_WARNING, name, NULL, "record is missing");
-	} else if (rc && verify_stops(&err)) {
-		if (e)
-			*e = err;
-		return rc;
-	} else if (rc) {
-		verify_bad_record(v, name, &err);
-	}
-	return ERR_OK;
+	return rc ? verify_told(v, name, &err, e) : ERR_OK;
 }
 
 static bool is_plausible(struct verify *v, const char *name, const struct buf *b)

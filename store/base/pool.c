@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/base/must.h"
 #include "store/base/pool.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "store/base/must.h"
 
 struct queue {
 	pthread_mutex_t mutex;

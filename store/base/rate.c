@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/base/must.h"
 #include "store/base/rate.h"
 
 #include <stdlib.h>
 #include <time.h>
+
+#include "store/base/must.h"
 
 #define SECOND_NS	1000000000ull
 #define BURST_NS	(SECOND_NS / 10)	/* what may be caught up of a pause: the medium's own hiccups */

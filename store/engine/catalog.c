@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/array.h"
 #include "store/base/checked.h"
 #include "store/format/limits.h"
 
@@ -205,17 +206,13 @@ enum err_code catalog_packs_locked(struct catalog *c, struct catalog_pack **out,
 	if (rc)
 		return rc;
 	while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-		if (n == cap) {
-			struct catalog_pack *more;
+		struct catalog_pack *more = array_room(list, n, &cap, sizeof(*more));
 
-			cap = cap ? 2 * cap : 64;
-			more = reallocarray(list, cap, sizeof(*list));
-			if (!more) {
-				rc = err_set(e, ERR_NOMEM, "index: %zu packs", n);
-				goto out;
-			}
-			list = more;
+		if (!more) {
+			rc = err_set(e, ERR_NOMEM, "index: %zu packs", n);
+			goto out;
 		}
+		list = more;
 		/* Ascending numbers also end a walk that a hostile file made circular. */
 		if (!read_pack(st, &list[n]) || (n > 0 && list[n].no <= list[n - 1].no)) {
 			rc = err_set(e, ERR_CORRUPT, "index: row %zu of packs makes no sense", n);

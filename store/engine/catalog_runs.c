@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/array.h"
 #include "store/base/bytes.h"
 #include "store/format/limits.h"
 
@@ -332,19 +333,14 @@ static enum err_code list_runs(struct catalog *c, struct catalog_run **out, size
 	if (rc)
 		return rc;
 	while ((step = sqlite3_step(st)) == SQLITE_ROW) {
+		struct catalog_run *more = array_room(list, n, &cap, sizeof(*more));
 		int64_t rows = sqlite3_column_int64(st, 1);
 
-		if (n == cap) {
-			struct catalog_run *more;
-
-			cap = cap ? 2 * cap : 64;
-			more = reallocarray(list, cap, sizeof(*list));
-			if (!more) {
-				rc = err_set(e, ERR_NOMEM, "index: %zu runs", n);
-				goto out;
-			}
-			list = more;
+		if (!more) {
+			rc = err_set(e, ERR_NOMEM, "index: %zu runs", n);
+			goto out;
 		}
+		list = more;
 		list[n].no = sqlite3_column_int64(st, 0);
 		list[n].rows = rows > 0 ? (uint64_t)rows : 0;
 		if (n == RUNS_MAX || rows < 0 || rows > INT64_MAX / RUNS_MAX) {

@@ -222,15 +222,15 @@ static enum err_code try_hits(struct chunks *c, const struct object_id *id, stru
 	return settled(rc) ? rc : ERR_NOT_FOUND;
 }
 
-/* Packs that are here and not in the index: few, their tables mostly in memory. */
-static enum err_code try_odd(struct chunks *c, const struct object_id *id, struct chunk_ref *out,
-			     struct trouble *t, struct err *e)
+/* Packs that are in no index: few, their tables mostly in memory. */
+static enum err_code try_listed(struct chunks *c, enum which_packs which, const struct object_id *id,
+				struct chunk_ref *out, struct trouble *t, struct err *e)
 {
 	uint32_t *ords = NULL;
 	enum err_code rc;
 	size_t nr = 0;
 
-	rc = chunks_list_ords(c, PACKS_ODD, &ords, &nr, e);
+	rc = chunks_list_ords(c, which, &ords, &nr, e);
 	if (rc)
 		return rc;
 	rc = ERR_NOT_FOUND;
@@ -244,10 +244,6 @@ static enum err_code try_odd(struct chunks *c, const struct object_id *id, struc
 static enum err_code try_elsewhere(struct chunks *c, const struct object_id *id, bool look,
 				   struct chunk_ref *out, struct trouble *t, struct err *e)
 {
-	uint32_t *ords = NULL;
-	enum err_code rc;
-	size_t nr = 0;
-
 	if (!atomic_load(&c->healing))
 		return ERR_NOT_FOUND;
 	if (look) {
@@ -255,14 +251,7 @@ static enum err_code try_elsewhere(struct chunks *c, const struct object_id *id,
 		chunks_find_elsewhere(c);
 		chunks_mend_end(c);
 	}
-	rc = chunks_list_ords(c, PACKS_ELSEWHERE, &ords, &nr, e);
-	if (rc)
-		return rc;
-	rc = ERR_NOT_FOUND;
-	for (size_t i = 0; i < nr && !settled(rc); i++)
-		rc = try_pack(c, ords[i], 0, id, out, t, e);
-	free(ords);
-	return settled(rc) ? rc : ERR_NOT_FOUND;
+	return try_listed(c, PACKS_ELSEWHERE, id, out, t, e);
 }
 
 /* One table: does it have the chunk; and its keys go into f, where given. */
@@ -435,7 +424,7 @@ enum err_code chunks_get(struct chunks *c, const struct object_id *id, struct ch
 		t = (struct trouble){0};
 		rc = try_hits(c, id, out, &t, e);
 		if (!settled(rc))
-			rc = try_odd(c, id, out, &t, e);
+			rc = try_listed(c, PACKS_ODD, id, out, &t, e);
 		if (!settled(rc))
 			rc = try_elsewhere(c, id, false, out, &t, e);
 		if (settled(rc))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/base/must.h"
 #include "store/engine/prefetch.h"
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+
+#include "store/base/must.h"
 
 #define STREAMS		8u	/* readers told apart */
 #define RUN_MIN		2u	/* steps forward before anything is fetched: chance makes one in thirty random reads one */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/base/array.h"
 #include "store/engine/pack.h"
 
 #define BATCH_PACKS    64u	  /* packs a transaction has at least ... */
@@ -44,22 +45,17 @@ struct listing {
 static bool on_name(void *ctx, const char *name, uint64_t size)
 {
 	struct listing *l = ctx;
-	struct object_id id;
+	struct object_id id, *more;
 
 	(void)size;
 	if (!pack_name_parse(name, &id))
 		return true; /* parity, or litter */
-	if (l->nr == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 256;
-		struct object_id *more = reallocarray(l->ids, cap, sizeof(*more));
-
-		if (!more) {
-			l->no_memory = true;
-			return false;
-		}
-		l->ids = more;
-		l->cap = cap;
+	more = array_room(l->ids, l->nr, &l->cap, sizeof(*more));
+	if (!more) {
+		l->no_memory = true;
+		return false;
 	}
+	l->ids = more;
 	l->ids[l->nr++] = id;
 	return true;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "store/base/must.h"
 #include "store/engine/spares.h"
 
 #include <malloc.h>
 #include <stdlib.h>
+
+#include "store/base/must.h"
 
 #define KEEP_MIN (256u << 10)	/* bytes; smaller ones are malloc's to keep */
 #define KEEP_MAX (3u << 20)

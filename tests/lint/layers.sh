@@ -22,7 +22,7 @@ format='store/format/[a-z0-9_]+\.h'
 engine='store/engine/[a-z0-9_]+\.h'
 backend='store/backend/[a-z0-9_]+\.h'
 public='store/[a-z0-9_]+\.h'
-helpers='store/base/(buf|hex|checked|must|pool|base64)\.h'
+helpers='store/base/(array|buf|hex|checked|must|pool|base64)\.h'
 
 rule 'store/base/*.[ch]' "$base|store/(err|id)\.h"
 rule 'store/format/*.[ch]' "$base|$format|$types"

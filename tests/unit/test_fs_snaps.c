@@ -5,11 +5,9 @@
 #define snapshot_list_release	fake_list_release
 #define store_refresh		fake_refresh
 #include "fs/snaps.c"
-#define newer		view_newer
 #define name_order	view_name_order
 #include "fs/views.c"
 #include "fs/views_find.c"
-#undef newer
 #undef name_order
 #include "fs/log.c"
 
@@ -280,6 +278,34 @@ static void test_rotten_stays(void **state)
 	snaps_put(b);
 }
 
+/* What only vouch keeps: by its full name, and nowhere in the root, though it is the newest. */
+static void test_reserved(void **state)
+{
+	static char nightly[] = "nightly", partial[] = TAG_PARTIAL, safety[] = TAG_SAFETY;
+	static char *tags[2][2] = { { nightly, partial }, { safety, nightly } };
+	const struct snap_list *b;
+	bool alias;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		add("2026-11-22T02-00-00Z-dddddddd3b4c5d6e", 1000, (uint8_t)(10 + i));
+		have[5 + i].tags = tags[i];
+		have[5 + i].nr_tags = 2;
+	}
+	refresh();
+	b = snaps_get(s);
+	assert_int_equal(b->nr, 7);
+	assert_int_equal(b->nr_live, 5);
+	assert_true(b->newest == &b->all[4]);
+	assert_int_equal(b->all[5].kind, SNAP_PARTIAL);
+	assert_int_equal(b->all[6].kind, SNAP_SAFETY);
+	assert_string_equal(b->all[5].shown, have[5].name);
+	assert_null(snap_list_name(b, have[5].name, strlen(have[5].name), &alias));
+	assert_null(snap_list_name(b, have[5].name, SNAPSHOT_DATE_LEN, &alias));
+	assert_null(strstr(told, "2026-11-22"));
+	snaps_put(b);
+}
+
 static void test_empty(void **state)
 {
 	const struct snap_list *b;
@@ -336,7 +362,7 @@ static void test_threads(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_LEN(names) + 6];
+	struct CMUnitTest tests[ARRAY_LEN(names) + 7];
 	size_t n = 0;
 
 	for (; n < ARRAY_LEN(names); n++)
@@ -346,6 +372,7 @@ int main(void)
 	tests[n++] = (struct CMUnitTest){ "slots", test_slots, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "nothing new", test_nothing_new, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "rotten", test_rotten_stays, setup, teardown, NULL };
+	tests[n++] = (struct CMUnitTest){ "reserved", test_reserved, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "empty", test_empty, setup, teardown, NULL };
 	tests[n++] = (struct CMUnitTest){ "threads", test_threads, setup, teardown, NULL };
 	assert(n == ARRAY_LEN(tests));

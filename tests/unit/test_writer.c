@@ -217,6 +217,29 @@ static void test_sizes(void **state)
 		assert_int_equal(box_get(&box, 100001 + 2 * s, 20, NULL), ERR_OK);
 }
 
+/* However small they are, a pack has not more of them than what seals it can hold in memory. */
+static void test_small_chunks(void **state)
+{
+	const uint64_t nr = (1 << 16) + 8000, most = (1 << 16) + 4096;	/* a block ends with 4096 */
+	struct order o = {.kind = PACK_DATA};
+	struct writer *w = open_writer();
+	struct err e = ERR_INIT;
+
+	(void)state;
+	for (uint64_t s = 0; s < nr; s++)
+		must_put(w, PACK_DATA, 1 + 2 * s, 20, true);
+	must_finish(w);
+	writer_close(w);
+	assert_int_equal(chunks_each_pack(box.chunks, take_table, &o, &e), ERR_OK);
+	assert_int_equal(o.nr_tables, 2);
+	assert_int_equal(o.tables[0].nr_chunks + o.tables[1].nr_chunks, nr);
+	assert_in_range(o.tables[0].nr_chunks, 1, most);
+	assert_in_range(o.tables[1].nr_chunks, 1, most);
+	for (size_t i = 0; i < o.nr_tables; i++)
+		packtable_release(&o.tables[i]);
+	free(o.tables);
+}
+
 /* Closed without finish: what was sealed stays, nothing else is left, not even in tmp/. */
 static void test_close_unfinished(void **state)
 {
@@ -324,7 +347,7 @@ static void test_resume(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-	    T(test_dedup),	  T(test_order),  T(test_sizes), T(test_close_unfinished),
+	    T(test_dedup),	  T(test_order),  T(test_sizes), T(test_small_chunks), T(test_close_unfinished),
 	    T(test_write_errors), T(test_resume),
 	};
 
