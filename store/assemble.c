@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file's bytes gather in a window of its own; when that is full it is cut into chunks, their digests are made together, and they
- * go to the writer, which is shared by all files and takes one chunk at a time.
+ * A file's bytes gather in a window of its own; when that is full it is cut into chunks, their digests are made
+ * together, and they go to the writer, which is shared by all files and takes one chunk at a time.
  */
 #include "store/assemble_internal.h"
 
@@ -30,6 +30,7 @@ struct assembly_file {
 	uint8_t *window;
 	size_t len, cap;
 	struct vtime time;
+	bool failed;				/* a write did: it has a hole, or no end */
 	struct assembly_file *next, **link;	/* a's mutex */
 };
 
@@ -52,20 +53,12 @@ static enum err_code check_path(const char *path, struct err *e)
 	}
 }
 
-/** Neither a file, nor a folder with files in it, nor below a file; open ones count. */
+/** A file, a folder with files in it, or below a file, which would stand just before it; open ones count. */
 static bool is_taken(const struct assembly *a, const char *path)
 {
-	char *up = strdup(path), *slash;
-	bool taken = !up;
-	size_t nr;
+	size_t nr, at = assembled_range(&a->files, path, &nr);
+	bool taken = nr > 0 || (at > 0 && assembled_below(path, a->files.all[at - 1]->path));
 
-	(void)assembled_range(&a->files, path, &nr);
-	taken = taken || nr > 0;
-	while (!taken && (slash = strrchr(up, '/')) != NULL) {
-		*slash = '\0';
-		taken = assembled_has(&a->files, up);
-	}
-	free(up);
 	for (const struct assembly_file *f = a->open; f && !taken; f = f->next)
 		taken = assembled_below(f->path, path) || assembled_below(path, f->path);
 	return taken;
@@ -238,15 +231,19 @@ enum err_code assembly_write(struct assembly_file *f, const void *buf, size_t le
 		else if (f->len == f->cap)
 			rc = cut(f, false, e);
 	}
+	f->failed = f->failed || rc;
 	return rc;
 }
 
 /** f's entry, with what the builder only lends; a's mutex is held. */
 static enum err_code finish(struct assembly_file *f, struct assembled **out, struct err *e)
 {
-	struct assembled *t = calloc(1, sizeof(*t));
+	struct assembled *t;
 	enum err_code rc;
 
+	if (f->failed)
+		return err_set(e, ERR_FAILED, "%s was not written to its end", f->path);
+	t = calloc(1, sizeof(*t));
 	if (!t)
 		return err_set(e, ERR_NOMEM, "%s", f->path);
 	t->ent = (struct entry){.type = ENTRY_FILE, .mode = 0600, .nlink = 1, .mtime = f->time,
@@ -388,7 +385,7 @@ void assembly_close(struct assembly *a)
 	while (a->open)
 		assembly_file_drop(a->open);
 	/* What was put is stored, and so known to the next run; that it fails is of no more interest. */
-	if (a->writer && !a->ended && writer_finish(a->writer, &later))
+	if (a->writer && !a->sealed && writer_finish(a->writer, &later))
 		store_event(a->s, EVENT_NOTE, NULL, &later, "what was read so far is not kept");
 	writer_close(a->writer);
 	pool_close(a->pool);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two halves of an assembly share: assemble.c takes bytes, assemble_tree.c makes folders of the files at the end. */
+/*
+ * What the parts of an assembly share: assemble.c takes bytes, assemble_list.c keeps the files that are whole,
+ * assemble_tree.c makes folders of them at the end.
+ */
 #ifndef VOUCH_STORE_ASSEMBLE_INTERNAL_H
 #define VOUCH_STORE_ASSEMBLE_INTERNAL_H
 
@@ -34,7 +37,6 @@ struct assembly {
 	const atomic_bool *cancel;
 	struct snapshot snap;
 	char *user, *group;	/* of this process: who owns the files */
-	bool ended;		/* publishing was tried */
 	bool sealed;		/* all that was put is in packs */
 	bool keep_dropped, no_progress;
 	pthread_mutex_t mutex;	/* all below, and the writer */
@@ -51,7 +53,6 @@ void assembled_free(struct assembled *f);
 MUST_CHECK enum err_code assembled_keep(struct assembled_list *l, struct assembled *t, struct err *e);
 /** Files at folder and below it stand together: from the result on, *nr of them. */
 size_t assembled_range(const struct assembled_list *l, const char *folder, size_t *nr);
-bool assembled_has(const struct assembled_list *l, const char *path);
 /** path is folder, or lies below it; all do below "". */
 bool assembled_below(const char *path, const char *folder);
 /** Take out so many, without freeing them. */

@@ -5,24 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/array.h"
 #include "store/base/must.h"
+
+/* The end of a name comes first of all: "a" is before "a/b", which is before "a.b". */
+static int rank(char c)
+{
+	return c == '\0' ? 0 : c == '/' ? 1 : 2 + (unsigned char)c;
+}
 
 int assembled_order(const char *a, const char *b)
 {
-	unsigned char x, y;
-
 	while (*a && *a == *b) {
 		a++;
 		b++;
 	}
-	x = (unsigned char)*a;
-	y = (unsigned char)*b;
-	/* The end of a name comes first of all: "a" is before "a/b", which is before "a.b". */
-	if (x == '/' && y != '\0')
-		return y == '/' ? 0 : -1;
-	if (y == '/' && x != '\0')
-		return 1;
-	return (x > y) - (x < y);
+	return rank(*a) - rank(*b);
 }
 
 /** Where path is, or would be. */
@@ -40,14 +38,6 @@ static size_t find(const struct assembled_list *l, const char *path, bool *there
 	}
 	*there = lo < l->nr && strcmp(l->all[lo]->path, path) == 0;
 	return lo;
-}
-
-bool assembled_has(const struct assembled_list *l, const char *path)
-{
-	bool there;
-
-	(void)find(l, path, &there);
-	return there;
 }
 
 bool assembled_below(const char *path, const char *folder)
@@ -70,18 +60,13 @@ size_t assembled_range(const struct assembled_list *l, const char *folder, size_
 
 enum err_code assembled_keep(struct assembled_list *l, struct assembled *t, struct err *e)
 {
+	struct assembled **more = array_room(l->all, l->nr, &l->cap, sizeof(*more));
 	bool there;
 	size_t at;
 
-	if (l->nr == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 64;
-		struct assembled **n = reallocarray(l->all, cap, sizeof(n[0]));
-
-		if (!n)
-			return err_set(e, ERR_NOMEM, "%zu files", cap);
-		l->all = n;
-		l->cap = cap;
-	}
+	if (!more)
+		return err_set(e, ERR_NOMEM, "%zu files", l->nr);
+	l->all = more;
 	at = find(l, t->path, &there);
 	if (there) {
 		assembled_free(l->all[at]);
@@ -141,11 +126,9 @@ enum err_code assembly_take_dropped(struct assembly *from, const char *path, str
 	enum err_code rc = ERR_OK;
 
 	*nr = 0;
-	if (!from->sealed) {
-		from->ended = true;
+	if (!from->sealed)
 		rc = writer_finish(from->writer, e);
-		from->sealed = !rc;
-	}
+	from->sealed = !rc;
 	while (!rc && (t = take_one(from, path)) != NULL) {
 		t->ent.user = to->user;
 		t->ent.group = to->group;

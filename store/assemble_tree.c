@@ -102,11 +102,12 @@ enum err_code assembly_publish(struct assembly *a, const struct component_outcom
 	struct writer_stats stats;
 	enum err_code rc = ERR_OK;
 
-	a->ended = true;
 	if (a->files.nr == 0)
 		return err_set(e, ERR_FAILED, "there is nothing to make a snapshot of");
 	if (a->cancel && atomic_load(a->cancel))
 		rc = err_set(e, ERR_CANCELED, "stopped on request");
+	else if (a->open)	/* it would be missing, and nobody the wiser */
+		rc = err_set(e, ERR_FAILED, "a file of the snapshot was neither closed nor dropped");
 	if (!rc)
 		rc = take_components(s, components, nr, e);
 	if (!rc)

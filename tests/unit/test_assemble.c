@@ -148,6 +148,7 @@ static void test_names(void **state)
 	struct sandbox *sb = *state;
 	struct assembly *a = begin(sb);
 	struct assembly_file *f, *open;
+	struct snapshot out;
 	struct err e = ERR_INIT;
 
 	OK(assembly_put(a, "d/in", "x", 1, &ok_err));
@@ -158,6 +159,7 @@ static void test_names(void **state)
 		assert_int_equal(assembly_file_open(a, taken[i], 0, &f, &e), ERR_EXISTS);
 	assert_int_equal(assembly_file_open(a, "x", 12345, &f, &e), ERR_USAGE);
 	OK(assembly_put(a, "d/in2", "x", 1, &ok_err));
+	assert_int_equal(assembly_publish(a, NULL, 0, &out, &e), ERR_FAILED);
 	assembly_close(a);	/* with a file open, and nothing published */
 	assert_int_equal(sandbox_nr_snapshots(sb), 0);
 }
@@ -196,6 +198,98 @@ static void test_cancel(void **state)
 	assert_int_equal(sandbox_nr_snapshots(sb), 0);
 }
 
+/* Who passes over a failed write has no file. */
+static void test_failed_write(void **state)
+{
+	struct sandbox *sb = *state;
+	atomic_bool stop = true;
+	const struct assembly_options o = {.cancel = &stop};
+	struct assembly *a;
+	struct assembly_file *f;
+	struct err e = ERR_INIT;
+
+	OK(assembly_open(sb->s, &o, &a, &ok_err));
+	OK(assembly_file_open(a, "y", 0, &f, &ok_err));
+	assert_int_equal(assembly_write(f, "y", 1, &e), ERR_CANCELED);
+	atomic_store(&stop, false);
+	OK(assembly_write(f, "z", 1, &ok_err));
+	assert_int_equal(assembly_file_close(f, NULL, NULL, &e), ERR_FAILED);
+	assert_string_equal(e.msg, "y was not written to its end");
+	OK(assembly_put(a, "x", "x", 1, &ok_err));
+	end(sb, a);
+	assert_false(is_there(sb, "y"));
+}
+
+/* However it ends, the next one need not store it again. */
+static void test_found_again(void **state)
+{
+	struct sandbox *sb = *state;
+	atomic_bool stop = false;
+	const struct assembly_options o = {.cancel = &stop};
+	uint8_t *p = noise(3000000, 5);
+	struct assembly *a;
+	struct snapshot out;
+	struct err e = ERR_INIT;
+	uint64_t new_bytes;
+
+	for (int i = 0; i < 3; i++) {
+		OK(assembly_open(sb->s, &o, &a, &ok_err));
+		OK(assembly_put(a, "x", p, 3000000, &ok_err));
+		(void)assembly_bytes(a, "", &new_bytes);
+		assert_int_equal(new_bytes, i == 0 ? 3000000 : 0);
+		if (i == 0) {		/* canceled when all was there */
+			atomic_store(&stop, true);
+			assert_int_equal(assembly_publish(a, NULL, 0, &out, &e), ERR_CANCELED);
+			atomic_store(&stop, false);
+		} else if (i == 1) {	/* all of it failed */
+			assembly_drop(a, "x");
+			assert_int_equal(assembly_publish(a, NULL, 0, &out, &e), ERR_FAILED);
+		}
+		assembly_close(a);
+	}
+	free(p);
+}
+
+/* What was dropped, closed or not, in a snapshot of its own; what was not is none of its business. */
+static void test_take_dropped(void **state)
+{
+	static const char *const tags[] = {TAG_PARTIAL};
+	const struct assembly_options keep = {.keep_dropped = true}, o = {.tags = tags, .nr_tags = 1};
+	struct sandbox *sb = *state;
+	uint8_t *p = noise(3000000, 6);
+	struct assembly *a, *to;
+	struct assembly_file *f;
+	size_t nr;
+	char *got;
+
+	OK(assembly_open(sb->s, &keep, &a, &ok_err));
+	OK(assembly_put(a, "pg/crm/x", "old", 3, &ok_err));
+	assembly_drop(a, "pg/crm");	/* tried again */
+	OK(assembly_put(a, "pg/crm/x", "new", 3, &ok_err));
+	OK(assembly_file_open(a, "pg/crm/half", 4096, &f, &ok_err));
+	OK(assembly_write(f, p, 3000000, &ok_err));
+	assembly_file_drop(f);
+	assembly_drop(a, "pg/crm");
+	OK(assembly_put(a, "pg/crm-2/x", "good", 4, &ok_err));
+	OK(assembly_put(a, "pg/other/x", "bad", 3, &ok_err));
+	assembly_drop(a, "pg/other");
+	OK(assembly_open(sb->s, &o, &to, &ok_err));
+	OK(assembly_take_dropped(a, "pg/crm", to, &nr, &ok_err));
+	assert_int_equal(nr, 2);
+	OK(assembly_take_dropped(a, "pg/crm-2", to, &nr, &ok_err));
+	assert_int_equal(nr, 0);
+	end(sb, to);
+	assembly_close(a);
+	assert_true(snapshot_is_reserved(&sb->res.snapshot));
+	got = names_in(sb, "pg");
+	assert_string_equal(got, "crm ");
+	free(got);
+	assert_text(sb, "pg/crm/x", "new");
+	assert_content(sb, "pg/crm/half", p, 3000000);
+	assert_int_equal(sandbox_nr_snapshots(sb), 1);
+	free(p);
+}
+
 #define WITH_SANDBOX(f) cmocka_unit_test_setup_teardown(f, sandbox_setup, sandbox_teardown)
 
 int main(void)
@@ -203,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SANDBOX(test_files), WITH_SANDBOX(test_slices_share), WITH_SANDBOX(test_drop),
 		WITH_SANDBOX(test_names), WITH_SANDBOX(test_nothing), WITH_SANDBOX(test_cancel),
+		WITH_SANDBOX(test_failed_write), WITH_SANDBOX(test_found_again), WITH_SANDBOX(test_take_dropped),
 	};
 
 	return cmocka_run_group_tests_name("assembly", tests, NULL, NULL);
