@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "store/base/array.h"
 #include "store/base/digest.h"
 #include "store/base/hex.h"
 #include "store/format/isotime.h"
@@ -15,6 +16,7 @@
 
 #define EVENT		"run"
 #define NAME_MAX_LEN	64u		/* of a type, a component */
+#define NAME_CHARS	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 #define ERROR_MAX	2000u		/* bytes of a message that are kept */
 #define RUNS_MAX	((size_t)1 << 20)	/* lines that are remembered: 70 years of 40 components a day */
 #define STAMP_LEN	48u
@@ -26,12 +28,7 @@ static bool is_name(const char *s)
 {
 	size_t len = strlen(s);
 
-	if (len == 0 || len > NAME_MAX_LEN || s[0] == '.')
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || strchr("/\\:\"'", s[i]))
-			return false;
-	return true;
+	return len > 0 && len <= NAME_MAX_LEN && s[0] != '.' && strspn(s, NAME_CHARS) == len;
 }
 
 static bool digits(const char *s, size_t n)
@@ -44,11 +41,8 @@ bool history_is_id(const char *s)
 	size_t len = strlen(s);
 	const char *tail;
 
-	if (len < sizeof("x_20261121_020000") - 1 || len > BACKUP_ID_MAX || !is_name((char[]){ s[0], 0 }))
+	if (len < sizeof("x_20261121_020000") - 1 || len > BACKUP_ID_MAX || s[0] == '.' || strspn(s, NAME_CHARS) < len)
 		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || strchr("/\\:\"'", s[i]))
-			return false;
 	tail = s + len - 16;
 	return tail[0] == '_' && digits(tail + 1, 8) && tail[9] == '_' && digits(tail + 10, 6);
 }
@@ -195,20 +189,14 @@ static bool keep(struct history_run *r)
 static enum err_code on_run(void *ctx, const struct runlog_line *line, struct err *e)
 {
 	struct history_runs *l = ctx;
-	struct history_run r;
+	struct history_run r, *more;
 
 	if (l->nr == RUNS_MAX || !decode_run(line, &r))
 		return ERR_OK;
-	if (l->nr == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 64;
-		struct history_run *more = reallocarray(l->all, cap, sizeof(*more));
-
-		if (!more)
-			return err_set(e, ERR_NOMEM, "%zu runs", l->nr);
+	more = array_room(l->all, l->nr, &l->cap, sizeof(*more));
+	if (more)
 		l->all = more;
-		l->cap = cap;
-	}
-	if (!keep(&r))
+	if (!more || !keep(&r))
 		return err_set(e, ERR_NOMEM, "%zu runs", l->nr);
 	l->all[l->nr++] = r;
 	return ERR_OK;
@@ -217,12 +205,9 @@ static enum err_code on_run(void *ctx, const struct runlog_line *line, struct er
 static int by_time(const void *pa, const void *pb)
 {
 	const struct history_run *a = pa, *b = pb;
+	int c = vtime_cmp(a->time, b->time);
 
-	if (a->time.sec != b->time.sec)
-		return a->time.sec < b->time.sec ? -1 : 1;
-	if (a->time.nsec != b->time.nsec)
-		return a->time.nsec < b->time.nsec ? -1 : 1;
-	return strcmp(a->id, b->id);
+	return c ? c : strcmp(a->id, b->id);
 }
 
 static enum err_code runs_read(struct store *s, struct history_runs *l, struct err *e)
@@ -255,17 +240,6 @@ enum err_code history_runs_read(struct store *s, struct history_runs *out, struc
 	l.nr = kept;
 	*out = l;
 	return ERR_OK;
-}
-
-enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e)
-{
-	struct history_runs l = { 0 };
-	enum err_code rc = history_runs_read(s, &l, e);
-
-	for (size_t i = 0; i < l.nr && !rc; i++)
-		rc = fn(ctx, &l.all[i], e);
-	history_runs_release(&l);
-	return rc;
 }
 
 /* The index's view. */

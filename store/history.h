@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What vouch did: a line each in log/, and so in the index's view backup_history, which any sqlite3 reads and which is made anew
- * from log/ when the index is lost.
+ * What vouch did: a line each in log/, and so in the index's view backup_history, which any sqlite3 reads and which is
+ * made anew from log/ when the index is lost.
  */
 #ifndef VOUCH_STORE_HISTORY_H
 #define VOUCH_STORE_HISTORY_H
@@ -43,13 +43,9 @@ struct history_runs {
 	struct history_run *all;
 	size_t nr, cap;
 };
-/** Every run that log/ knows, as history_each_run(). */
+/** Every run that log/ knows; the index's view follows, where log/ came from elsewhere meanwhile. */
 MUST_CHECK enum err_code history_runs_read(struct store *s, struct history_runs *out, struct err *e);
 void history_runs_release(struct history_runs *l);	/* a zeroed one is allowed */
-
-typedef enum err_code history_run_fn(void *ctx, const struct history_run *r, struct err *e);
-/** Every run that log/ knows, oldest first; the index's view follows, where log/ came from elsewhere meanwhile. */
-MUST_CHECK enum err_code history_each_run(struct store *s, history_run_fn *fn, void *ctx, struct err *e);
 
 /**
  * The snapshot and the component ("crm") that a backup id means: malloc'ed.  ERR_NOT_FOUND: no such id; ERR_FAILED: that run

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/array.h"
 #include "store/format/isotime.h"
 #include "store/history_internal.h"
 
@@ -25,115 +26,93 @@ static bool is_there(struct store *s, const char *snapshot)
 	return false;
 }
 
-/* The newest with the id. */
-struct search {
-	struct store *store;
-	const char *id;
-	bool found, ok;
-	char *type, *component, *snapshot, *error;
-};
-
-static enum err_code replace(char **at, const char *with, struct err *e)
+static bool is_ok(const struct history_run *r)
 {
-	free(*at);
-	*at = strdup(with);
-	return *at ? ERR_OK : err_set(e, ERR_NOMEM, "the history");
+	return strcmp(r->status, "ok") == 0;
 }
 
-static enum err_code on_id(void *ctx, const struct history_run *r, struct err *e)
+/* The newest of that id, or NULL. */
+static const struct history_run *by_id(const struct history_runs *l, const char *id)
 {
-	struct search *f = ctx;
-	enum err_code rc;
-
-	if (strcmp(r->id, f->id) != 0)
-		return ERR_OK;
-	f->found = true;
-	f->ok = strcmp(r->status, "ok") == 0;
-	rc = replace(&f->type, r->type, e);
-	if (!rc)
-		rc = replace(&f->component, r->component, e);
-	if (!rc)
-		rc = replace(&f->snapshot, r->snapshot, e);
-	if (!rc)
-		rc = replace(&f->error, r->error, e);
-	return rc;
+	for (size_t i = l->nr; i-- > 0;)
+		if (strcmp(l->all[i].id, id) == 0)
+			return &l->all[i];
+	return NULL;
 }
 
-static void search_release(struct search *f)
+/* The newest other one of the same component whose snapshot is there, or NULL. */
+static const struct history_run *newest_good(struct store *s, const struct history_runs *l, const struct history_run *of)
 {
-	free(f->type);
-	free(f->component);
-	free(f->snapshot);
-	free(f->error);
-}
+	for (size_t i = l->nr; i-- > 0;) {
+		const struct history_run *r = &l->all[i];
 
-struct good {
-	const struct search *of;
-	char *id;
-};
-
-static enum err_code on_good(void *ctx, const struct history_run *r, struct err *e)
-{
-	struct good *g = ctx;
-
-	if (strcmp(r->status, "ok") != 0 || strcmp(r->id, g->of->id) == 0 || strcmp(r->type, g->of->type) != 0 ||
-	    strcmp(r->component, g->of->component) != 0 || !is_there(g->of->store, r->snapshot))
-		return ERR_OK;
-	return replace(&g->id, r->id, e);
+		if (is_ok(r) && strcmp(r->id, of->id) != 0 && strcmp(r->type, of->type) == 0 &&
+		    strcmp(r->component, of->component) == 0 && is_there(s, r->snapshot))
+			return r;
+	}
+	return NULL;
 }
 
 enum err_code history_newest_good(struct store *s, const char *id, char **out, struct err *e)
 {
-	struct search f = { .store = s, .id = id };
-	struct good g = { .of = &f };
-	enum err_code rc = history_each_run(s, on_id, &f, e);
-
-	if (!rc && f.found)
-		rc = history_each_run(s, on_good, &g, e);
-	search_release(&f);
-	if (rc) {
-		free(g.id);
-		return rc;
-	}
-	*out = g.id;
-	return ERR_OK;
-}
-
-static enum err_code not_there(struct store *s, const struct search *f, struct err *e)
-{
-	char *good = NULL, why[800];
-	enum err_code rc = history_newest_good(s, f->id, &good, e);
+	struct history_runs l = { 0 };
+	const struct history_run *of, *good;
+	enum err_code rc = history_runs_read(s, &l, e);
 
 	if (rc)
 		return rc;
-	if (f->ok)
-		(void)snprintf(why, sizeof(why), "the snapshot of backup %s was let go", f->id);
+	of = by_id(&l, id);
+	good = of ? newest_good(s, &l, of) : NULL;
+	*out = good ? strdup(good->id) : NULL;
+	if (good && !*out)
+		rc = err_set(e, ERR_NOMEM, "the history");
+	history_runs_release(&l);
+	return rc;
+}
+
+static enum err_code not_there(struct store *s, const struct history_runs *l, const struct history_run *r, struct err *e)
+{
+	const struct history_run *good = newest_good(s, l, r);
+	char why[800];
+
+	if (is_ok(r))
+		(void)snprintf(why, sizeof(why), "the snapshot of backup %s was let go", r->id);
 	else
-		(void)snprintf(why, sizeof(why), "backup %s failed: %.512s", f->id, *f->error ? f->error : "no reason was kept");
+		(void)snprintf(why, sizeof(why), "backup %s failed: %.512s", r->id, *r->error ? r->error : "no reason was kept");
 	if (good)
-		(void)err_set(e, ERR_FAILED, "%s; the newest good one of %s %s is %s", why, f->type, f->component, good);
-	else
-		(void)err_set(e, ERR_FAILED, "%s; there is no good one of %s %s", why, f->type, f->component);
-	free(good);
-	return ERR_FAILED;
+		return err_set(e, ERR_FAILED, "%s; the newest good one of %s %s is %s", why, r->type, r->component, good->id);
+	return err_set(e, ERR_FAILED, "%s; there is no good one of %s %s", why, r->type, r->component);
 }
 
 enum err_code history_find(struct store *s, const char *id, char **snapshot, char **component, struct err *e)
 {
-	struct search f = { .store = s, .id = id };
-	enum err_code rc = history_each_run(s, on_id, &f, e);
+	struct history_runs l = { 0 };
+	const struct history_run *r;
+	char *of = NULL, *name = NULL;
+	enum err_code rc = history_runs_read(s, &l, e);
 
-	if (!rc && !f.found)
+	if (rc)
+		return rc;
+	r = by_id(&l, id);
+	if (!r) {
 		rc = err_set(e, ERR_NOT_FOUND, "no backup \"%s\"; vouch history lists them", id);
-	if (!rc && (!f.ok || !is_there(s, f.snapshot)))
-		rc = not_there(s, &f, e);
-	if (!rc) {
-		*snapshot = f.snapshot;
-		*component = f.component;
-		f.snapshot = f.component = NULL;
+	} else if (!is_ok(r) || !is_there(s, r->snapshot)) {
+		rc = not_there(s, &l, r, e);
+	} else {
+		name = strdup(r->snapshot);
+		of = strdup(r->component);
+		if (!name || !of)
+			rc = err_set(e, ERR_NOMEM, "the history");
 	}
-	search_release(&f);
-	return rc;
+	history_runs_release(&l);
+	if (rc) {
+		free(name);
+		free(of);
+		return rc;
+	}
+	*snapshot = name;
+	*component = of;
+	return ERR_OK;
 }
 
 /* Notes */
@@ -156,21 +135,16 @@ struct notes {
 static enum err_code on_note(void *ctx, const struct runlog_line *line, struct err *e)
 {
 	struct notes *l = ctx;
+	struct note *more;
 	struct vtime t;
 	char *json;
 
 	if (l->nr == NOTES_MAX || !isotime_decode(line->time, &t))
 		return ERR_OK;
-	if (l->nr == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 16;
-		struct note *more = reallocarray(l->all, cap, sizeof(*more));
-
-		if (!more)
-			return err_set(e, ERR_NOMEM, "%zu lines of log/", l->nr);
+	more = array_room(l->all, l->nr, &l->cap, sizeof(*more));
+	if (more)
 		l->all = more;
-		l->cap = cap;
-	}
-	json = strndup(line->text, line->len);
+	json = more ? strndup(line->text, line->len) : NULL;
 	if (!json)
 		return err_set(e, ERR_NOMEM, "%zu lines of log/", l->nr);
 	(void)isotime_encode(&t, l->all[l->nr].time);

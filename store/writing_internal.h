@@ -8,13 +8,20 @@
 #include "store/internal.h"
 #include "store/snapshot.h"
 
-/** Heartbeat, condemned packs, damaged chunks: from now on what is known may be counted on.  The caller ends *out, after an error too. */
+/**
+ * Heartbeat, condemned packs, damaged chunks: from now on what is known may be counted on.  The caller ends *out, after
+ * an error too.
+ */
 MUST_CHECK enum err_code writing_begin(struct store *s, struct heartbeat **out, struct err *e);
 
 /** All it refers to is durable.  Sets its end; a SHA256SUMS that is not up to date is a WARNING only. */
-MUST_CHECK enum err_code writing_publish(struct store *s, const struct heartbeat *h, struct snapshot *snap, struct err *e);
+MUST_CHECK enum err_code writing_publish(struct store *s, const struct heartbeat *h, struct snapshot *snap,
+					 struct err *e);
 
-/** The line of log/; why: ERR_OK, or that there is no snapshot.  One that cannot be written is a WARNING, and none where why says more. */
+/**
+ * The line of log/; why: ERR_OK, or that there is no snapshot.  One that cannot be written is a WARNING, and none where
+ * why says more.
+ */
 void writing_log(struct store *s, const struct snapshot *snap, uint64_t files, uint64_t bytes, enum err_code why);
 
 /**
