@@ -23,7 +23,6 @@ struct http {
 	CURL *easy;
 	char *base;			/* without '/' at its end */
 	char *header, *user, *password;	/* secrets */
-	char *unix_socket;
 	unsigned connect_s, idle_s;
 	const atomic_bool *cancel;
 	char text[CURL_ERROR_SIZE];	/* libcurl's words for the last failure */
@@ -104,14 +103,12 @@ static enum err_code check_base(const char *base, struct err *e)
 enum err_code http_open(const struct http_options *o, struct http **out, struct err *e)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	const char *base = o->base ? o->base : "http://localhost";
 	enum err_code rc;
 	struct http *h;
 	size_t len;
 
-	assert(o->base || o->unix_socket);
 	must(pthread_once(&once, global_init));
-	rc = check_base(base, e);
+	rc = check_base(o->base, e);
 	if (rc)
 		return rc;
 	if (o->header && (!one_line(o->header) || !strchr(o->header, ':')))
@@ -123,8 +120,8 @@ enum err_code http_open(const struct http_options *o, struct http **out, struct 
 	h->idle_s = o->idle_s > 0 ? o->idle_s : IDLE_S;
 	h->cancel = o->cancel;
 	h->easy = curl_easy_init();
-	if (!h->easy || !copy(base, &h->base) || !copy(o->header, &h->header) || !copy(o->user, &h->user) ||
-	    !copy(o->password, &h->password) || !copy(o->unix_socket, &h->unix_socket)) {
+	if (!h->easy || !copy(o->base, &h->base) || !copy(o->header, &h->header) || !copy(o->user, &h->user) ||
+	    !copy(o->password, &h->password)) {
 		http_close(h);
 		return err_set(e, ERR_NOMEM, "out of memory");
 	}
@@ -140,7 +137,6 @@ void http_close(struct http *h)
 		return;
 	curl_easy_cleanup(h->easy);
 	free(h->base);
-	free(h->unix_socket);
 	clear(&h->header);
 	clear(&h->user);
 	clear(&h->password);
@@ -358,13 +354,14 @@ static enum err_code prepare(struct transfer *t, struct err *e)
 
 	curl_easy_reset(c);		/* keeps the connection */
 	h->text[0] = '\0';
-	if (t->r->path[0] != '/' || !one_line(t->r->path))
+	/* What follows a '#' is never sent: the path asked for would be another than the one that was looked at */
+	if (t->r->path[0] != '/' || !one_line(t->r->path) || strchr(t->r->path, '#'))
 		return err_set(e, ERR_USAGE, "not a path of HTTP");
 	buf_printf(&url, "%s%s", h->base, t->r->path);
 	buf_add_u8(&url, 0);
-	if (url.bad)
-		return err_set(e, ERR_NOMEM, "out of memory");
-	SET(ok, c, CURLOPT_URL, (const char *)url.p);
+	ok = !url.bad;
+	if (ok)
+		SET(ok, c, CURLOPT_URL, (const char *)url.p);
 	buf_release(&url);
 	SET(ok, c, CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(ok, c, CURLOPT_FOLLOWLOCATION, 0L);
@@ -383,8 +380,6 @@ static enum err_code prepare(struct transfer *t, struct err *e)
 	SET(ok, c, CURLOPT_XFERINFOFUNCTION, on_progress);
 	SET(ok, c, CURLOPT_XFERINFODATA, (void *)t);
 	SET(ok, c, CURLOPT_NOPROGRESS, 0L);
-	if (h->unix_socket)
-		SET(ok, c, CURLOPT_UNIX_SOCKET_PATH, h->unix_socket);
 	if (h->user)
 		SET(ok, c, CURLOPT_USERNAME, h->user);
 	if (h->password)
@@ -448,16 +443,9 @@ static enum err_code all_sent(struct transfer *t, struct err *e)
 static enum err_code take_answer(struct transfer *t, struct err *e)
 {
 	struct http_answer *a = &t->answer;
-	curl_off_t length = -1;
-	const char *type = NULL;
 
 	if (curl_easy_getinfo(t->h->easy, CURLINFO_RESPONSE_CODE, &a->status) != CURLE_OK || a->status == 0)
 		return err_set(e, ERR_IO, "an answer without a status");
-	(void)curl_easy_getinfo(t->h->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	a->content_length = length < 0 ? UINT64_MAX : (uint64_t)length;
-	(void)curl_easy_getinfo(t->h->easy, CURLINFO_CONTENT_TYPE, &type);
-	if (type && strlen(type) < sizeof(a->content_type))
-		memcpy(a->content_type, type, strlen(type) + 1);
 	buf_add_u8(&a->body, 0);
 	if (a->body.bad)
 		return err_set(e, ERR_NOMEM, "out of memory");

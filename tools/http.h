@@ -15,7 +15,6 @@ struct http;	/* a connection that is kept; one thread at a time */
 
 struct http_options {
 	const char *base;		/* "http://127.0.0.1:6333", https too; no redirect is followed, no proxy asked */
-	const char *unix_socket;	/* to connect to, whatever host base names (NULL is allowed then); NULL: none */
 	/* Secrets: never told in messages. */
 	const char *header;		/* "api-key: ..." with every request; NULL: none */
 	const char *user, *password;	/* NULL: none */
@@ -27,7 +26,7 @@ void http_close(struct http *h);	/* NULL is allowed */
 
 struct http_request {
 	const char *method;		/* "GET" */
-	const char *path;		/* "/collections/docs", with its query; percent-encoded */
+	const char *path;		/* "/collections/docs", with its query, without '#'; percent-encoded */
 	const char *const *headers;	/* NULL-terminated; NULL: none */
 	const void *body;		/* body_len bytes; or read: */
 	size_t body_len;
@@ -44,15 +43,13 @@ struct http_request {
 
 struct http_answer {
 	long status;			/* 200 */
-	char content_type[96];
-	uint64_t content_length;	/* as declared, UINT64_MAX: not */
 	struct buf body;		/* gathered; NUL-terminated after body.len */
 };
 void http_answer_release(struct http_answer *a);
 
 /**
  * ERR_ABSENT: nobody answers there.  ERR_IO: the answer broke off or was shorter than declared, or no byte for idle_s.
- * ERR_LIMIT, ERR_CANCELED; the callbacks' own.  Any status is ERR_OK, a redirect too; what is not 2xx is gathered, never
+ * ERR_LIMIT, ERR_CANCELED, ERR_USAGE (a path or header that is none); the callbacks' own.  Any status is ERR_OK, a redirect too; what is not 2xx is gathered, never
  * given to write.
  */
 MUST_CHECK enum err_code http_do(struct http *h, const struct http_request *r, struct http_answer *out, struct err *e);
