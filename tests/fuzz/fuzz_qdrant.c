@@ -23,7 +23,7 @@ static void names(const json_t *array)
 	struct err e = ERR_INIT;
 
 	if (qdrant_parse_names(array, "name", &n, &e)) {
-		must(!n.v && (e.code == ERR_CORRUPT || e.code == ERR_LIMIT));
+		must(!n.v && (e.code == ERR_FAILED || e.code == ERR_LIMIT));
 		return;
 	}
 	for (size_t i = 0; i < n.nr; i++)
@@ -39,7 +39,7 @@ static void snapshots(const json_t *array)
 	size_t i;
 
 	json_array_foreach(array, i, o)
-		must(qdrant_parse_snapshot(o, &s, &e) ? e.code == ERR_CORRUPT : qdrant_name_ok(s.name));
+		must(qdrant_parse_snapshot(o, &s, &e) ? e.code == ERR_FAILED : qdrant_name_ok(s.name));
 }
 
 static void collection(const json_t *info)

@@ -4,11 +4,6 @@
 load ../cli/helper
 load lib/qdrant
 
-teardown()
-{
-	qdrant_stop
-}
-
 @test "run: each collection as a snapshot with Qdrant's own checksum, nothing left on the server" {
 	ready
 	run vc run
@@ -99,6 +94,14 @@ fails()
 	fails '1 POST /collections/emb/snapshots hang' 'no byte for 2 seconds'
 }
 
+@test "run: stopped while the server makes a snapshot, which may be finished later: said" {
+	ready
+	interrupted TERM '1 POST /collections/emb/snapshots hang' run
+	grep -q 'emb: the server may still finish the snapshot' "$W/out"
+	run ! vouch ls latest
+	[ -z "$(left_behind)" ]
+}
+
 @test "run: a server that is not there" {
 	ready
 	qdrant_stop
@@ -145,6 +148,7 @@ fails()
 	conf 'verify-counts = yes'
 	fails '1 POST /collections/vouch_tmp_docs/snapshots/upload full' 'No space left'
 	fails '1 POST /collections/vouch_tmp_emb/snapshots/upload drop' 'count what the snapshot of emb holds'
+	fails '1 POST /collections/vouch_tmp_emb/points/count status 200 {"result":{"count":0},"status":"ok"}' 'held no point'
 	[ "$(q GET /collections | jq '.collections | length')" = 3 ]
 	q PUT /collections/vouch_tmp_docs '{"vectors":{"size":4,"distance":"Dot"}}'
 	run vc run
@@ -163,13 +167,7 @@ fails()
 	chmod 600 "$W/key"
 	conf "api-key-file = $W/key"
 	vouch init "$VOUCH_REPO" >/dev/null
-	misbehave '1 POST /collections/emb/snapshots slow 2'
-	"$V" run --config "$W/vouch.conf" >"$W/out" 2>&1 3>&- &
-	pid=$!
-	for _ in $(seq 1000); do
-		grep -q 'emb/snapshots.* slow' "$QD/requests" && break
-		sleep 0.02
-	done
+	begun '1 POST /collections/emb/snapshots slow 2' run
 	tr '\0' ' ' </proc/$pid/cmdline | grep -q "run --config"
 	run ! grep -a $key /proc/$pid/cmdline
 	wait $pid

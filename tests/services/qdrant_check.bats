@@ -4,13 +4,9 @@
 load ../cli/helper
 load lib/qdrant
 
-teardown()
-{
-	qdrant_stop
-}
-
 @test "check: version, rights, collections, what is left on the server" {
 	ready
+	: >"$QD/requests"
 	run vc check
 	echo "$output"
 	[ "$status" = 0 ]
@@ -18,14 +14,30 @@ teardown()
 	[[ $output == *"may make snapshots"* ]]
 	[[ $output == *"collection docs: 300 points, status green"* ]]
 	[ -z "$(left_behind)" ]
+	# Nothing was asked for that the server would leave something of
+	run ! grep -E '^(PUT|POST .*/snapshots)' "$QD/requests"
 	q POST /collections/docs/snapshots >/dev/null
 	curl -sS "$Q/collections/docs/snapshots/upload?priority=snapshot" -F 'snapshot=@/etc/hostname;filename=vouch-0123456789abcdef.snapshot' >/dev/null
 	q PUT /collections/vouch_tmp_docs '{"vectors":{"size":4,"distance":"Dot"}}'
 	run vc check
 	echo "$output"
-	[[ $output == *"collection docs: 1 uploads (vouch-*.snapshot) of interrupted restores"* ]]
-	[[ $output == *"collection docs: 1 snapshots of others"* ]]
+	[[ $output == *"collection docs: 1 upload (vouch-*.snapshot) of interrupted restores"* ]]
+	[[ $output == *"collection docs: other snapshots on the server: 1"* ]]
 	[[ $output == *"vouch_tmp_docs is temporary"* ]]
+}
+
+@test "check: a server, or the proxy before it, that is only starting" {
+	ready
+	for how in drop 'status 503'; do
+		misbehave "2 GET ^/$ $how"
+		vc check
+	done
+	misbehave '* GET ^/$ status 503'
+	WAIT=1s conf
+	run vc check
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"not reached within 1 s"*503* ]]
 }
 
 @test "check: no key, a wrong one, one that may only read, no server" {
@@ -66,6 +78,14 @@ teardown()
 	run vc run
 	[ "$status" = 1 ]
 	[[ $output == *"shards on other nodes"* ]]
+	info=$(curl -sS "$Q/collections/docs" | jq -c '.result.config.params.sharding_method = "custom"')
+	misbehave "* GET /collections/docs\$ status 200 $info"
+	for cmd in check run; do
+		run vc $cmd
+		echo "$output"
+		[ "$status" = 0 ]
+		[[ $output == *"docs: it has shard keys"* ]]
+	done
 	misbehave
 	Q=ftp://localhost conf
 	run vc check

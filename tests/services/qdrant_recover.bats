@@ -4,19 +4,6 @@
 load ../cli/helper
 load lib/qdrant
 
-teardown()
-{
-	qdrant_stop
-}
-
-# A dump of the sample, and its content before and after a loss in files.
-saved_sample()
-{
-	ready
-	vc run >/dev/null
-	for c in docs emb named; do content $c >"$W/$c.saved"; done
-}
-
 same() { content "$1" | diff -q "$W/$1.saved" - >/dev/null; }
 
 clean()
@@ -121,6 +108,66 @@ clean()
 	clean
 }
 
+@test "recover: settings that a snapshot does not bring back are named, its indexes are put back" {
+	saved_sample
+	q DELETE /collections/docs
+	q PUT /collections/docs '{"vectors":{"size":8,"distance":"Cosine"},"hnsw_config":{"m":24}}'
+	: >"$QD/requests"
+	run vc recover vectors --collection docs --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"docs keeps its hnsw_config of now"* ]]
+	grep -q '^PUT /collections/docs/index' "$QD/requests"
+	[ "$(points docs)" = 300 ]
+	[ "$(q GET /collections/docs | jq .config.hnsw_config.m)" = 24 ]
+	clean
+}
+
+@test "recover --collection: another that cannot be saved is no hindrance; where it is itself, that is said" {
+	saved_sample
+	fill docs 50 9 5000
+	misbehave '* POST /collections/emb/snapshots status 500 broken segment'
+	vc recover vectors --collection docs --yes
+	same docs
+	vc rollback vectors --yes
+	[ "$(points docs)" = 350 ]
+	misbehave '* POST /collections/docs/snapshots status 500 broken segment'
+	run vc recover vectors --collection docs --yes
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"delete it on the server, and run this again"*"broken segment"* ]]
+	[ "$(points docs)" = 350 ]
+}
+
+@test "recover: an answer that is none, or a snapshot for the way back that is not whole, is no damage of the repository" {
+	saved_sample
+	for line in '* GET ^/aliases status 200 <html>' '1 GET /docs/snapshots/docs flip' '1 POST /docs/snapshots/upload status 200 <html>'; do
+		misbehave "$line"
+		run vc recover vectors --collection docs --yes
+		echo "$output"
+		[ "$status" = 1 ]
+		[[ $output == *"not an answer of Qdrant"* || $output == *"SHA-256"* ]]
+	done
+	misbehave
+	same docs
+	clean
+}
+
+@test "rollback: a server that does not know the way today does not lose the way back" {
+	saved_sample
+	fill docs 50 9 5000
+	content docs >"$W/docs.now"
+	vc recover vectors --collection docs --yes
+	misbehave '* POST /docs/snapshots/upload status 404 no such route'
+	run vc rollback vectors --yes
+	echo "$output"
+	[ "$status" = 1 ]
+	misbehave
+	vc rollback vectors --yes
+	content docs | diff "$W/docs.now" -
+	clean
+}
+
 @test "recover: a collection whose name is an alias now is not touched" {
 	saved_sample
 	q DELETE /collections/emb
@@ -175,8 +222,7 @@ refused()
 
 @test "recover: a refused snapshot of a lost collection: it is made from its configuration, empty, and said" {
 	saved_sample
-	q DELETE /collections/docs
-	q DELETE /collections/emb
+	for c in docs emb named; do q DELETE /collections/$c; done
 	misbehave '1 POST /docs/snapshots/upload full'
 	run vc recover vectors --yes
 	misbehave
@@ -186,8 +232,10 @@ refused()
 	[ "$(points docs)" = 0 ]
 	[ "$(content docs | jq -cs '.[0]')" = "$(jq -cs '.[0]' "$W/docs.saved")" ]
 	[ "$(q GET /collections/docs | jq -c .payload_schema.city.data_type)" = '"keyword"' ]
-	# The others came back
+	# The others came back, and the alias
 	same emb
+	same named
+	[ "$(q GET /aliases | jq -c .aliases)" = '[{"alias_name":"live","collection_name":"docs"}]' ]
 	clean
 	vc recover vectors --yes
 	same docs
@@ -218,33 +266,21 @@ refused()
 	run ! grep -q upload "$QD/requests"
 }
 
-@test "recover: interrupted while it uploads, it clears up; killed, it is run again" {
-	local pid
-
+@test "recover: interrupted while the server takes the snapshot, it clears up; killed, the next one does" {
 	saved_sample
 	fill docs 50 9 5000
 	content docs >"$W/docs.now"
-	for signal in TERM KILL; do
-		: >"$QD/requests"
-		misbehave '1 POST /docs/snapshots/upload slow 30'
-		"$V" recover --config "$W/vouch.conf" vectors --collection docs --yes >"$W/out" 2>&1 3>&- &
-		pid=$!
-		for _ in $(seq 1000); do
-			grep -q 'upload.* slow' "$QD/requests" && break
-			sleep 0.05
-		done
-		kill -$signal $pid
-		status=0
-		wait $pid || status=$?
-		cat "$W/out"
-		[ "$status" != 0 ]
-		[ $signal = KILL ] || grep -q 'DELETE /collections/docs/snapshots/vouch-' "$QD/requests"
-		content docs | diff "$W/docs.now" -
-		clean
-	done
+	interrupted TERM '1 POST /docs/snapshots/upload late 3600' recover vectors --collection docs --yes
+	grep -q 'docs: the server has all of the snapshot, and may still take it' "$W/out"
+	content docs | diff "$W/docs.now" -
+	clean
+	interrupted KILL '1 POST /docs/snapshots/upload late 3600' recover vectors --collection docs --yes
+	content docs | diff "$W/docs.now" -
+	[[ $(left_behind) == vouch-* ]]
 	misbehave
 	vc recover vectors --collection docs --yes
 	same docs
+	clean
 	vc rollback vectors --yes
 	content docs | diff "$W/docs.now" -
 }

@@ -21,7 +21,7 @@ static const struct row {
 } rows[] = {
 	{ "true", 200, "{\"result\":true,\"status\":\"ok\",\"time\":0.02}", ERR_OK, "true" },
 	{ "count", 200, "{\"result\":{\"count\":301},\"status\":\"ok\",\"time\":0.0008}", ERR_OK, "{\"count\":301}" },
-	{ "accepted has no result", 202, "{\"status\":\"accepted\",\"time\":9.3e-06}", ERR_CORRUPT, "status is not \"ok\"" },
+	{ "accepted has no result", 202, "{\"status\":\"accepted\",\"time\":9.3e-06}", ERR_FAILED, "status is not \"ok\"" },
 	{ "no collection", 404, "{\"status\":{\"error\":\"Not found: Collection `nosuch` doesn't exist!\"},\"time\":8e-06}",
 	  ERR_NOT_FOUND, "answered 404: Not found: Collection `nosuch` doesn't exist!" },
 	{ "no snapshot", 404, "Not found: Snapshot nosuch.snapshot not found", ERR_NOT_FOUND, "Snapshot nosuch.snapshot" },
@@ -37,12 +37,12 @@ static const struct row {
 	  ERR_FAILED, "Malformed tar archive" },
 	{ "elsewhere", 302, "", ERR_FAILED, "answered 302" },
 	{ "two lines, and a terminal's colours", 500, "a\nb\x1b[31m", ERR_FAILED, "a\\nb\\x1b[31m" },
-	{ "not JSON", 200, "<html>", ERR_CORRUPT, "no JSON" },
-	{ "nothing", 200, "", ERR_CORRUPT, "no JSON" },
-	{ "cut", 200, "{\"result\":true,\"status\":", ERR_CORRUPT, "no JSON" },
-	{ "a list", 200, "[]", ERR_CORRUPT, "status" },
-	{ "no result", 200, "{\"status\":\"ok\"}", ERR_CORRUPT, "no result" },
-	{ "error with 200", 200, "{\"status\":{\"error\":\"x\"}}", ERR_CORRUPT, "status" },
+	{ "not JSON", 200, "<html>", ERR_FAILED, "no JSON" },
+	{ "nothing", 200, "", ERR_FAILED, "no JSON" },
+	{ "cut", 200, "{\"result\":true,\"status\":", ERR_FAILED, "no JSON" },
+	{ "a list", 200, "[]", ERR_FAILED, "status" },
+	{ "no result", 200, "{\"status\":\"ok\"}", ERR_FAILED, "no result" },
+	{ "error with 200", 200, "{\"status\":{\"error\":\"x\"}}", ERR_FAILED, "status" },
 };
 
 static void test_row(void **state)
@@ -75,14 +75,14 @@ static const struct snap {
 	  "\"checksum\":\"" SUM "\"}", ERR_OK, 205824, true },
 	{ "uploaded", "{\"name\":\"a.snapshot\",\"size\":0}", ERR_OK, 0, false },
 	{ "checksum null", "{\"name\":\"a.snapshot\",\"size\":1,\"checksum\":null}", ERR_OK, 1, false },
-	{ "no name", "{\"size\":1}", ERR_CORRUPT, 0, false },
-	{ "a path", "{\"name\":\"../a\",\"size\":1}", ERR_CORRUPT, 0, false },
-	{ "parent", "{\"name\":\"..\",\"size\":1}", ERR_CORRUPT, 0, false },
-	{ "no size", "{\"name\":\"a\"}", ERR_CORRUPT, 0, false },
-	{ "negative", "{\"name\":\"a\",\"size\":-1}", ERR_CORRUPT, 0, false },
-	{ "size as text", "{\"name\":\"a\",\"size\":\"1\"}", ERR_CORRUPT, 0, false },
-	{ "short checksum", "{\"name\":\"a\",\"size\":1,\"checksum\":\"abc\"}", ERR_CORRUPT, 0, false },
-	{ "a list", "[]", ERR_CORRUPT, 0, false },
+	{ "no name", "{\"size\":1}", ERR_FAILED, 0, false },
+	{ "a path", "{\"name\":\"../a\",\"size\":1}", ERR_FAILED, 0, false },
+	{ "parent", "{\"name\":\"..\",\"size\":1}", ERR_FAILED, 0, false },
+	{ "no size", "{\"name\":\"a\"}", ERR_FAILED, 0, false },
+	{ "negative", "{\"name\":\"a\",\"size\":-1}", ERR_FAILED, 0, false },
+	{ "size as text", "{\"name\":\"a\",\"size\":\"1\"}", ERR_FAILED, 0, false },
+	{ "short checksum", "{\"name\":\"a\",\"size\":1,\"checksum\":\"abc\"}", ERR_FAILED, 0, false },
+	{ "a list", "[]", ERR_FAILED, 0, false },
 };
 
 static void test_snap(void **state)
@@ -117,9 +117,9 @@ static void test_names(void **state)
 	assert_true(qdrant_names_have(&n, "\xc3\xbc"));
 	assert_false(qdrant_names_have(&n, "b"));
 	qdrant_names_release(&n);
-	assert_int_equal(qdrant_parse_names(none, "name", &n, &e), ERR_CORRUPT);
-	assert_int_equal(qdrant_parse_names(path, "name", &n, &e), ERR_CORRUPT);
-	assert_int_equal(qdrant_parse_names(NULL, "name", &n, &e), ERR_CORRUPT);
+	assert_int_equal(qdrant_parse_names(none, "name", &n, &e), ERR_FAILED);
+	assert_int_equal(qdrant_parse_names(path, "name", &n, &e), ERR_FAILED);
+	assert_int_equal(qdrant_parse_names(NULL, "name", &n, &e), ERR_FAILED);
 	json_decref(good);
 	json_decref(none);
 	json_decref(path);
@@ -160,6 +160,18 @@ static void test_create(void **state)
 	json_decref(config);
 }
 
+static void test_uploads(void **state)
+{
+	(void)state;
+	assert_true(qdrant_is_upload("vouch-0123456789abcdef.snapshot"));
+	/* What the server makes of a collection vouch-docs is not ours to delete */
+	assert_false(qdrant_is_upload("vouch-docs-6138341957050172-2026-11-21-08-42-50.snapshot"));
+	assert_false(qdrant_is_upload("vouch-0123456789abcdef0.snapshot"));
+	assert_false(qdrant_is_upload("vouch-0123456789abcde.snapshot"));
+	assert_false(qdrant_is_upload("vouch-0123456789abcdef"));
+	assert_false(qdrant_is_upload("0123456789abcdef.snapshot"));
+}
+
 static const struct info {
 	const char *name, *params, *schema;
 	enum err_code want;
@@ -174,10 +186,10 @@ static const struct info {
 	{ "none", "{\"vectors\":{}}", "{}", ERR_OK, "\"rows\":\"301\"" },
 	{ "index", "{\"vectors\":{}}", "{\"city\":{\"data_type\":\"keyword\",\"points\":300}}", ERR_OK,
 	  "{\"kind\":\"index\",\"name\":\"docs.city\",\"is\":\"keyword\",\"info\":{\"of\":\"docs\"}}" },
-	{ "size as text", "{\"vectors\":{\"a\":{\"size\":\"4\",\"distance\":\"Dot\"}}}", "{}", ERR_CORRUPT, "without size" },
-	{ "no distance", "{\"vectors\":{\"size\":4}}", "{}", ERR_CORRUPT, "without size" },
-	{ "no parameters", "null", "{}", ERR_CORRUPT, "without parameters" },
-	{ "index without type", "{\"vectors\":{}}", "{\"city\":{}}", ERR_CORRUPT, "index without a type" },
+	{ "size as text", "{\"vectors\":{\"a\":{\"size\":\"4\",\"distance\":\"Dot\"}}}", "{}", ERR_FAILED, "without size" },
+	{ "no distance", "{\"vectors\":{\"size\":4}}", "{}", ERR_FAILED, "without size" },
+	{ "no parameters", "null", "{}", ERR_FAILED, "without parameters" },
+	{ "index without type", "{\"vectors\":{}}", "{\"city\":{}}", ERR_FAILED, "index without a type" },
 };
 
 static void test_info(void **state)
@@ -213,7 +225,8 @@ static void test_info(void **state)
 
 int main(void)
 {
-	static const struct CMUnitTest more[] = { cmocka_unit_test(test_names), cmocka_unit_test(test_create) };
+	static const struct CMUnitTest more[] = { cmocka_unit_test(test_names), cmocka_unit_test(test_create),
+						 cmocka_unit_test(test_uploads) };
 	struct CMUnitTest tests[ARRAY_LEN(rows) + ARRAY_LEN(snaps) + ARRAY_LEN(infos) + ARRAY_LEN(more)];
 	size_t n = 0;
 

@@ -44,6 +44,7 @@ static enum err_code take_key(struct component *c, struct qdrant *q, struct err 
 
 static enum err_code connect_later(struct component *c, struct qdrant *q, struct err *e)
 {
+	struct err why = ERR_INIT;
 	struct http_options after;
 	enum err_code rc;
 
@@ -51,10 +52,14 @@ static enum err_code connect_later(struct component *c, struct qdrant *q, struct
 	after = q->options;
 	after.cancel = NULL;
 	after.connect_s = 5;
-	rc = http_open(&q->options, &q->http, e);
+	rc = http_open(&q->options, &q->http, &why);
+	if (!rc)
+		rc = http_open(&after, &q->after, &why);
 	if (rc == ERR_USAGE)
-		return config_wrong(c->section, "url", e, "%s", e ? strdupa(e->msg) : "not an address");
-	return rc ? rc : http_open(&after, &q->after, e);
+		return config_wrong(c->section, "url", e, "%s", why.msg);
+	if (rc && e)
+		*e = why;
+	return rc;
 }
 
 static enum err_code qdrant_open(struct component *c, struct err *e)
@@ -111,10 +116,13 @@ static void qdrant_close(struct component *c)
 	c->priv = NULL;
 }
 
-/* Whether the key may make snapshots: asked of a collection that cannot be there, so that none is made. */
+/*
+ * Whether the key may make snapshots: that needs the right to delete one, too, which is asked of one that cannot be there.
+ * Asked to make one of a collection that is not there, a server leaves an empty folder behind.
+ */
 static enum err_code check_rights(struct component *c, struct qdrant *q, struct err *e)
 {
-	enum err_code rc = qdrant_do(q, QDRANT_ASK, "POST", "vouch_asks_whether_it_may", "/snapshots", NULL, NULL, e);
+	enum err_code rc = qdrant_do(q, QDRANT_ASK, "DELETE", "vouch_asks_whether_it_may", "/snapshots/none", NULL, NULL, e);
 
 	if (rc == ERR_NOT_FOUND) {
 		component_found(c, FINDING_OK, "%s may make snapshots", q->key ? "the key" : "without a key, one");
@@ -130,16 +138,15 @@ static enum err_code check_rights(struct component *c, struct qdrant *q, struct 
 /* About what a snapshot takes: four bytes a dimension; payload is not told. */
 static void add_need(uint64_t *need, const json_t *params, uint64_t points)
 {
-	json_t *vectors = json_deep_copy(json_object_get(params, "vectors")), *v;
-	json_int_t size = json_integer_value(json_object_get(vectors, "size"));
-	uint64_t bytes = 0;
+	json_t *vectors = json_object_get(params, "vectors"), *v;
+	uint64_t size = (uint64_t)json_integer_value(json_object_get(vectors, "size")), bytes = 0;
+	bool much = false;
 	const char *key;
 
 	json_object_foreach(vectors, key, v)
-		size += json_integer_value(json_object_get(v, "size"));
-	if (size < 0 || mul_u64((uint64_t)size * 4, points, &bytes) || add_u64(*need, bytes, need))
+		much |= add_u64(size, (uint64_t)json_integer_value(json_object_get(v, "size")), &size);
+	if (much || mul_u64(size, 4, &bytes) || mul_u64(bytes, points, &bytes) || add_u64(*need, bytes, need))
 		*need = UINT64_MAX;
-	json_decref(vectors);
 }
 
 /* Points, what lies on the server, and whether this node has all of it. */
@@ -157,7 +164,7 @@ static enum err_code check_collection(struct component *c, struct qdrant *q, con
 	if (!rc)
 		rc = qdrant_count(q, name, &n, e);
 	if (!rc)
-		rc = qdrant_snapshots(q, name, &list, e);
+		rc = qdrant_snapshots(q, QDRANT_ASK, name, &list, e);
 	if (rc)
 		goto out;
 	status = json_string_value(json_object_get(info, "status"));
@@ -168,15 +175,17 @@ static enum err_code check_collection(struct component *c, struct qdrant *q, con
 			continue;
 		if (add_u64(bytes, s.size, &bytes))
 			bytes = UINT64_MAX;
-		left += strncmp(s.name, QDRANT_UPLOAD, strlen(QDRANT_UPLOAD)) == 0;
+		left += qdrant_is_upload(s.name);
 	}
 	if (left > 0)
 		component_found(c, FINDING_WARNING,
-				"collection %s: %zu uploads (" QDRANT_UPLOAD "*.snapshot) of interrupted restores on the "
-				"server: delete them", name, left);
+				"collection %s: %zu upload%s (" QDRANT_UPLOAD "*.snapshot) of interrupted restores on the "
+				"server: delete, or restore it again", name, left, left == 1 ? "" : "s");
 	if (json_array_size(list) > left)
-		component_found(c, FINDING_OK, "collection %s: %zu snapshots of others on the server, %s with all", name,
+		component_found(c, FINDING_OK, "collection %s: other snapshots on the server: %zu; %s with all", name,
 				json_array_size(list) - left, text_size(bytes, size));
+	if (qdrant_has_shard_keys(info))
+		component_found(c, FINDING_WARNING, "collection %s: " QDRANT_SHARD_KEYS, name);
 	add_need(need, json_object_get(json_object_get(info, "config"), "params"), n);
 	rc = qdrant_here(q, name, e);
 	if (rc == ERR_UNSUPPORTED) {
@@ -208,7 +217,7 @@ static enum err_code check_collections(struct component *c, struct qdrant *q, st
 	if (!rc && names.nr == 0)
 		component_found(c, FINDING_WARNING, "there is no collection at %s", q->url);
 	if (!rc)
-		rc = qdrant_collections(q, &all, e);
+		rc = qdrant_collections(q, QDRANT_ASK, &all, e);
 	for (size_t i = 0; !rc && i < all.nr; i++)
 		if (q->all && !qdrant_takes(q, all.v[i]))
 			component_found(c, FINDING_WARNING, "collection %s is temporary, of an interrupted run: delete it",

@@ -21,7 +21,10 @@
 #define QDRANT_NAME_MAX 255	/* bytes of a collection's, alias's or snapshot's name: they are file names there */
 #define QDRANT_LIST_MAX 65536	/* collections, aliases, snapshots of one answer */
 #define QDRANT_VALIDATE "vouch_validate_"	/* collections that a validate makes */
-#define QDRANT_UPLOAD "vouch-"	/* how the names of our uploads begin, so that one left behind is known */
+#define QDRANT_UPLOAD "vouch-"	/* our uploads are "vouch-", 16 hexadecimal digits, ".snapshot": one left behind is known */
+
+/* Said of a collection with them. */
+#define QDRANT_SHARD_KEYS "it has shard keys: should it be lost, make it and its shard keys again before it is recovered"
 
 struct qdrant_names {
 	char **v;
@@ -40,7 +43,8 @@ struct qdrant {
 	bool verify_counts;
 	char *temporary;		/* prefix of collections made to look at a snapshot */
 	unsigned timeout;		/* seconds without a byte while the server makes or takes a snapshot */
-	bool may_lack;			/* safety dump, inspect: wanted collections need not be there */
+	bool may_lack;			/* inspect: wanted collections need not be there */
+	const struct qdrant_names *only;	/* safety dump: these, and no others; else NULL */
 	long status;			/* of the last answer; 0: there was none */
 };
 
@@ -48,11 +52,11 @@ struct qdrant {
 
 /**
  * The result of an answer, with one reference.  ERR_NOT_FOUND (404), ERR_EXISTS (409), ERR_FAILED with the server's words
- * (any other that is not 2xx); ERR_CORRUPT: not an answer of Qdrant.
+ * (any other that is not 2xx), also where it is no answer of Qdrant: ERR_CORRUPT is said of the repository alone.
  */
 MUST_CHECK enum err_code qdrant_parse(long status, const char *text, size_t len, json_t **result, struct err *e);
 bool qdrant_name_ok(const char *name);
-/** Names at key of each object of the array; sorted.  ERR_CORRUPT, ERR_LIMIT. */
+/** Names at key of each object of the array; sorted.  ERR_FAILED, ERR_LIMIT. */
 MUST_CHECK enum err_code qdrant_parse_names(const json_t *array, const char *key, struct qdrant_names *out, struct err *e);
 MUST_CHECK bool qdrant_names_add(struct qdrant_names *n, const char *name);	/* false: out of memory */
 bool qdrant_names_have(const struct qdrant_names *n, const char *name);
@@ -65,15 +69,18 @@ struct qdrant_snapshot {
 	struct object_id sha256;
 };
 MUST_CHECK enum err_code qdrant_parse_snapshot(const json_t *o, struct qdrant_snapshot *out, struct err *e);
+bool qdrant_is_upload(const char *name);	/* a snapshot that vouch once uploaded */
 
 /** The body that makes a collection of this configuration (GET /collections/C: config); NULL: out of memory, or not one. */
 json_t *qdrant_create_body(const json_t *config);
 /** {"FIELD": schema as PUT .../index wants it} of a payload_schema. */
 json_t *qdrant_indexes(const json_t *payload_schema);
+/** Its shards have keys: the server takes a snapshot only into a collection that has them already. */
+bool qdrant_has_shard_keys(const json_t *info);
 /** That an item (an index, an alias) belongs to a collection, and comes back with it.  ERR_NOMEM. */
 MUST_CHECK enum err_code qdrant_belongs(struct facts *f, const char *kind, const char *name, const char *collection,
 					struct err *e);
-/** The item of facts, its vectors and indexes, of GET /collections/C: name is what it is called there.  ERR_CORRUPT. */
+/** The item of facts, its vectors and indexes, of GET /collections/C: name is what it is called there.  ERR_FAILED. */
 MUST_CHECK enum err_code qdrant_facts(const char *name, const json_t *info, uint64_t points, struct facts *out,
 				      struct err *e);
 
@@ -84,6 +91,8 @@ enum qdrant_how {
 	QDRANT_WORK,			/* takes as long as `timeout` allows */
 	QDRANT_CLEAR			/* even when the run was told to stop */
 };
+/** The path of a collection's snapshot, percent-encoded. */
+void qdrant_snapshot_path(struct buf *out, const char *collection, const char *snapshot);
 /** The path of a collection: "/collections/NAME", percent-encoded, and tail. */
 void qdrant_path(struct buf *out, const char *collection, const char *tail);
 /**
@@ -96,17 +105,22 @@ MUST_CHECK enum err_code qdrant_do(struct qdrant *q, enum qdrant_how how, const 
 enum err_code qdrant_tell(struct qdrant *q, enum err_code rc, const char *method, const char *path, struct err *e);
 /** Until it answers, at most c->wait seconds. */
 MUST_CHECK enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e);
-MUST_CHECK enum err_code qdrant_names_there(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e);
-MUST_CHECK enum err_code qdrant_collections(struct qdrant *q, struct qdrant_names *out, struct err *e);
+MUST_CHECK enum err_code qdrant_collections(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e);
 /** Those that a dump takes: as configured and there; ERR_NOT_FOUND names one that is not. */
 MUST_CHECK enum err_code qdrant_chosen(struct qdrant *q, struct qdrant_names *out, struct err *e);
 bool qdrant_takes(const struct qdrant *q, const char *collection);
 MUST_CHECK enum err_code qdrant_aliases(struct qdrant *q, json_t **out, struct err *e);	/* {"ALIAS": "COLLECTION"} */
 MUST_CHECK enum err_code qdrant_info(struct qdrant *q, const char *collection, json_t **out, struct err *e);
 MUST_CHECK enum err_code qdrant_count(struct qdrant *q, const char *collection, uint64_t *out, struct err *e);
-MUST_CHECK enum err_code qdrant_snapshots(struct qdrant *q, const char *collection, json_t **out, struct err *e);
-MUST_CHECK enum err_code qdrant_drop(struct qdrant *q, const char *collection, struct err *e);	/* its absence is no error */
-/** In *status its colour: waits until it is green, at most seconds. */
+MUST_CHECK enum err_code qdrant_snapshots(struct qdrant *q, enum qdrant_how how, const char *collection, json_t **out,
+					  struct err *e);
+/* The absence of what is to go is no error. */
+MUST_CHECK enum err_code qdrant_delete_snapshot(struct qdrant *q, const char *collection, const char *name, struct err *e);
+MUST_CHECK enum err_code qdrant_drop(struct qdrant *q, enum qdrant_how how, const char *collection, struct err *e);
+/**
+ * In *status its colour: waits while it is yellow (being optimized), at most seconds.  Grey needs no waiting for: what may be
+ * optimized then is begun with the next write.
+ */
 MUST_CHECK enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t seconds, char status[16],
 				       struct err *e);
 /** Wait; false: told to stop meanwhile. */
@@ -123,7 +137,7 @@ MUST_CHECK enum err_code qdrant_inspect(struct component *c, const char *into, s
 
 /* qdrant_upload.c */
 
-struct qdrant_source {			/* bytes of a snapshot; size UINT64_MAX where it is not known */
+struct qdrant_source {			/* bytes of a snapshot */
 	enum err_code (*read)(void *ctx, void *buf, size_t len, size_t *n, struct err *e);
 	void *ctx;
 	uint64_t size;
@@ -131,7 +145,8 @@ struct qdrant_source {			/* bytes of a snapshot; size UINT64_MAX where it is not
 };
 /**
  * Put a snapshot's content into collection; what was uploaded is deleted again, also where it was refused: ERR_FAILED with
- * q->status set.  create: body that makes the collection, wanted to clear up where there is none.
+ * q->status set.  So is what an interrupted one left.  create: body that makes the collection, wanted to clear up where
+ * there is none.
  */
 MUST_CHECK enum err_code qdrant_upload(struct qdrant *q, const char *collection, const struct qdrant_source *from,
 				       const json_t *create, struct err *e);

@@ -24,6 +24,15 @@ void qdrant_path(struct buf *out, const char *collection, const char *tail)
 	buf_add_u8(out, '\0');
 }
 
+void qdrant_snapshot_path(struct buf *out, const char *collection, const char *snapshot)
+{
+	buf_add_str(out, "/collections/");
+	http_escape(out, collection);
+	buf_add_str(out, "/snapshots/");
+	http_escape(out, snapshot);
+	buf_add_u8(out, '\0');
+}
+
 char *qdrant_target(const char *into, const char *name)
 {
 	char *out = NULL;
@@ -109,7 +118,7 @@ out:
 	return rc;
 }
 
-/* GET / needs no key, and has a shape of its own. */
+/* GET / needs no key, and has a shape of its own.  ERR_ABSENT: there is none yet, or a proxy stands before one that starts. */
 static enum err_code ask_version(struct qdrant *q, char version[64], struct err *e)
 {
 	const struct http_request r = { .method = "GET", .path = "/", .idle_s = 10, .max = 65536 };
@@ -118,12 +127,16 @@ static enum err_code ask_version(struct qdrant *q, char version[64], struct err 
 	const char *title, *v;
 	json_t *root = NULL;
 
+	if (rc == ERR_IO && e)
+		e->code = ERR_ABSENT;
 	if (rc)
-		return rc;
+		return rc == ERR_IO ? ERR_ABSENT : rc;
 	root = json_loadb((const char *)a.body.p, a.body.len, 0, NULL);
 	title = json_string_value(json_object_get(root, "title"));
 	v = json_string_value(json_object_get(root, "version"));
-	if (a.status != 200 || !title || !strstr(title, "qdrant") || !v || strlen(v) > 63 || !qdrant_name_ok(v))
+	if (a.status >= 502 && a.status <= 504)
+		rc = err_set(e, ERR_ABSENT, "GET %s/ answered %ld", q->url, a.status);
+	else if (a.status != 200 || !title || !strstr(title, "qdrant") || !v || strlen(v) > 63 || !qdrant_name_ok(v))
 		rc = err_set(e, ERR_FAILED, "%s is not a Qdrant: GET / answered %ld: check url", q->url, a.status);
 	else
 		(void)snprintf(version, 64, "%s", v);
@@ -160,12 +173,7 @@ enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e)
 	return qdrant_tell(q, component_wait(q->c, reach, &r, e), "GET", "/", e);
 }
 
-enum err_code qdrant_collections(struct qdrant *q, struct qdrant_names *out, struct err *e)
-{
-	return qdrant_names_there(q, QDRANT_ASK, out, e);
-}
-
-enum err_code qdrant_names_there(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e)
+enum err_code qdrant_collections(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e)
 {
 	json_t *r = NULL;
 	enum err_code rc;
@@ -200,11 +208,12 @@ enum err_code qdrant_chosen(struct qdrant *q, struct qdrant_names *out, struct e
 	struct qdrant_names there = { 0 }, n = { 0 };
 	enum err_code rc;
 
-	rc = qdrant_collections(q, &there, e);
+	rc = qdrant_collections(q, QDRANT_ASK, &there, e);
 	for (size_t i = 0; !rc && i < there.nr; i++)
-		if (qdrant_takes(q, there.v[i]) && !qdrant_names_add(&n, there.v[i]))
+		if ((q->only ? qdrant_names_have(q->only, there.v[i]) : qdrant_takes(q, there.v[i])) &&
+		    !qdrant_names_add(&n, there.v[i]))
 			rc = err_set(e, ERR_NOMEM, "out of memory");
-	for (char **w = q->wanted; !rc && !q->all && !q->may_lack && *w; w++)
+	for (char **w = q->wanted; !rc && !q->all && !q->only && !q->may_lack && *w; w++)
 		if (!qdrant_names_have(&there, *w))
 			rc = err_set(e, ERR_NOT_FOUND, "no collection %s at %s: take it out of collections =, or restore it",
 				     *w, q->url);
@@ -260,23 +269,23 @@ enum err_code qdrant_count(struct qdrant *q, const char *collection, uint64_t *o
 	rc = qdrant_do(q, QDRANT_WORK, "POST", collection, "/points/count", json_pack("{s:b}", "exact", 1), &r, e);
 	n = json_object_get(r, "count");
 	if (!rc && (!json_is_integer(n) || json_integer_value(n) < 0))
-		rc = err_set(e, ERR_CORRUPT, "%s: not an answer of Qdrant: no count", collection);
+		rc = err_set(e, ERR_FAILED, "%s: not an answer of Qdrant: no count", collection);
 	if (!rc)
 		*out = (uint64_t)json_integer_value(n);
 	json_decref(r);
 	return rc;
 }
 
-enum err_code qdrant_snapshots(struct qdrant *q, const char *collection, json_t **out, struct err *e)
+enum err_code qdrant_snapshots(struct qdrant *q, enum qdrant_how how, const char *collection, json_t **out, struct err *e)
 {
 	struct qdrant_snapshot s;
 	json_t *r = NULL, *o;
 	enum err_code rc;
 	size_t i;
 
-	rc = qdrant_do(q, QDRANT_ASK, "GET", collection, "/snapshots", NULL, &r, e);
+	rc = qdrant_do(q, how, "GET", collection, "/snapshots", NULL, &r, e);
 	if (!rc && (!json_is_array(r) || json_array_size(r) > QDRANT_LIST_MAX))
-		rc = err_set(e, ERR_CORRUPT, "%s: not an answer of Qdrant: no list of snapshots", collection);
+		rc = err_set(e, ERR_FAILED, "%s: not an answer of Qdrant: no list of snapshots", collection);
 	if (!rc) {
 		json_array_foreach(r, i, o) {
 			rc = qdrant_parse_snapshot(o, &s, e);
@@ -291,15 +300,29 @@ enum err_code qdrant_snapshots(struct qdrant *q, const char *collection, json_t 
 	return rc;
 }
 
-enum err_code qdrant_drop(struct qdrant *q, const char *collection, struct err *e)
+static enum err_code gone_is_fine(enum err_code rc, struct err *e)
 {
-	enum err_code rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, "", NULL, NULL, e);
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	err_clear(e);
+	return ERR_OK;
+}
 
-	if (rc == ERR_NOT_FOUND) {
-		err_clear(e);
-		rc = ERR_OK;
-	}
-	return rc;
+enum err_code qdrant_delete_snapshot(struct qdrant *q, const char *collection, const char *name, struct err *e)
+{
+	struct buf path = BUF_INIT;
+	enum err_code rc;
+
+	qdrant_snapshot_path(&path, collection, name);
+	rc = path.bad ? err_set(e, ERR_NOMEM, "out of memory") :
+			qdrant_do(q, QDRANT_CLEAR, "DELETE", NULL, (const char *)path.p, NULL, NULL, e);
+	buf_release(&path);
+	return gone_is_fine(rc, e);
+}
+
+enum err_code qdrant_drop(struct qdrant *q, enum qdrant_how how, const char *collection, struct err *e)
+{
+	return gone_is_fine(qdrant_do(q, how, "DELETE", collection, "", NULL, NULL, e), e);
 }
 
 enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t seconds, char status[16], struct err *e)
@@ -316,7 +339,7 @@ enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t s
 		if (!rc)
 			(void)snprintf(status, 16, "%.15s", s && qdrant_name_ok(s) ? s : "unknown");
 		json_decref(info);
-		if (rc || strcmp(status, "green") == 0 || strcmp(status, "red") == 0 || now_s() - from >= seconds)
+		if (rc || strcmp(status, "yellow") != 0 || now_s() - from >= seconds)
 			return rc;
 	} while (qdrant_pause(q, POLL_MS));
 	return err_set(e, ERR_CANCELED, "stopped on request");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One collection after the other: the server makes a snapshot, it is streamed into the store under the server's own
- * checksum, and deleted on the server on every path out.  Two snapshots of one collection in one second have one name, and
- * the second takes the first one's place without a word: its checksum then is another, which is told apart from damage by
- * asking for the list again.
+ * checksum, and deleted on the server on every path out once its name is known.  Two snapshots of one collection in one
+ * second have one name, and the second takes the first one's place without a word: its checksum then is another, which is
+ * told apart from damage by asking for the list again.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static enum err_code on_piece(void *ctx, const void *buf, size_t len, struct err
 	enum err_code rc;
 
 	if (len > f->size - f->got)
-		return err_set(e, ERR_CORRUPT, "longer than the %llu bytes that were announced",
+		return err_set(e, ERR_FAILED, "longer than the %llu bytes that were announced",
 			       (unsigned long long)f->size);
 	digest_add(f->sum, buf, len);
 	f->got += len;
@@ -44,10 +44,10 @@ static enum err_code judge(const struct fetch *f, const struct qdrant_snapshot *
 
 	digest_finish(f->sum, &id);
 	if (f->got != s->size)
-		return err_set(e, ERR_CORRUPT, "cut short: %llu bytes of %llu", (unsigned long long)f->got,
+		return err_set(e, ERR_FAILED, "cut short: %llu bytes of %llu", (unsigned long long)f->got,
 			       (unsigned long long)s->size);
 	if (s->has_sha256 && !id_eq(&id, &s->sha256))
-		return err_set(e, ERR_CORRUPT, "what came has the SHA-256 %.16s.., the server says %.16s..",
+		return err_set(e, ERR_FAILED, "what came has the SHA-256 %.16s.., the server says %.16s..",
 			       id_hex(&id, have), id_hex(&s->sha256, want));
 	return ERR_OK;
 }
@@ -58,35 +58,30 @@ static enum err_code fetch(struct qdrant *q, const char *collection, const struc
 {
 	struct fetch f = { .c = q->c, .to = to, .size = s->size, .stage = collection };
 	struct http_request r = { .method = "GET", .write = on_piece, .ctx = &f };
-	struct buf path = BUF_INIT, tail = BUF_INIT;
 	struct http_answer a = { 0 };
+	struct buf path = BUF_INIT;
 	json_t *none = NULL;
 	enum err_code rc;
 
-	buf_add_str(&tail, "/snapshots/");
-	http_escape(&tail, s->name);
-	buf_add_u8(&tail, '\0');
-	rc = tail.bad ? err_set(e, ERR_NOMEM, "out of memory") : digest_open(&f.sum, e);
+	qdrant_snapshot_path(&path, collection, s->name);
+	rc = path.bad ? err_set(e, ERR_NOMEM, "out of memory") : digest_open(&f.sum, e);
 	if (rc)
 		goto out;
-	qdrant_path(&path, collection, (const char *)tail.p);
 	r.path = (const char *)path.p;
-	q->status = 0;
-	rc = path.bad ? err_set(e, ERR_NOMEM, "out of memory") : http_do(q->http, &r, &a, e);
+	rc = http_do(q->http, &r, &a, e);
 	q->status = a.status;
 	if (!rc && a.status != 200)
 		rc = qdrant_parse(a.status, (const char *)a.body.p, a.body.len, &none, e);
 	if (!rc && a.status != 200)
-		rc = err_set(e, ERR_CORRUPT, "answered %ld", a.status);
+		rc = err_set(e, ERR_FAILED, "answered %ld", a.status);
 	if (!rc)
 		rc = judge(&f, s, e);
-	rc = qdrant_tell(q, rc, "GET", path.bad ? "" : r.path, e);
+	rc = qdrant_tell(q, rc, "GET", r.path, e);
 out:
 	json_decref(none);
 	digest_close(f.sum);
 	http_answer_release(&a);
 	buf_release(&path);
-	buf_release(&tail);
 	return rc;
 }
 
@@ -98,7 +93,7 @@ static bool is_ours(struct qdrant *q, const char *collection, const struct qdran
 	json_t *list = NULL, *o;
 	size_t i;
 
-	if (!s->has_sha256 || qdrant_snapshots(q, collection, &list, NULL))
+	if (!s->has_sha256 || qdrant_snapshots(q, QDRANT_ASK, collection, &list, NULL))
 		return true;
 	json_array_foreach(list, i, o) {
 		if (qdrant_parse_snapshot(o, &now, NULL) == ERR_OK && strcmp(now.name, s->name) == 0)
@@ -111,15 +106,9 @@ static bool is_ours(struct qdrant *q, const char *collection, const struct qdran
 static void delete_snapshot(struct qdrant *q, const char *collection, const char *name)
 {
 	struct err e = ERR_INIT;
-	struct buf tail = BUF_INIT;
 
-	buf_add_str(&tail, "/snapshots/");
-	http_escape(&tail, name);
-	buf_add_u8(&tail, '\0');
-	if (tail.bad || (qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, (const char *)tail.p, NULL, NULL, &e) &&
-			 e.code != ERR_NOT_FOUND))
+	if (qdrant_delete_snapshot(q, collection, name, &e))
 		component_note(q->c, "the snapshot %s stays on the server, delete it there: %s", name, e.msg);
-	buf_release(&tail);
 }
 
 /* Ask for a snapshot; *taken: it has the name of one that was there before, made in the same second. */
@@ -130,11 +119,16 @@ static enum err_code make_snapshot(struct qdrant *q, const char *collection, str
 	json_t *r = NULL, *list = NULL;
 	enum err_code rc;
 
-	rc = qdrant_snapshots(q, collection, &list, e);
+	rc = qdrant_snapshots(q, QDRANT_ASK, collection, &list, e);
 	if (!rc)
 		rc = qdrant_parse_names(list, "name", &before, e);
-	if (!rc)
+	if (!rc) {
 		rc = qdrant_do(q, QDRANT_WORK, "POST", collection, "/snapshots?wait=true", NULL, &r, e);
+		/* Its name is not known, nor whether it will be there */
+		if (rc && q->status == 0)
+			component_note(q->c, "%s: the server may still finish the snapshot that it was asked for: it then "
+				       "stays there, delete it", collection);
+	}
 	if (!rc)
 		rc = qdrant_parse_snapshot(r, s, e);
 	if (!rc)
@@ -171,7 +165,7 @@ static enum err_code save_snapshot(struct qdrant *q, struct dump *d, const char 
 	made = rc == ERR_OK;
 	if (!rc)
 		rc = fetch(q, collection, &s, to, e);
-	if (rc == ERR_CORRUPT && made && !is_ours(q, collection, &s)) {
+	if (rc && made && !is_ours(q, collection, &s)) {
 		*replaced = true;
 		made = false;
 	}
@@ -222,7 +216,7 @@ static enum err_code save_collection(struct qdrant *q, struct dump *d, const cha
 	enum err_code rc;
 
 	if (!create || !indexes) {
-		rc = err_set(e, ERR_CORRUPT, "its configuration is not one");
+		rc = err_set(e, ERR_FAILED, "its configuration is not one");
 		goto out;
 	}
 	rc = save_snapshot(q, d, collection, create, &replaced, points, e);
@@ -259,10 +253,15 @@ static enum err_code take_collection(struct qdrant *q, struct dump *d, const cha
 		rc = qdrant_count(q, collection, &before, e);
 	if (!rc && d->to) {
 		rc = qdrant_here(q, collection, e);
+		if (!rc && qdrant_has_shard_keys(info))
+			component_note(q->c, "%s: " QDRANT_SHARD_KEYS, collection);
 		if (!rc)
 			rc = save_collection(q, d, collection, info, &points, e);
 		if (!rc)
 			rc = qdrant_count(q, collection, &after, e);
+		if (!rc && points == 0 && before > 0 && after > 0)
+			rc = err_set(e, ERR_FAILED, "its snapshot was loaded, and held no point; the collection has %llu",
+				     (unsigned long long)after);
 	}
 	if (!rc)
 		rc = qdrant_facts(as, info, points != UINT64_MAX ? points : before, d->facts, e);
@@ -398,7 +397,7 @@ enum err_code qdrant_inspect(struct component *c, const char *into, struct facts
 	if (rc)
 		return rc;
 	facts_set(out, "server", version);
-	rc = qdrant_collections(q, &there, e);
+	rc = qdrant_collections(q, QDRANT_ASK, &there, e);
 	for (size_t i = 0; !rc && i < there.nr; i++)
 		if (strncmp(there.v[i], into, len) == 0 && there.v[i][len] == '_' && there.v[i][len + 1] != '\0' &&
 		    !qdrant_names_add(&names, there.v[i]))

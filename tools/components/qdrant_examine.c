@@ -68,7 +68,7 @@ static enum err_code search(struct qdrant *q, const char *collection, const stru
 	}
 	list = json_is_array(r) ? r : json_object_get(r, "points");
 	if (!rc && !json_is_array(list))
-		rc = err_set(e, ERR_CORRUPT, "%s: not an answer of Qdrant: no list of points", collection);
+		rc = err_set(e, ERR_FAILED, "%s: not an answer of Qdrant: no list of points", collection);
 	if (!rc)
 		*hits = json_incref(list);
 	json_decref(r);
@@ -154,10 +154,11 @@ static enum err_code examine_one(struct qdrant *q, const char *collection, struc
 		goto out;
 	params = json_object_get(json_object_get(info, "config"), "params");
 	indexed = json_object_get(info, "indexed_vectors_count");
-	if (strcmp(status, "green") != 0)
-		component_found(q->c, strcmp(status, "red") == 0 ? FINDING_FAILED : FINDING_WARNING,
-				"%s: its status is %s, not green, %llu seconds on", collection, status,
-				(unsigned long long)q->c->wait);
+	if (strcmp(status, "red") == 0)
+		component_found(q->c, FINDING_FAILED, "%s: its status is red: the server's log says why", collection);
+	else if (strcmp(status, "yellow") == 0)
+		component_found(q->c, FINDING_WARNING, "%s: its status is yellow: after %llu seconds it is still being optimized",
+				collection, (unsigned long long)q->c->wait);
 	component_found(q->c, FINDING_OK, "%s: %lld vectors indexed", collection, (long long)json_integer_value(indexed));
 	points = json_object_get(r, "points");
 	if (json_array_size(points) == 0)
@@ -188,8 +189,7 @@ enum err_code qdrant_examine(struct component *c, const char *into, const struct
 		rc = target ? examine_one(c->priv, target, &why) : err_set(&why, ERR_NOMEM, "out of memory");
 		free(target);
 		/* One that is not there is a finding; that nobody answers is the end */
-		if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT ||
-		    (rc == ERR_FAILED && ((struct qdrant *)c->priv)->status != 0)) {
+		if (rc == ERR_NOT_FOUND || (rc == ERR_FAILED && ((struct qdrant *)c->priv)->status != 0)) {
 			component_found(c, FINDING_FAILED, "%s: %s", name, why.msg);
 			rc = ERR_OK;
 		}

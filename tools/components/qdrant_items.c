@@ -105,7 +105,6 @@ static enum err_code add_item(struct restore_job *j, struct qdrant_items *t, con
 	return rc ? rc : read_config(j, it, e);
 }
 
-/* What the dump holds of what was asked for. */
 enum err_code qdrant_gather(struct restore_job *j, struct qdrant_items *t, struct err *e)
 {
 	json_t *items = json_object_get(j->recorded->root, "items"), *o;
@@ -129,7 +128,6 @@ enum err_code qdrant_gather(struct restore_job *j, struct qdrant_items *t, struc
 	return rc;
 }
 
-/* What the server has of them. */
 /* Number, sizes and distances of the vectors: with others, the server would refuse the snapshot. */
 static enum err_code compare_vectors(const struct facts *recorded, struct qdrant_item *it, const json_t *info, struct err *e)
 {
@@ -150,6 +148,37 @@ static enum err_code compare_vectors(const struct facts *recorded, struct qdrant
 	return rc;
 }
 
+/* All else of its configuration: a snapshot does not bring that into a collection that is there. */
+static enum err_code compare_settings(struct qdrant *q, const struct qdrant_item *it, const json_t *info, struct err *e)
+{
+	static const char *const of_the_snapshot[] = { "vectors", "sparse_vectors", "shard_number" };
+	json_t *now = qdrant_create_body(json_object_get(info, "config")), *v;
+	json_t *then = json_deep_copy(json_object_get(it->config, "create"));
+	struct buf differ = BUF_INIT;
+	const char *key;
+	int bad = !now || !then;
+
+	for (size_t i = 0; i < ARRAY_LEN(of_the_snapshot); i++) {
+		(void)json_object_del(now, of_the_snapshot[i]);
+		(void)json_object_del(then, of_the_snapshot[i]);
+	}
+	json_object_foreach(now, key, v)
+		if (!json_object_get(then, key))
+			bad |= json_object_set_new(then, key, json_null());
+	json_object_foreach(then, key, v)
+		if (!json_equal(v, json_object_get(now, key)))
+			buf_printf(&differ, "%s%s", differ.len > 0 ? ", " : "", key);
+	buf_add_u8(&differ, '\0');
+	if (!bad && !differ.bad && differ.len > 1)
+		component_note(q->c, "%s keeps its %s of now, which differ from the dump's: to have those, too, delete the "
+			       "collection first", it->target, (const char *)differ.p);
+	bad |= differ.bad;
+	buf_release(&differ);
+	json_decref(then);
+	json_decref(now);
+	return bad ? err_set(e, ERR_NOMEM, "out of memory") : ERR_OK;
+}
+
 enum err_code qdrant_look(struct qdrant *q, const struct facts *recorded, struct qdrant_items *t, struct err *e)
 {
 	struct qdrant_names there = { 0 };
@@ -158,7 +187,7 @@ enum err_code qdrant_look(struct qdrant *q, const struct facts *recorded, struct
 
 	rc = qdrant_wait(q, version, e);
 	if (!rc)
-		rc = qdrant_collections(q, &there, e);
+		rc = qdrant_collections(q, QDRANT_ASK, &there, e);
 	if (!rc)
 		rc = qdrant_aliases(q, &t->aliases, e);
 	for (size_t i = 0; !rc && i < t->nr; i++) {
@@ -175,6 +204,8 @@ enum err_code qdrant_look(struct qdrant *q, const struct facts *recorded, struct
 		rc = qdrant_info(q, it->target, &info, e);
 		if (!rc)
 			rc = compare_vectors(recorded, it, info, e);
+		if (!rc && !it->differs)
+			rc = compare_settings(q, it, info, e);
 		json_decref(info);
 	}
 	qdrant_names_release(&there);

@@ -60,7 +60,7 @@ bool qdrant_name_ok(const char *name)
 
 static enum err_code strange(struct err *e, const char *what)
 {
-	return err_set(e, ERR_CORRUPT, "not an answer of Qdrant: %s", what);
+	return err_set(e, ERR_FAILED, "not an answer of Qdrant: %s", what);
 }
 
 /* What the server says about a failure, fit for one line. */
@@ -164,6 +164,15 @@ enum err_code qdrant_parse_snapshot(const json_t *o, struct qdrant_snapshot *out
 	return ERR_OK;
 }
 
+bool qdrant_is_upload(const char *name)
+{
+	static const char end[] = ".snapshot";
+	const size_t at = strlen(QDRANT_UPLOAD), digits = 16;
+
+	return strncmp(name, QDRANT_UPLOAD, at) == 0 && strspn(name + at, "0123456789abcdef") == digits &&
+	       strcmp(name + at + digits, end) == 0;
+}
+
 /* A copy of from[key], without members that are null. */
 static bool copy_member(json_t *to, const char *as, const json_t *from, const char *key)
 {
@@ -229,6 +238,14 @@ json_t *qdrant_indexes(const json_t *payload_schema)
 	return out;
 }
 
+bool qdrant_has_shard_keys(const json_t *info)
+{
+	const json_t *params = json_object_get(json_object_get(info, "config"), "params");
+	const char *method = json_string_value(json_object_get(params, "sharding_method"));
+
+	return method && strcmp(method, "custom") == 0;
+}
+
 static bool add_vector(json_t *item, const json_t *v)
 {
 	json_t *size = json_object_get(v, "size"), *distance = json_object_get(v, "distance");
@@ -240,7 +257,7 @@ static bool add_vector(json_t *item, const json_t *v)
 /* One unnamed vector is told by the item itself, named ones one by one. */
 static bool add_vectors(json_t *item, const json_t *params)
 {
-	json_t *vectors = json_deep_copy(json_object_get(params, "vectors")), *v;
+	json_t *vectors = json_object_get(params, "vectors"), *v;
 	json_t *sparse = json_object_get(params, "sparse_vectors");
 	bool ok = true;
 	const char *key;
@@ -259,7 +276,6 @@ static bool add_vectors(json_t *item, const json_t *params)
 		ok = ok && json_object_set(item, "vectors", all) == 0;
 		json_decref(all);
 	}
-	json_decref(vectors);
 	if (ok && json_object_size(sparse) > 0) {
 		json_t *names = json_array();
 

@@ -22,15 +22,24 @@ static json_t *names_where(const struct qdrant_items *t, bool there)
 	return list;
 }
 
-/* Of what is there: that a collection is lost may be why it is brought back. */
-static enum err_code keep_what_is_there(struct component *c, struct restore_job *j, char **snapshot, struct err *e)
+/* Only what is to be overwritten: that another collection cannot be saved must not keep this one away. */
+static enum err_code keep_what_is_there(struct component *c, struct restore_job *j, const struct qdrant_items *t,
+					char **snapshot, struct err *e)
 {
+	struct qdrant_names only = { 0 };
 	struct qdrant *q = c->priv;
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
 
-	q->may_lack = true;
-	rc = j->safety_dump(j->ctx, c, snapshot, e);
-	q->may_lack = false;
+	for (size_t i = 0; !rc && i < t->nr; i++)
+		if (t->v[i].there && !qdrant_names_add(&only, t->v[i].target))
+			rc = err_set(e, ERR_NOMEM, "out of memory");
+	q->only = &only;
+	if (!rc)
+		rc = j->safety_dump(j->ctx, c, snapshot, e);
+	q->only = NULL;
+	if (rc && rc != ERR_CANCELED)
+		component_note(c, "a collection of which nothing is worth a way back: delete it on the server, and run this again");
+	qdrant_names_release(&only);
 	return rc;
 }
 
@@ -45,7 +54,7 @@ static enum err_code make_way_back(struct component *c, struct restore_job *j, c
 	else if (json_array_size(existed) > 0 && !j->safety_dump)
 		rc = err_set(e, ERR_USAGE, "nothing would keep what is there now");
 	else if (json_array_size(existed) > 0)
-		rc = keep_what_is_there(c, j, &snapshot, e);
+		rc = keep_what_is_there(c, j, t, &snapshot, e);
 	if (!rc)
 		rc = restore_way_back(c, j,
 				      json_pack("{s:s, s:s*, s:O, s:O, s:O}", "kind", snapshot ? "safety-dump" : "created",
@@ -58,21 +67,28 @@ static enum err_code make_way_back(struct component *c, struct restore_job *j, c
 	return rc;
 }
 
-/* Empty, but with the vectors and indexes that it had. */
-static enum err_code make_empty(struct qdrant *q, const struct qdrant_item *it, struct err *e)
+/* One that is there already stays as it is. */
+static enum err_code make_indexes(struct qdrant *q, const struct qdrant_item *it, struct err *e)
 {
 	json_t *schema, *indexes = json_object_get(it->config, "indexes");
+	enum err_code rc = ERR_OK;
 	const char *field;
-	enum err_code rc;
 
-	rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "", json_deep_copy(json_object_get(it->config, "create")), NULL,
-		       e);
 	json_object_foreach(indexes, field, schema) {
 		if (!rc)
 			rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "/index?wait=true",
 				       json_pack("{s:s, s:O}", "field_name", field, "field_schema", schema), NULL, e);
 	}
 	return rc;
+}
+
+/* Empty, but with the vectors and indexes that it had. */
+static enum err_code make_empty(struct qdrant *q, const struct qdrant_item *it, struct err *e)
+{
+	enum err_code rc = qdrant_do(q, QDRANT_WORK, "PUT", it->target, "",
+				     json_deep_copy(json_object_get(it->config, "create")), NULL, e);
+
+	return rc ? rc : make_indexes(q, it, e);
 }
 
 /* The server would not have its snapshot. */
@@ -89,7 +105,13 @@ static void make_do(struct qdrant *q, const struct qdrant_item *it, struct err *
 		err_prefix(e, "%s was made from its configuration, without points: its snapshot was refused", it->target);
 }
 
-/* *refused: this one only, by the server. */
+/* The server's word about this collection alone. */
+static bool is_refused(const struct qdrant *q, enum err_code rc)
+{
+	return rc == ERR_FAILED && q->status >= 400 && q->status != 401 && q->status != 403;
+}
+
+/* *refused: so that the others can still be brought back. */
 static enum err_code bring_back(struct component *c, struct restore_job *j, struct qdrant_item *it, bool *refused,
 				struct err *e)
 {
@@ -103,7 +125,7 @@ static enum err_code bring_back(struct component *c, struct restore_job *j, stru
 	rc = qdrant_open_snapshot(j, it, &r, e);
 	if (!rc && it->differs) {
 		component_note(c, "%s has other vectors than the dump: dropped, and made from its snapshot", it->target);
-		rc = qdrant_drop(q, it->target, e);
+		rc = qdrant_drop(q, QDRANT_WORK, it->target, e);
 	}
 	if (!rc) {
 		rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
@@ -114,17 +136,22 @@ static enum err_code bring_back(struct component *c, struct restore_job *j, stru
 			it->differs = true;
 			err_clear(e);
 			r.off = 0;
-			rc = qdrant_drop(q, it->target, e);
+			rc = qdrant_drop(q, QDRANT_WORK, it->target, e);
 			if (!rc)
 				rc = qdrant_upload(q, it->target, &from, json_object_get(it->config, "create"), e);
 		}
-		*refused = rc == ERR_FAILED && q->status >= 400 && q->status != 401 && q->status != 403;
+		*refused = is_refused(q, rc);
 		if (*refused && !j->temporary)
 			make_do(q, it, e);
 	}
+	/* Those of the snapshot are in its segments; a collection that is there must be told to keep them up */
+	if (!rc && it->there && !it->differs) {
+		rc = make_indexes(q, it, e);
+		*refused = is_refused(q, rc);
+	}
 	if (!rc)
 		rc = qdrant_settle(q, it->target, c->wait, status, e);
-	if (!rc && strcmp(status, "green") != 0)
+	if (!rc && (strcmp(status, "yellow") == 0 || strcmp(status, "red") == 0))
 		component_note(c, "%s: its status is %s: the server still works on it, or says why in its log", it->target,
 			       status);
 	blob_close(r.b);
@@ -217,9 +244,8 @@ enum err_code qdrant_restore(struct component *c, struct restore_job *j, struct 
 {
 	struct err why = ERR_INIT;
 	struct qdrant_items t = { 0 };
+	bool go_on = true, refused;
 	enum err_code rc, one;
-	bool refused = true;
-	size_t done = 0;
 
 	rc = qdrant_prepare(c, j, &t, e);
 	if (!rc && !j->temporary)
@@ -227,16 +253,17 @@ enum err_code qdrant_restore(struct component *c, struct restore_job *j, struct 
 	if (rc)
 		goto out;
 	/* One that the server refuses does not keep the others away */
-	for (; done < t.nr && (!rc || refused); done++) {
-		one = bring_back(c, j, &t.v[done], &refused, &why);
+	for (size_t i = 0; i < t.nr && go_on; i++) {
+		one = bring_back(c, j, &t.v[i], &refused, &why);
 		keep(c, &rc, one, &why, e);
+		go_on = !one || refused;
 	}
-	if (!rc || refused) {
+	if (go_on) {
 		one = put_back_aliases(c->priv, j, &t, &why);
 		keep(c, &rc, one, &why, e);
 	}
 	if (rc && !j->temporary)
-		err_prefix(e, "not all came back (vouch rollback %s takes back what did)", c->name);
+		err_prefix(e, "not all came back");
 out:
 	qdrant_items_release(&t);
 	return rc;
@@ -265,7 +292,7 @@ static enum err_code aliases_before(struct qdrant *q, const json_t *way, struct 
 
 	rc = qdrant_aliases(q, &now, e);
 	if (!rc)
-		rc = qdrant_collections(q, &there, e);
+		rc = qdrant_collections(q, QDRANT_ASK, &there, e);
 	json_object_foreach(now, alias, v)
 		if (listed(existed, v) || listed(created, v))
 			bad |= json_object_set_new(want, alias, json_null());
@@ -307,16 +334,23 @@ enum err_code qdrant_rollback(struct component *c, struct restore_job *j, const 
 	back.into = NULL;
 	if (back.nr_items > 0) {
 		rc = qdrant_gather(&back, &t, e);
-		if (!rc)
-			rc = qdrant_look(q, back.recorded, &t, e);
+		if (rc)
+			goto out;
+		rc = qdrant_look(q, back.recorded, &t, e);
 		for (i = 0; !rc && i < t.nr; i++)
 			rc = bring_back(c, &back, &t.v[i], &refused, e);
 	}
 	json_array_foreach(created, i, o)
 		if (!rc && json_is_string(o))
-			rc = qdrant_drop(q, json_string_value(o), e);
+			rc = qdrant_drop(q, QDRANT_WORK, json_string_value(o), e);
 	if (!rc)
 		rc = aliases_before(q, way, e);
+	/* Of the server, not of the way back, which is still there */
+	if (rc == ERR_NOT_FOUND) {
+		rc = ERR_FAILED;
+		if (e)
+			e->code = rc;
+	}
 out:
 	qdrant_items_release(&t);
 	free(names);
@@ -333,11 +367,11 @@ enum err_code qdrant_discard(struct component *c, struct restore_job *j, const j
 	(void)way;	/* its snapshot is the caller's; nothing of it is on the server */
 	if (!j || !j->temporary || len == 0)
 		return ERR_OK;
-	rc = qdrant_names_there(q, QDRANT_CLEAR, &there, e);
+	rc = qdrant_collections(q, QDRANT_CLEAR, &there, e);
 	for (size_t i = 0; i < there.nr; i++) {
 		if (strncmp(there.v[i], j->into, len) != 0 || there.v[i][len] != '_')
 			continue;
-		one = qdrant_drop(q, there.v[i], rc ? NULL : e);
+		one = qdrant_drop(q, QDRANT_CLEAR, there.v[i], rc ? NULL : e);
 		rc = rc ? rc : one;
 	}
 	qdrant_names_release(&there);

@@ -31,7 +31,7 @@ static enum err_code on_read(void *ctx, void *buf, size_t len, size_t *n, struct
 	if (rc)
 		return rc;
 	s->sent += *n;
-	component_progress(s->q->c, s->stage, s->sent, s->from->size == UINT64_MAX ? 0 : s->from->size);
+	component_progress(s->q->c, s->stage, s->sent, s->from->size);
 	return ERR_OK;
 }
 
@@ -46,28 +46,42 @@ static enum err_code upload_name(char out[64], struct err *e)
 	return rc;
 }
 
+/* Ours, and those of a restore that was killed. */
+static enum err_code delete_uploads(struct qdrant *q, const char *collection, struct err *e)
+{
+	enum err_code rc;
+	json_t *list = NULL, *o;
+	size_t i;
+
+	rc = qdrant_snapshots(q, QDRANT_CLEAR, collection, &list, e);
+	json_array_foreach(list, i, o) {
+		const char *name = json_string_value(json_object_get(o, "name"));
+
+		if (!rc && qdrant_is_upload(name))
+			rc = qdrant_delete_snapshot(q, collection, name, e);
+	}
+	json_decref(list);
+	return rc;
+}
+
 /* Where there is no collection, the server finds no snapshots of it either: one is made for as long as that takes. */
-static void clear_upload(struct qdrant *q, const char *collection, const char *name, const json_t *create)
+static void clear_up(struct qdrant *q, const char *collection, const json_t *create)
 {
 	struct err e = ERR_INIT;
-	char tail[96];
-	enum err_code rc;
+	enum err_code rc = delete_uploads(q, collection, &e);
 
-	(void)snprintf(tail, sizeof(tail), "/snapshots/%s", name);
-	rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, tail, NULL, NULL, &e);
-	if (rc == ERR_NOT_FOUND && create &&
-	    qdrant_do(q, QDRANT_CLEAR, "GET", collection, "", NULL, NULL, NULL) == ERR_NOT_FOUND) {
+	if (rc == ERR_NOT_FOUND) {
 		rc = qdrant_do(q, QDRANT_CLEAR, "PUT", collection, "", json_deep_copy(create), NULL, &e);
 		if (rc == ERR_OK) {
-			rc = qdrant_do(q, QDRANT_CLEAR, "DELETE", collection, tail, NULL, NULL, &e);
-			if (qdrant_drop(q, collection, NULL))
+			rc = delete_uploads(q, collection, &e);
+			if (qdrant_drop(q, QDRANT_CLEAR, collection, NULL))
 				component_note(q->c, "the collection %s was made to clear up, and stays: delete it",
 					       collection);
 		}
 	}
-	if (rc && rc != ERR_NOT_FOUND)
-		component_note(q->c, "the upload %s stays among the snapshots of %s, delete it there: %s", name, collection,
-			       e.msg);
+	if (rc)
+		component_note(q->c, "uploads (" QDRANT_UPLOAD "*.snapshot) stay among the snapshots of %s, delete them there: %s",
+			       collection, e.msg);
 }
 
 enum err_code qdrant_upload(struct qdrant *q, const char *collection, const struct qdrant_source *from, const json_t *create,
@@ -81,6 +95,7 @@ enum err_code qdrant_upload(struct qdrant *q, const char *collection, const stru
 	struct buf path = BUF_INIT;
 	json_t *done = NULL;
 	enum err_code rc;
+	long status;		/* of the upload, not of what clears up after it */
 
 	q->status = 0;
 	rc = upload_name(name, e);
@@ -103,13 +118,13 @@ enum err_code qdrant_upload(struct qdrant *q, const char *collection, const stru
 			rc = err_set(e, ERR_FAILED, "answered %ld, but not that it was taken", a.status);
 	}
 	rc = qdrant_tell(q, rc, "POST", r.path, e);
-	{
-		long status = q->status;	/* of the upload, not of what clears up after it */
-
-		if (status != 401 && status != 403 && (rc != ERR_FAILED || status != 0))
-			clear_upload(q, collection, name, rc ? create : NULL);
-		q->status = status;
-	}
+	status = q->status;
+	if (rc && status == 0 && s.sent == from->size)
+		component_note(q->c, "%s: the server has all of the snapshot, and may still take it: look there before you go on",
+			       collection);
+	if (status != 401 && status != 403 && (rc != ERR_FAILED || status != 0))
+		clear_up(q, collection, create);
+	q->status = status;
 	json_decref(done);
 	http_answer_release(&a);
 	buf_release(&path);
@@ -120,7 +135,6 @@ enum err_code qdrant_upload(struct qdrant *q, const char *collection, const stru
 struct relay {
 	struct http *http;
 	const char *path;
-	const struct qdrant_snapshot *snapshot;
 	int from, to;		/* ends of the socket: what was downloaded is read at from */
 	enum err_code rc;	/* the thread's, after it has ended */
 	struct err e;
@@ -175,20 +189,16 @@ static void *download(void *arg)
 static enum err_code relay(struct qdrant *q, const char *collection, const char *temporary, const struct qdrant_snapshot *s,
 			   const json_t *create, struct err *e)
 {
-	struct relay r = { .snapshot = s, .from = -1, .to = -1 };
+	struct relay r = { .from = -1, .to = -1 };
 	const struct qdrant_source source = { from_socket, &r, s->size, s->has_sha256 ? &s->sha256 : NULL };
-	struct buf path = BUF_INIT, tail = BUF_INIT;
+	struct buf path = BUF_INIT;
 	int pair[2] = { -1, -1 };
 	pthread_t thread;
 	enum err_code rc;
 
-	buf_add_str(&tail, "/snapshots/");
-	http_escape(&tail, s->name);
-	buf_add_u8(&tail, '\0');
-	if (!tail.bad)
-		qdrant_path(&path, collection, (const char *)tail.p);
+	qdrant_snapshot_path(&path, collection, s->name);
 	r.path = (const char *)path.p;
-	rc = tail.bad || path.bad ? err_set(e, ERR_NOMEM, "out of memory") : http_open(&q->options, &r.http, e);
+	rc = path.bad ? err_set(e, ERR_NOMEM, "out of memory") : http_open(&q->options, &r.http, e);
 	if (!rc && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		rc = err_sys(e, "socketpair");
 	r.from = pair[0];
@@ -212,7 +222,6 @@ static enum err_code relay(struct qdrant *q, const char *collection, const char 
 		close(pair[1]);
 	http_close(r.http);
 	buf_release(&path);
-	buf_release(&tail);
 	return rc;
 }
 
@@ -225,16 +234,16 @@ enum err_code qdrant_verify_count(struct qdrant *q, const char *collection, cons
 
 	if (!temporary)
 		return err_set(e, ERR_NOMEM, "out of memory");
-	rc = qdrant_collections(q, &there, e);
+	rc = qdrant_collections(q, QDRANT_ASK, &there, e);
 	if (!rc && qdrant_names_have(&there, temporary)) {
 		component_note(q->c, "the temporary collection %s was left by an interrupted run: dropped", temporary);
-		rc = qdrant_drop(q, temporary, e);
+		rc = qdrant_drop(q, QDRANT_WORK, temporary, e);
 	}
 	if (!rc) {
 		rc = relay(q, collection, temporary, s, create, e);
 		if (!rc)
 			rc = qdrant_count(q, temporary, out, e);
-		if (qdrant_drop(q, temporary, rc ? NULL : e))
+		if (qdrant_drop(q, QDRANT_CLEAR, temporary, NULL))
 			component_note(q->c, "the temporary collection %s stays on the server: delete it", temporary);
 	}
 	qdrant_names_release(&there);

@@ -24,6 +24,11 @@ qdrant_stop()
 	QPID=
 }
 
+teardown()
+{
+	qdrant_stop
+}
+
 # q METHOD PATH [JSON]: the answer's result, compact.
 q()
 {
@@ -49,14 +54,7 @@ content()
 }
 
 # What is on the server beside the collections: must be nothing after any command.
-left_behind()
-{
-	local c
-
-	for c in $(q GET /collections | jq -r '.collections[].name'); do
-		q GET "/collections/$c/snapshots" | jq -r ".[].name"
-	done
-}
+left_behind() { q POST /_test/stored '{}' | jq -r '.[]'; }
 
 # Three collections: docs with an index and an alias, emb, named with two vectors.
 qdrant_sample()
@@ -98,6 +96,48 @@ ready()
 	qdrant_sample
 	conf
 	vouch init "$VOUCH_REPO" >/dev/null
+}
+
+# A dump of the sample, whose content is in files.
+saved_sample()
+{
+	local c
+
+	ready
+	vc run >/dev/null
+	for c in docs emb named; do content $c >"$W/$c.saved"; done
+}
+
+# begun LINE COMMAND...: runs in the background as $pid, and waits for the server, which was told LINE (slow, late or hang).
+begun()
+{
+	local cmd=$2
+
+	: >"$QD/requests"
+	misbehave "$1"
+	shift 2
+	"$V" "$cmd" --config "$W/vouch.conf" "$@" >"$W/out" 2>&1 3>&- &
+	pid=$!
+	for _ in $(seq 1000); do
+		grep -qE ' (slow|late|hang)$' "$QD/requests" && return
+		kill -0 $pid || break
+		sleep 0.02
+	done
+	cat "$W/out"
+	return 1
+}
+
+# interrupted SIGNAL LINE COMMAND...: the signal while it waits; it must fail.
+interrupted()
+{
+	local signal=$1 status=0
+
+	shift
+	begun "$@"
+	kill -$signal $pid
+	wait $pid || status=$?
+	cat "$W/out"
+	[ "$status" != 0 ]
 }
 
 # The newest snapshot's file of the dump.

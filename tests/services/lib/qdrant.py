@@ -3,10 +3,11 @@
 
     qdrant.py DIR       listens on a free port of 127.0.0.1, which it writes to DIR/port; QDRANT_KEY, QDRANT_RO_KEY: the keys
 
-DIR/requests gets a line "METHOD PATH STATUS" for each answer, "METHOD PATH slow" (or hang) where it is kept waiting.  DIR/misbehave is read at each: lines of
-"TIMES METHOD REGEX ACTION [ARG]", TIMES a number or *, REGEX for the path with its query, ACTION as below.
-/_test/fill and /_test/change make points without JSON, /_test/pad a large snapshot.  What differs from the real one: its snapshot is a tar of its own, and
-there is one shard, no index, no cluster.
+DIR/requests gets a line "METHOD PATH STATUS" for each answer, "METHOD PATH slow" (hang, late) where it is kept waiting.
+DIR/misbehave is read at each: lines of "TIMES METHOD REGEX ACTION [ARG]", TIMES a number or *, REGEX for the path with its
+query, ACTION as below.  /_test/fill and /_test/change make points without JSON, /_test/pad a large snapshot, /_test/stored
+lists all snapshots that are stored.  What differs from the real one: its snapshot is a tar of its own, and there is one
+shard, no index, no cluster.
 """
 import hashlib
 import json
@@ -29,7 +30,7 @@ short N           the body lacks its last N bytes         flip           one byt
 again             somebody makes a second snapshot in the same second, after ours
 write             somebody inserts a point just after the snapshot was made
 checksum X        announces this checksum                 full           the disk is full while the upload is stored
-yellow            the collection's status                 red            the collection's status
+yellow, grey, red the collection's status                 late S         stores the upload, waits S seconds, is broken then
 drop              the connection is closed without an answer
 """
 PEER = 6138341957050172
@@ -180,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def allowed(self, raw):
         key, ro = os.environ.get("QDRANT_KEY"), os.environ.get("QDRANT_RO_KEY")
-        if not key or self.path in ("/", "/healthz", "/livez", "/readyz") or self.path.startswith("/_test/"):
+        if not key or self.path == "/" or self.path.startswith("/_test/"):
             return
         given = self.headers.get("api-key") or self.headers.get("Authorization", "").removeprefix("Bearer ")
         if not given:
@@ -204,10 +205,6 @@ class Handler(BaseHTTPRequestHandler):
         s, m = self.server.state, self.command
         if p == [""]:
             return Answer(200, {"title": "qdrant - vector search engine", "version": "1.18.3", "commit": "0"})
-        if p == ["readyz"]:
-            raise Answer(200, "all shards are ready")
-        if p == ["cluster"]:
-            return {"status": "disabled"}
         if p[0] == "_test":
             return self.test(p[1], self.json(raw))
         if p == ["aliases"]:
@@ -222,8 +219,6 @@ class Handler(BaseHTTPRequestHandler):
             return self.collection(p[1], raw, acts)
         if p[2] == "snapshots":
             return self.snapshot(p[1], p[3:], raw, acts)
-        if p[2:] == ["exists"]:
-            return {"exists": p[1] in s.collections or p[1] in s.aliases}
         if p[2:] == ["cluster"]:
             return {"peer_id": PEER, "shard_count": 1, "remote_shards": [], "shard_transfers": [],
                     "local_shards": [{"shard_id": 0, "points_count": len(s.find(p[1]).points), "state": "Active"}]}
@@ -249,7 +244,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "DELETE":
             s.aliases = {a: c for a, c in s.aliases.items() if c != name}
             return s.collections.pop(name, None) is not None
-        colour = next((a for a, *_ in acts if a in ("yellow", "red")), "green")
+        colour = next((a for a, *_ in acts if a in ("yellow", "grey", "red")), "green")
         return s.find(name).info(colour)
 
     def alias(self, actions):
@@ -335,26 +330,39 @@ class Handler(BaseHTTPRequestHandler):
             raise Answer(400, "Required field is missing: snapshot")
         file = re.search(rb'filename="([^"]*)"', head).group(1).decode()
         data = rest[:rest.rindex(b"\r\n" + boundary + b"--")]
-        # It is stored before anything is looked at, and stays
+        got = hashlib.sha256(data).hexdigest()
+        if want is not None and want != got:
+            raise Answer(400, error=f"Checksum mismatch: expected {got}, actual {want}")
+        # It is stored before it is looked at, and stays
         old = s.snapshots.setdefault(name, {}).get(file)
         made = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
         full = any(a == "full" for a, *_ in acts)
         s.snapshots[name][file] = [data[:len(data) // 2] if full else data, made, old[2] if old else None]
         if full:
             raise Answer(500, error="Service internal error: File IO error: No space left on device (os error 28)")
-        got = hashlib.sha256(data).hexdigest()
-        if want is not None and want != got:
-            raise Answer(400, error=f"Checksum mismatch: expected {got}, actual {want}")
+        for a, arg, *_ in acts:
+            if a == "late":
+                self.note(a)
+                s.lock.release()
+                time.sleep(float(arg))
+                s.lock.acquire()
+                raise Answer(500, "too late")
         c = Collection.load(data, name)
         there = s.collections.get(name)
-        if there and there.config["params"]["vectors"] != c.config["params"]["vectors"]:
-            raise Answer(400, error="Wrong input: Snapshot is not compatible with existing collection: Collection vectors: "
-                                    f"{there.config['params']['vectors']} Snapshot Vectors: {c.config['params']['vectors']}")
+        for k, what in ("vectors", "vectors"), ("shard_number", "shard number"):
+            is_, was = (x.config["params"][k] for x in (there or c, c))
+            if is_ != was:
+                raise Answer(400, error="Wrong input: Snapshot is not compatible with existing collection: "
+                                        f"Collection {what}: {is_} Snapshot {what}: {was}")
+        if there:       # keeps all else of its configuration
+            c.config = there.config
         s.collections[name] = c
         return True
 
     def test(self, what, body):
         s = self.server.state
+        if what == "stored":
+            return [file for files in s.snapshots.values() for file in files]
         c = s.find(body["collection"])
         if what == "pad":
             c.pad = os.urandom(body["bytes"])

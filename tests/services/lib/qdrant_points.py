@@ -98,7 +98,7 @@ class Collection:
         """The ids that the filter lets through, in order."""
         def fits(payload, c):
             if "is_empty" in c:
-                return not payload.get(c["is_empty"]["key"])
+                return payload.get(c["is_empty"]["key"]) in (None, [])
             return payload.get(c["key"]) == c["match"]["value"]
         must = (body.get("filter") or {}).get("must", [])
         return sorted((i for i, (p, _) in self.points.items() if all(fits(p, c) for c in must)), key=order)
