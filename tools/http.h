@@ -30,7 +30,7 @@ struct http_request {
 	const char *const *headers;	/* NULL-terminated; NULL: none */
 	const void *body;		/* body_len bytes; or read: */
 	size_t body_len;
-	/** The body, streamed: *n 0 is its end.  body_total: its length (another is ERR_IO), UINT64_MAX: unknown (chunked). */
+	/** The body, streamed: *n 0 is its end.  body_total: its length (another is ERR_IO), UINT64_MAX: unknown. */
 	enum err_code (*read)(void *ctx, void *buf, size_t len, size_t *n, struct err *e);
 	uint64_t body_total;
 	const char *form_field, *form_name;	/* the body as one file of multipart/form-data; NULL: as it is */
@@ -49,8 +49,8 @@ void http_answer_release(struct http_answer *a);
 
 /**
  * ERR_ABSENT: nobody answers there.  ERR_IO: the answer broke off or was shorter than declared, or no byte for idle_s.
- * ERR_LIMIT, ERR_CANCELED, ERR_USAGE (a path or header that is none); the callbacks' own.  Any status is ERR_OK, a redirect too; what is not 2xx is gathered, never
- * given to write.
+ * ERR_LIMIT, ERR_CANCELED, ERR_USAGE (a path or header that is none); the callbacks' own.  Any status is ERR_OK, a
+ * redirect too; what is not 2xx is gathered, never given to write.
  */
 MUST_CHECK enum err_code http_do(struct http *h, const struct http_request *r, struct http_answer *out, struct err *e);
 

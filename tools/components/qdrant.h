@@ -118,8 +118,8 @@ MUST_CHECK enum err_code qdrant_snapshots(struct qdrant *q, enum qdrant_how how,
 MUST_CHECK enum err_code qdrant_delete_snapshot(struct qdrant *q, const char *collection, const char *name, struct err *e);
 MUST_CHECK enum err_code qdrant_drop(struct qdrant *q, enum qdrant_how how, const char *collection, struct err *e);
 /**
- * In *status its colour: waits while it is yellow (being optimized), at most seconds.  Grey needs no waiting for: what may be
- * optimized then is begun with the next write.
+ * In *status its colour: waits while it is yellow (being optimized), at most seconds.  Grey is not waited for: what may
+ * be optimized then is begun with the next write.
  */
 MUST_CHECK enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t seconds, char status[16],
 				       struct err *e);

@@ -118,7 +118,7 @@ out:
 	return rc;
 }
 
-/* GET / needs no key, and has a shape of its own.  ERR_ABSENT: there is none yet, or a proxy stands before one that starts. */
+/* GET / needs no key, and has a shape of its own.  ERR_ABSENT: there is none yet, or a proxy before one that starts. */
 static enum err_code ask_version(struct qdrant *q, char version[64], struct err *e)
 {
 	const struct http_request r = { .method = "GET", .path = "/", .idle_s = 10, .max = 65536 };

@@ -157,7 +157,7 @@ static enum err_code examine_one(struct qdrant *q, const char *collection, struc
 	if (strcmp(status, "red") == 0)
 		component_found(q->c, FINDING_FAILED, "%s: its status is red: the server's log says why", collection);
 	else if (strcmp(status, "yellow") == 0)
-		component_found(q->c, FINDING_WARNING, "%s: its status is yellow: after %llu seconds it is still being optimized",
+		component_found(q->c, FINDING_WARNING, "%s: its status is yellow: still being optimized after %llu s",
 				collection, (unsigned long long)q->c->wait);
 	component_found(q->c, FINDING_OK, "%s: %lld vectors indexed", collection, (long long)json_integer_value(indexed));
 	points = json_object_get(r, "points");

@@ -38,7 +38,7 @@ static enum err_code keep_what_is_there(struct component *c, struct restore_job 
 		rc = j->safety_dump(j->ctx, c, snapshot, e);
 	q->only = NULL;
 	if (rc && rc != ERR_CANCELED)
-		component_note(c, "a collection of which nothing is worth a way back: delete it on the server, and run this again");
+		component_note(c, "a collection that is not worth a way back: delete it on the server, and run this again");
 	qdrant_names_release(&only);
 	return rc;
 }

@@ -80,7 +80,7 @@ static void clear_up(struct qdrant *q, const char *collection, const json_t *cre
 		}
 	}
 	if (rc)
-		component_note(q->c, "uploads (" QDRANT_UPLOAD "*.snapshot) stay among the snapshots of %s, delete them there: %s",
+		component_note(q->c, "uploads (" QDRANT_UPLOAD "*.snapshot) stay among the snapshots of %s, delete them: %s",
 			       collection, e.msg);
 }
 
@@ -120,7 +120,7 @@ enum err_code qdrant_upload(struct qdrant *q, const char *collection, const stru
 	rc = qdrant_tell(q, rc, "POST", r.path, e);
 	status = q->status;
 	if (rc && status == 0 && s.sent == from->size)
-		component_note(q->c, "%s: the server has all of the snapshot, and may still take it: look there before you go on",
+		component_note(q->c, "%s: the server has all of the snapshot, and may still take it: look before you go on",
 			       collection);
 	if (status != 401 && status != 403 && (rc != ERR_FAILED || status != 0))
 		clear_up(q, collection, create);
