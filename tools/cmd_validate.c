@@ -186,6 +186,6 @@ const struct command cmd_validate = {
 		 "  --host HOST        only snapshots of that host\n"
 		 "  --config FILE      instead of /etc/vouch.conf\n"
 		 "  --json             the report as NDJSON\n"
-		 "  -q, --quiet        no notes\n",
+		 "  -q, --quiet        only what is not valid\n",
 	.run = run,
 };

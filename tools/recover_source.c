@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What is brought back: the snapshot, its facts, the chosen items; and all of it read before anything is touched. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/base/hex.h"
 #include "store/history.h"
@@ -25,18 +27,31 @@ static const struct component_outcome *outcome_of(const struct snapshot *s, cons
 }
 
 /* The newest before the end-th in which the component is whole; a safety dump is of a state that was to be left. */
-static const struct snapshot *newest_good(const struct recovery *r, size_t end)
+static const struct snapshot *newest_of(const struct recovery *r, size_t end, const char *host)
 {
+	struct snapshot_filter filter = r->a->filter;
 	const struct snapshot_list *l = r->list;
 
+	filter.host = host;
 	for (size_t i = end; i-- > 0;) {
 		const struct component_outcome *o = outcome_of(&l->all[i], r->c->name);
 
 		if (o && strcmp(o->status, "ok") == 0 && strcmp(o->type, r->c->ops->type) == 0 &&
-		    !snapshot_is_reserved(&l->all[i]) && snapshot_passes(&l->all[i], &r->a->filter))
+		    !snapshot_is_reserved(&l->all[i]) && snapshot_passes(&l->all[i], &filter))
 			return &l->all[i];
 	}
 	return NULL;
+}
+
+/* Another host's component of that name may be another database: it is taken where this host has none. */
+static const struct snapshot *newest_good(const struct recovery *r, size_t end)
+{
+	const struct snapshot *s = NULL;
+	char host[HOST_NAME_MAX + 1];
+
+	if (!r->a->filter.host && gethostname(host, sizeof(host)) == 0)
+		s = newest_of(r, end, host);
+	return s ? s : newest_of(r, end, r->a->filter.host);
 }
 
 /* "; the newest in which it is ok is 2026-...", or nothing. */
@@ -50,10 +65,36 @@ static const char *instead(const struct recovery *r, size_t end, char out[128])
 	return out;
 }
 
+/* Two hosts that run at the same second give the same id: the component's counts, and this host's. */
+static enum err_code find_own(struct recovery *r, struct err *e)
+{
+	struct history_runs runs = { 0 };
+	enum err_code rc = history_runs_read(r->s, &runs, e);
+	char host[HOST_NAME_MAX + 1] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	for (size_t i = 0; i < runs.nr; i++) {
+		const struct history_run *h = &runs.all[i];
+		const struct snapshot *s = NULL;
+
+		if (strcmp(h->id, r->o->from) != 0 || strcmp(h->component, r->c->name) != 0 ||
+		    snapshot_find(r->list, h->snapshot, NULL, &s, NULL))
+			continue;
+		if (!r->snapshot || strcmp(s->host, host) == 0)
+			r->snapshot = s;
+	}
+	history_runs_release(&runs);
+	return rc;
+}
+
 static enum err_code by_backup_id(struct recovery *r, struct err *e)
 {
 	char *snapshot = NULL, *component = NULL;
-	enum err_code rc = history_find(r->s, r->o->from, &snapshot, &component, e);
+	enum err_code rc = find_own(r, e);
+
+	if (rc || r->snapshot)
+		return rc;
+	rc = history_find(r->s, r->o->from, &snapshot, &component, e);
 
 	if (!rc && strcmp(component, r->c->name) != 0)
 		rc = err_set(e, ERR_USAGE, "%s is a backup of %s, not of %s", r->o->from, component, r->c->name);

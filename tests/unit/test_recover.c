@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,6 +312,47 @@ static void test_by_backup_id(void **state)
 	assert_said("is a backup of crm, not of log");
 }
 
+/* Another host's crm is another database, also where it was dumped in the same second. */
+static void test_another_host(void **state)
+{
+	struct history_run twin = { .type = "box", .component = "crm", .status = "ok", .error = "" };
+	struct history_runs runs = { 0 };
+	char host[HOST_NAME_MAX + 1], id[BACKUP_ID_MAX + 1], *mine, *theirs;
+
+	(void)state;
+	if (gethostname(host, sizeof(host)) < 0 || unshare(CLONE_NEWUTS) < 0)
+		skip();
+	mine = snapshot("crm");
+	put(box, "theirs 1\n");
+	assert_int_equal(sethostname("elsewhere", 9), 0);
+	theirs = snapshot("crm");
+	assert_int_equal(sethostname(host, strlen(host)), 0);
+	testrepo_open(&repo, STORE_WRITE);
+	OK(history_runs_read(repo.s, &runs, &ok_err));
+	(void)snprintf(id, sizeof(id), "%s", runs.all[0].id);
+	twin.id = id;
+	twin.snapshot = theirs;
+	twin.time = runs.all[0].time;
+	twin.time.nsec = 999999999;
+	OK(history_add_run(repo.s, &twin, &ok_err));
+	history_runs_release(&runs);
+	testrepo_close(&repo);
+	assert_status(RECOVER("crm", "--yes"), 0);
+	assert_file(box, whole);
+	assert_status(RECOVER("crm", "--yes", "--from", id), 0);
+	assert_file(box, whole);
+	assert_status(RECOVER("crm", "--yes", "--host", "elsewhere"), 0);
+	assert_said(" old) of host elsewhere");
+	assert_file(box, "theirs 1\n");
+	/* On a new machine there is nothing of its own. */
+	assert_int_equal(sethostname("third", 5), 0);
+	assert_status(RECOVER("crm", "--dry-run"), 0);
+	assert_said(" old) of host elsewhere");
+	assert_int_equal(sethostname(host, strlen(host)), 0);
+	free(mine);
+	free(theirs);
+}
+
 static void test_damaged_dump(void **state)
 {
 	char line[1200], text[40000];
@@ -503,6 +546,7 @@ int main(void)
 		TEST(test_items_that_are_not_there),
 		TEST(test_which_snapshot),
 		TEST(test_by_backup_id),
+		TEST(test_another_host),
 		TEST(test_damaged_dump),
 		TEST(test_refused_without_yes),
 		TEST(test_countdown),
