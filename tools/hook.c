@@ -12,8 +12,6 @@ static enum err_code run_one(struct config_section *s, const char *key, const ch
 	char **words = NULL;
 	enum err_code rc = config_split(value, &words, e);
 
-	if (!rc && !words[0])
-		rc = err_set(e, ERR_USAGE, "it has no words");
 	o.argv = words;
 	if (!rc)
 		rc = spawn_start(&o, &p, e);

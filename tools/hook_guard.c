@@ -7,18 +7,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tools/spawn_guard.h"
 
 struct hook_guard {
 	int fd;			/* a byte: all is well; its end: vouch is gone */
 	pid_t pid;
 };
-
-extern char **environ;
 
 /* The words of each value, NULL behind the last. */
 static void programs_free(char ***v)
@@ -39,58 +37,13 @@ static enum err_code take_programs(struct config_section *s, const char *key, ch
 	v = calloc(nr + 1, sizeof(char **));
 	if (!v)
 		return err_set(e, ERR_NOMEM, "%s", key);
-	for (size_t i = 0; i < nr && !rc; i++) {
+	for (size_t i = 0; i < nr && !rc; i++)
 		rc = config_split(config_nth(s, key, i), &v[i], e);
-		if (!rc && !v[i][0])
-			rc = config_wrong(s, key, e, "it has no words");
-	}
 	if (rc)
 		programs_free(v);
 	else
 		*out = v;
 	return rc;
-}
-
-static bool is_named_in(char *const *env, const char *var)
-{
-	size_t len = strcspn(var, "=");
-
-	for (size_t i = 0; env && env[i]; i++)
-		if (strncmp(env[i], var, len) == 0 && env[i][len] == '=')
-			return true;
-	return false;
-}
-
-/* Ours before what the environment has; the strings are borrowed. */
-static char **merge(char *const *env)
-{
-	size_t n = 0, nr = 0;
-	char **out;
-
-	for (size_t i = 0; environ && environ[i]; i++)
-		nr++;
-	for (size_t i = 0; env && env[i]; i++)
-		nr++;
-	out = calloc(nr + 1, sizeof(*out));
-	for (size_t i = 0; out && env && env[i]; i++)
-		out[n++] = env[i];
-	for (size_t i = 0; out && environ && environ[i]; i++)
-		if (!is_named_in(env, environ[i]))
-			out[n++] = environ[i];
-	return out;
-}
-
-static _Noreturn void become(char **argv, char **env)
-{
-	sigset_t none;
-
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int sig = 1; sig < SIGRTMIN; sig++)
-		(void)signal(sig, SIG_DFL);
-	environ = env;
-	(void)execvp(argv[0], argv);
-	_exit(127);
 }
 
 /* It has let go of all that vouch has open: its locks end with it.  What a terminal sends to vouch does not come here. */
@@ -101,21 +54,25 @@ static _Noreturn void wait_and_run(int fd, char ***programs, char **env)
 	int null;
 
 	(void)setsid();
-	if (dup2(fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || close_range(3, ~0u, 0) < 0)
+	if (dup2(fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		_exit(1);
+	spawn_guard_close_from(STDERR_FILENO + 1);
 	do
 		n = read(STDIN_FILENO, &byte, 1);
 	while (n < 0 && errno == EINTR);
 	if (n != 0)
 		_exit(0);
-	null = open("/dev/null", O_RDONLY);
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
 		_exit(1);
 	for (size_t i = 0; programs[i]; i++) {
 		pid_t pid = fork();
 
-		if (pid == 0)
-			become(programs[i], env);
+		if (pid == 0) {
+			spawn_guard_default_signals();
+			(void)execvpe(programs[i][0], programs[i], env);
+			_exit(127);
+		}
 		while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -153,7 +110,7 @@ enum err_code hook_guard_open(struct config_section *s, const char *key, char *c
 	if (!config_nth(s, key, 0))
 		return ERR_OK;
 	g = calloc(1, sizeof(*g));
-	merged = merge(env);
+	merged = spawn_plan_env(env);
 	if (!g || !merged)
 		rc = err_set(e, ERR_NOMEM, "%s", key);
 	if (!rc)

@@ -38,7 +38,7 @@ static enum err_code start(struct spawn *s, struct err *e)
 {
 	struct spawn_shared *shared = s->plan.shared;
 	sigset_t all, before;
-	char what, text[128];
+	char c, text[128];
 	ssize_t n;
 
 	sigfillset(&all);
@@ -53,14 +53,12 @@ static enum err_code start(struct spawn *s, struct err *e)
 	}
 	close_fd(&s->plan.ready);
 	do
-		n = read(s->ends.ready, &what, 1);
+		n = read(s->ends.ready, &c, 1);
 	while (n < 0 && errno == EINTR);
 	if (n == 0 && shared->pid > 0 && !shared->sys)
 		return ERR_OK;
-	err_set(e, ERR_FAILED, "cannot start %s: %s%s%s", s->plan.argv[0],
-		strerror_r(shared->sys ? shared->sys : EIO, text, sizeof(text)),
-		shared->sys_what && strcmp(shared->sys_what, "program") != 0 ? " of its " : "",
-		shared->sys_what && strcmp(shared->sys_what, "program") != 0 ? shared->sys_what : "");
+	err_set(e, ERR_FAILED, "cannot start %s: %s%s", s->plan.argv[0], shared->sys_what ? shared->sys_what : "",
+		strerror_r(shared->sys ? shared->sys : EIO, text, sizeof(text)));
 	if (e)
 		e->sys = shared->sys;
 	return ERR_FAILED;
@@ -78,8 +76,7 @@ enum err_code spawn_start(const struct spawn_options *o, struct spawn **out, str
 	s->name = o->argv[0];
 	s->ends = (struct spawn_ends){ -1, -1, -1, -1 };
 	p->in = p->out = p->err = p->life = p->ready = p->err_read = p->in_keep = p->null = -1;
-	p->dir = o->dir;
-	p->own_group = o->in != SPAWN_STDIN_OURS;
+	p->own_session = o->in != SPAWN_STDIN_OURS;
 	p->forward_err = o->keep_err;
 	p->shared = mmap(NULL, sizeof(*p->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -309,11 +306,6 @@ static enum err_code failure(const struct spawn *s, int status, const char *said
 		       WEXITSTATUS(status), len ? ": " : "", (int)len, line);
 }
 
-int spawn_status(const struct spawn *s)
-{
-	return WIFSIGNALED(s->status) ? 128 + WTERMSIG(s->status) : WEXITSTATUS(s->status);
-}
-
 const char *spawn_err(struct spawn *s)
 {
 	struct spawn_shared *shared = s->plan.shared;
@@ -359,94 +351,53 @@ void spawn_close(struct spawn *s)
 	free(s);
 }
 
-struct exchange {
-	const char *in;
-	size_t in_len;
-	struct buf *out;
-	size_t max;
-};
-
-/* One step of giving input and taking output; *more false: its output has ended. */
-static enum err_code exchange_step(struct spawn *s, struct exchange *x, bool *more, struct err *e)
+/* 128 + N for signal N. */
+static int exit_status(const struct spawn *s)
 {
-	struct pollfd fds[2] = { { .fd = s->ends.out, .events = POLLIN },
-				 { .fd = s->ends.in, .events = POLLOUT } };
-	uint8_t *room;
-	ssize_t n;
+	return WIFSIGNALED(s->status) ? 128 + WTERMSIG(s->status) : WEXITSTATUS(s->status);
+}
 
-	if (poll(fds, 2, CANCEL_MS) <= 0)
-		return ERR_OK;
-	if (fds[1].revents && x->in_len > 0) {
-		n = write_quietly(s->ends.in, x->in, x->in_len);
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			x->in_len = 0;	/* it reads no more: its status tells */
-		if (n > 0) {
-			x->in += n;
-			x->in_len -= (size_t)n;
-		}
-	}
-	if (x->in_len == 0)
-		spawn_close_stdin(s);
-	if (!fds[0].revents)
-		return ERR_OK;
-	room = buf_room(x->out, 65536);
-	if (!room)
-		return err_set(e, ERR_NOMEM, "output of %s", s->name);
-	n = read(s->ends.out, room, 65535);
-	if (n < 0)
-		return errno == EINTR ? ERR_OK : err_sys(e, "output of %s", s->name);
-	if ((size_t)n > x->max - x->out->len)
-		return err_set(e, ERR_LIMIT, "output of %s is over %zu bytes", s->name, x->max);
-	x->out->len += (size_t)n;
-	*more = n > 0;
+static enum err_code gather(struct spawn *s, const atomic_bool *cancel, struct buf *out, size_t max, struct err *e)
+{
+	enum err_code rc;
+	uint8_t *room;
+	size_t n;
+
+	do {
+		room = buf_room(out, 65536);
+		if (!room)
+			return err_set(e, ERR_NOMEM, "output of %s", s->name);
+		rc = spawn_read(s, cancel, room, 65535, &n, e);
+		if (rc)
+			return rc;
+		if (out->len > max || n > max - out->len)
+			return err_set(e, ERR_LIMIT, "output of %s is over %zu bytes", s->name, max);
+		out->len += n;
+	} while (n > 0);
+	room[0] = '\0';
 	return ERR_OK;
 }
 
-enum err_code spawn_run(const struct spawn_options *o, const void *input, size_t input_len,
-			const atomic_bool *cancel, struct buf *out, size_t max, int *status,
+enum err_code spawn_run(const struct spawn_options *o, const atomic_bool *cancel, struct buf *out, size_t max, int *status,
 			struct err *e)
 {
-	struct exchange x = { .in = input, .in_len = input_len, .out = out, .max = max };
 	struct spawn_options with = *o;
 	struct spawn *s = NULL;
 	enum err_code rc;
-	bool more = true;
 
-	if (input)
-		with.in = SPAWN_STDIN_PIPE;
 	if (!out)
 		with.out_none = true;
 	rc = spawn_start(&with, &s, e);
 	if (rc)
 		return rc;
-	if (input && input_len == 0)
-		spawn_close_stdin(s);
-	if (!out && input_len > 0)
-		rc = spawn_write(s, cancel, input, input_len, e);
-	if (!out) {
-		spawn_close_stdin(s);
-		more = false;
-	}
-	while (!rc && more) {
-		if (cancel && atomic_load(cancel))
-			rc = err_set(e, ERR_CANCELED, "interrupted");
-		else
-			rc = exchange_step(s, &x, &more, e);
-	}
+	if (out)
+		rc = gather(s, cancel, out, max, e);
 	if (!rc)
 		rc = spawn_end(s, cancel, e);
-	if (status && rc == ERR_FAILED && s->ended) {
-		*status = spawn_status(s);
+	if (status && (!rc || (rc == ERR_FAILED && s->ended))) {
+		*status = exit_status(s);
 		err_clear(e);
 		rc = ERR_OK;
-	} else if (status && !rc) {
-		*status = 0;
-	}
-	if (!rc && out) {
-		if (buf_room(out, 1))
-			out->p[out->len] = '\0';
-		else
-			rc = err_set(e, ERR_NOMEM, "output of %s", s->name);
 	}
 	spawn_close(s);
 	return rc;

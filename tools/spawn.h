@@ -28,7 +28,6 @@ struct spawn_options {
 	 * via it is up to the words there to pass a NAME on (docker exec -e NAME).
 	 */
 	char *const *env;
-	const char *dir;		/* to work in; NULL: here */
 	enum spawn_stdin in;
 	int in_fd;
 	bool out_none;			/* its standard output is /dev/null: nothing to read */
@@ -37,8 +36,9 @@ struct spawn_options {
 };
 
 /**
- * Start it: in a process group of its own (but with SPAWN_STDIN_OURS in ours, as it may ask something at the
- * terminal), no other file open in it, no signal blocked or ignored.  When vouch ends, however that is, it is ended
+ * Start it: in a session of its own, so that nothing it starts can wait at the terminal for an answer (but with
+ * SPAWN_STDIN_OURS in ours, as it may ask), no other file open in it, no signal blocked or ignored but those that a
+ * terminal sends where vouch ignores them (nohup).  When vouch ends, however that is, it is ended
  * as by spawn_close(), and its standard input stays open until then: it never takes a killed vouch for the end of its
  * work.  With via, what runs inside is told to end when the client is, or when that was killed: it is started there as
  * `sh -c 'echo PID >&2; exec "$@"'`, and there must be a sh.  ERR_FAILED: it could not be started.
@@ -60,8 +60,6 @@ void spawn_close_stdin(struct spawn *s);	/* its end of input */
  * error that speaks of an error (else the last).
  */
 MUST_CHECK enum err_code spawn_end(struct spawn *s, const atomic_bool *cancel, struct err *e);
-/** After spawn_end(): the exit status; 128 + N for signal N. */
-int spawn_status(const struct spawn *s);
 /**
  * What it wrote to standard error so far, at most the last 16 KiB, NUL-terminated; good until the next call.  It is
  * taken from the program at any time, whether anybody asks or not.
@@ -80,12 +78,10 @@ MUST_CHECK enum err_code spawn_read_fd(int fd, const atomic_bool *cancel, void *
 				       size_t *n, struct err *e);
 
 /**
- * Start, give it input (NULL: o->in says what it gets), gather its output (NUL-terminated after out->len, at most max
- * bytes: ERR_LIMIT; out NULL: none), wait.  *status (may be NULL) gets the exit status, and then only what could not
- * be run is an error.
+ * Start, gather its output (NUL-terminated after out->len, at most max bytes in all: ERR_LIMIT; out NULL: none), wait.
+ * *status (may be NULL) gets the exit status, 128 + N for signal N, and then only what could not be run is an error.
  */
-MUST_CHECK enum err_code spawn_run(const struct spawn_options *o, const void *input,
-				   size_t input_len, const atomic_bool *cancel, struct buf *out,
-				   size_t max, int *status, struct err *e);
+MUST_CHECK enum err_code spawn_run(const struct spawn_options *o, const atomic_bool *cancel, struct buf *out, size_t max,
+				   int *status, struct err *e);
 
 #endif

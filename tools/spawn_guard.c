@@ -59,6 +59,11 @@ static void close_between(unsigned first, unsigned last)
 		close((int)fd);
 }
 
+void spawn_guard_close_from(unsigned first)
+{
+	close_between(first, UINT_MAX);
+}
+
 /* Nothing that vouch holds may stay open here: its locks would be held on, and readers of its output would wait. */
 static void close_others(const int *keep, size_t nr)
 {
@@ -71,7 +76,7 @@ static void close_others(const int *keep, size_t nr)
 			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
 				next = (unsigned)keep[i];
 		if (next == UINT_MAX) {
-			close_between(from, UINT_MAX);
+			spawn_guard_close_from(from);
 			return;
 		}
 		if (next > from)
@@ -80,8 +85,7 @@ static void close_others(const int *keep, size_t nr)
 	}
 }
 
-/* Those that nohup or a shell's background job ignore stay ignored. */
-static void default_signals(void)
+void spawn_guard_default_signals(void)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	sigset_t none;
@@ -106,20 +110,19 @@ static void run_program(struct spawn_plan *p, pid_t guard)
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != guard)
 		_exit(127);
-	if (p->own_group && setpgid(0, 0) < 0)
-		failed_start(p, "process group");
+	/* Not only a group: stopped by the terminal for asking something there, it would never end. */
+	if (p->own_session && setsid() < 0)
+		failed_start(p, "its session: ");
 	if ((p->in >= 0 && dup2(p->in, STDIN_FILENO) < 0) ||
 	    (p->out >= 0 && dup2(p->out, STDOUT_FILENO) < 0) ||
 	    (p->err >= 0 && dup2(p->err, STDERR_FILENO) < 0))
-		failed_start(p, "pipes");
+		failed_start(p, "its pipes: ");
 	if (p->ready != STDERR_FILENO + 1 && dup3(p->ready, STDERR_FILENO + 1, O_CLOEXEC) < 0)
-		failed_start(p, "pipes");
-	close_between(STDERR_FILENO + 2, UINT_MAX);
-	if (p->dir && chdir(p->dir) < 0)
-		failed_start(p, "folder");
-	default_signals();
+		failed_start(p, "its pipes: ");
+	spawn_guard_close_from(STDERR_FILENO + 2);
+	spawn_guard_default_signals();
 	(void)execvpe(p->argv[0], p->argv, p->env);
-	failed_start(p, "program");
+	failed_start(p, NULL);
 }
 
 static void keep(struct guard *g, const char *text, size_t len)
@@ -219,9 +222,8 @@ static void reap(struct guard *g)
 
 static void signal_all(struct guard *g, int sig)
 {
-	if (g->p->own_group)
-		(void)kill(-g->pid, sig);
-	else if (!g->reaped)
+	/* Before its setsid() there is no such group. */
+	if ((!g->p->own_session || kill(-g->pid, sig) < 0) && !g->reaped)
 		(void)kill(g->pid, sig);
 }
 
@@ -229,7 +231,11 @@ static void signal_all(struct guard *g, int sig)
 static bool all_gone(struct guard *g)
 {
 	reap(g);
-	return g->reaped && (!g->p->own_group || (kill(-g->pid, 0) < 0 && errno == ESRCH));
+	if (!g->reaped || !g->p->own_session)
+		return g->reaped;
+	while (waitpid(-g->pid, NULL, WNOHANG) > 0)
+		;
+	return kill(-g->pid, 0) < 0 && errno == ESRCH;
 }
 
 static void tick(struct guard *g)
@@ -248,8 +254,8 @@ static void end_inside(struct guard *g)
 		(void)dup2(p->null, STDIN_FILENO);
 		(void)dup2(p->null, STDOUT_FILENO);
 		(void)dup2(p->null, STDERR_FILENO);
-		close_between(STDERR_FILENO + 1, UINT_MAX);
-		default_signals();
+		spawn_guard_close_from(STDERR_FILENO + 1);
+		spawn_guard_default_signals();
 		(void)execvpe(p->kill_argv[0], p->kill_argv, p->env);
 		_exit(127);
 	}
@@ -345,15 +351,14 @@ void spawn_guard(struct spawn_plan *p)
 	pid_t self = getpid();
 
 	(void)sigaction(SIGCHLD, &child, NULL);
+	/* What the program leaves behind is ours to wait for: the first process of a container, vouch itself, may never do it. */
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	g.pid = fork();
 	if (g.pid == 0)
 		run_program(p, self);
 	if (g.pid < 0)
-		failed_start(p, "process");
+		failed_start(p, "its process: ");
 	p->shared->pid = g.pid;
-	/* Both set it: whoever is later must not be needed. */
-	if (p->own_group)
-		(void)setpgid(g.pid, g.pid);
 	(void)setpgid(0, 0);
 	(void)dup2(p->null, STDIN_FILENO);
 	(void)dup2(p->null, STDOUT_FILENO);

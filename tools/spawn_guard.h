@@ -21,14 +21,13 @@ struct spawn_shared {
 	int status;			/* as of waitpid */
 	pid_t pid;			/* of the program; good when the ready pipe is closed */
 	int sys;			/* why it was not started, errno */
-	const char *sys_what;		/* the step that failed (a constant); NULL: none */
+	const char *sys_what;		/* the step that failed (a constant: "its pipes: "); NULL: the program itself */
 	char err[SPAWN_ERR_MAX];	/* a ring */
 };
 
 /* All that the guard needs, made before the fork: after it nothing may be allocated. */
 struct spawn_plan {
 	char **argv, **env;
-	const char *dir;		/* NULL: here */
 	char **kill_argv;		/* with via: what ends the process inside; inside is one of its words */
 	char inside[INSIDE_DIGITS + 1];
 	int in, out, err;		/* the program's; -1: as they are here */
@@ -37,7 +36,7 @@ struct spawn_plan {
 	int err_read;			/* other end of err, -1: none */
 	int in_keep;			/* the end to write to of in, -1: none */
 	int null;			/* /dev/null */
-	bool own_group;
+	bool own_session;
 	bool forward_err;		/* to our standard error, not into the ring */
 	struct spawn_shared *shared;
 };
@@ -54,7 +53,14 @@ MUST_CHECK enum err_code spawn_plan_words(struct spawn_plan *p, const struct spa
 MUST_CHECK enum err_code spawn_plan_files(struct spawn_plan *p, const struct spawn_options *o,
 					  struct spawn_ends *s, struct err *e);
 
+/** The environment with own ("NAME=value", NULL: none) in place of what is there; the strings are borrowed.  free(). */
+char **spawn_plan_env(char *const *own);
+
 /** In the child of a fork with all signals blocked. */
 void spawn_guard(struct spawn_plan *p) __attribute__((noreturn));
+/* For any child of a fork. */
+void spawn_guard_close_from(unsigned first);	/* this descriptor and all above */
+/** All are delivered again and do what they do by default; but those that nohup, or a shell's background job, ignores stay so. */
+void spawn_guard_default_signals(void);
 
 #endif

@@ -74,8 +74,7 @@ static bool same_name(const char *a, const char *b)
 	return strncmp(a, b, len) == 0 && b[len] == '=';
 }
 
-/* The environment with own in place of what is there; the strings are borrowed. */
-static char **merged_env(char *const *own)
+char **spawn_plan_env(char *const *own)
 {
 	size_t nr_own = count(own), n = 0;
 	char **out = calloc(count(environ) + nr_own + 1, sizeof(*out));
@@ -99,7 +98,7 @@ enum err_code spawn_plan_words(struct spawn_plan *p, const struct spawn_options 
 {
 	char *own[] = { p->inside, NULL };
 
-	p->env = merged_env(o->env);
+	p->env = spawn_plan_env(o->env);
 	if (o->via && o->via[0]) {
 		p->argv = inside_argv(o->via, inside_start, o->argv);
 		p->kill_argv = inside_argv(o->via, inside_end, own);

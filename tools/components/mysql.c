@@ -201,7 +201,7 @@ static enum err_code ask_version(struct component *c, const char *name, char **p
 
 	o.in = SPAWN_STDIN_NONE;
 	if (!rc)
-		rc = spawn_run(&o, NULL, 0, c->cancel, version, VERSION_MAX, &status, e);
+		rc = spawn_run(&o, c->cancel, version, VERSION_MAX, &status, e);
 	if (!rc && status != 0)
 		rc = err_set(e, ERR_FAILED, "%s --version: exit status %d: is it installed%s?", p, status,
 			     c->via ? " there" : "");

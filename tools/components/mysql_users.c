@@ -23,7 +23,7 @@ static enum err_code dump_users(struct component *c, struct dump *d, struct err 
 	mysql_words_add(&w, "--skip-dump-date");
 	o = component_spawn(c, w.v);
 	o.in = SPAWN_STDIN_NONE;
-	rc = w.bad ? err_set(e, ERR_NOMEM, "users") : spawn_run(&o, NULL, 0, c->cancel, &text, USERS_MAX, NULL, e);
+	rc = w.bad ? err_set(e, ERR_NOMEM, "users") : spawn_run(&o, c->cancel, &text, USERS_MAX, NULL, e);
 	mysql_words_release(&w);
 	if (!rc && !memmem(text.p, text.len, "\n-- Dump completed", strlen("\n-- Dump completed")))
 		rc = err_set(e, ERR_FAILED, "%s --system=users was cut short", m->dumper);

@@ -99,7 +99,7 @@ enum err_code neo4j_admin_run(struct component *c, const struct neo4j_place *p, 
 
 	if (rc)
 		return rc;
-	rc = spawn_run(&o, NULL, 0, c->cancel, &text, OUTPUT_MAX, status, e);
+	rc = spawn_run(&o, c->cancel, &text, OUTPUT_MAX, status, e);
 	call_release(&k);
 	if (!rc) {
 		*out = strdup(text.p ? (const char *)text.p : "");

@@ -28,7 +28,7 @@ static enum err_code check_tool(struct component *c, enum pg_program program, co
 	pg_tool_add(&t, "--version");
 	o = component_spawn(c, t.argv);
 	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, NULL, 0, c->cancel, &out, 4096, NULL, e);
+	rc = spawn_run(&o, c->cancel, &out, 4096, NULL, e);
 	if (rc && rc != ERR_CANCELED && rc != ERR_NOMEM) {
 		component_found(c, FINDING_FAILED, "%s does not run: %s", name, e ? e->msg : "");
 		rc = ERR_OK;

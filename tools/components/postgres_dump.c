@@ -307,7 +307,7 @@ static enum err_code tell_tool(struct component *c, struct facts *f, struct err 
 	pg_tool_add(&tool, "--version");
 	o = component_spawn(c, tool.argv);
 	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, NULL, 0, c->cancel, &out, 4096, NULL, e);
+	rc = spawn_run(&o, c->cancel, &out, 4096, NULL, e);
 	if (!rc && out.len > 0) {
 		((char *)out.p)[strcspn((const char *)out.p, "\n")] = '\0';
 		facts_set(f, "tool", (const char *)out.p);

@@ -36,7 +36,7 @@ enum err_code pg_add_globals(struct component *c, struct dump *d, struct err *e)
 	o = component_spawn(c, tool.argv);
 	o.env = tool.env;
 	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, NULL, 0, c->cancel, &out, GLOBALS_MAX, NULL, e);
+	rc = spawn_run(&o, c->cancel, &out, GLOBALS_MAX, NULL, e);
 	if (!rc && !strstr((const char *)out.p, "PostgreSQL database cluster dump complete"))
 		rc = err_set(e, ERR_FAILED, "what pg_dumpall wrote has no end");
 	if (!rc)

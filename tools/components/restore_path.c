@@ -68,7 +68,7 @@ static void unmount(struct restore_path *p)
 	if (!p->at)
 		return;
 	/* Only where it was killed. */
-	if (is_mounted(p) && umount2(p->at, MNT_DETACH) < 0 && spawn_run(&o, NULL, 0, NULL, &out, 4096, NULL, NULL))
+	if (is_mounted(p) && umount2(p->at, MNT_DETACH) < 0 && spawn_run(&o, NULL, &out, 4096, NULL, NULL))
 		buf_reset(&out);	/* nothing more can be done about it; the mount is dead, and the folder stays */
 	buf_release(&out);
 	(void)rmdir(p->at);
