@@ -33,7 +33,7 @@ postgres()
 	TALK_POSTGRES="$work" run "$unit"
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[ "$(grep -c 'OK.*psql' <<<"$output")" -eq 6 ]
+	[ "$(grep -c 'OK.*psql' <<<"$output")" -eq 7 ]
 }
 
 @test "mariadb is asked" {
@@ -41,5 +41,5 @@ postgres()
 	TALK_MYSQL="$work/s" run "$unit"
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[ "$(grep -c 'OK.*mysql' <<<"$output")" -eq 6 ]
+	[ "$(grep -c 'OK.*mysql' <<<"$output")" -eq 8 ]
 }

@@ -18,8 +18,8 @@ struct talk {
 	const atomic_bool *cancel;
 	char *name;
 	char token[TALK_TOKEN_LEN + 1];
-	char sqlstate[6];
 	struct buf in;
+	bool answered;		/* once at least */
 	bool lost;
 };
 
@@ -75,20 +75,26 @@ static enum err_code start_client(struct talk *t, const struct spawn_options *o,
 	return spawn_start(&with, &t->program, e);
 }
 
-/* The session as this file's readers and talk_quote_*() want it, and without time-outs: a dump may take hours. */
+/*
+ * The session as this file's readers and talk_quote_*() want it, and without time-outs: a dump may take hours.  Which of
+ * them there are depends on the version: PostgreSQL is asked; each of MariaDB and MySQL passes over what a comment has
+ * for the other.
+ */
 static enum err_code set_session(struct talk *t, struct err *e)
 {
 	static const char *const psql[] = {
 		"SET client_encoding = 'UTF8'", "SET standard_conforming_strings = on",
 		"SET DateStyle = 'ISO, YMD'", "SET TimeZone = 'UTC'", "SET bytea_output = 'hex'",
-		"SET statement_timeout = 0", "SET lock_timeout = 0",
-		"SET idle_in_transaction_session_timeout = 0", NULL
+		"SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', "
+		"'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')", NULL
 	};
 	static const char *const mysql[] = {
 		"SET NAMES utf8mb4, time_zone = '+00:00', "
 		"sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', wait_timeout = 31536000"
-		" /*M!100300 , max_statement_time = 0, idle_transaction_timeout = 0, "
-		"idle_readonly_transaction_timeout = 0 */", NULL
+		"/*M!100101 , max_statement_time = 0 */"
+		"/*M!100300 , idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, "
+		"idle_write_transaction_timeout = 0 */"
+		"/*!50708 , max_execution_time = 0 */", NULL
 	};
 	const char *const *all = t->kind == TALK_PSQL ? psql : mysql;
 	enum err_code rc = ERR_OK;
@@ -214,7 +220,7 @@ static enum err_code receive(struct talk *t, struct err *e)
 
 enum err_code talk_ask(struct talk *t, const char *sql, struct talk_rows *out, struct err *e)
 {
-	struct talk_answer answer = { 0 };
+	struct talk_rows rows = { 0 };
 	enum err_code rc;
 
 	if (t->lost)
@@ -232,16 +238,15 @@ enum err_code talk_ask(struct talk *t, const char *sql, struct talk_rows *out, s
 		t->lost = true;
 		return rc;
 	}
-	rc = t->kind == TALK_PSQL ? talk_psql_take(&t->in, t->token, &answer, e)
-				  : talk_mysql_take(&t->in, t->token, &answer, e);
-	if (rc == ERR_FAILED)
-		memcpy(t->sqlstate, answer.sqlstate, sizeof(t->sqlstate));
-	else if (rc)
-		t->lost = true;
+	if (t->kind == TALK_MYSQL && !t->answered)
+		talk_mysql_skip_remarks(&t->in);
+	t->answered = true;
+	rc = t->kind == TALK_PSQL ? talk_psql_take(&t->in, t->token, &rows, e) : talk_mysql_take(&t->in, t->token, &rows, e);
+	t->lost = rc && rc != ERR_FAILED;
 	if (rc)
-		talk_rows_release(&answer.rows);
+		talk_rows_release(&rows);
 	else
-		*out = answer.rows;
+		*out = rows;
 	return rc;
 }
 
@@ -290,11 +295,6 @@ enum err_code talk_value(struct talk *t, char **out, struct err *e, const char *
 	}
 	talk_rows_release(&rows);
 	return rc;
-}
-
-const char *talk_sqlstate(const struct talk *t)
-{
-	return t->sqlstate;
 }
 
 enum err_code talk_add_field(struct talk_rows *r, size_t *nr, size_t *cap, char *at, struct err *e)

@@ -58,9 +58,6 @@ MUST_CHECK enum err_code talk_do(struct talk *t, struct err *e, const char *fmt,
 /** The first field of the first row, malloc'ed; NULL (and ERR_OK) where there is none or it is NULL. */
 MUST_CHECK enum err_code talk_value(struct talk *t, char **out, struct err *e, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
-/** Of the last statement that failed: "42501"; "" where none did yet. */
-const char *talk_sqlstate(const struct talk *t);
-
 /** Append a name or a text as the SQL of kind has it, quotes included. */
 void talk_quote_name(enum talk_kind kind, struct buf *out, const char *name);
 void talk_quote_text(enum talk_kind kind, struct buf *out, const char *text);

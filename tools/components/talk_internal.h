@@ -11,11 +11,6 @@
  */
 #define TALK_TOKEN_LEN 32
 
-struct talk_answer {
-	struct talk_rows rows;
-	char sqlstate[6];
-};
-
 /** ERR_USAGE where the client would not take sql for one whole statement. */
 MUST_CHECK enum err_code talk_sql_check(enum talk_kind kind, const char *sql, struct err *e);
 
@@ -28,10 +23,10 @@ enum talk_whole talk_mysql_whole(const struct buf *b, const char *token);
  * Take apart what is whole; b->p goes to out (or is freed).  ERR_FAILED: the server's error.  ERR_CORRUPT: no answer
  * of that client.
  */
-MUST_CHECK enum err_code talk_psql_take(struct buf *b, const char *token, struct talk_answer *out,
-					struct err *e);
-MUST_CHECK enum err_code talk_mysql_take(struct buf *b, const char *token, struct talk_answer *out,
-					 struct err *e);
+MUST_CHECK enum err_code talk_psql_take(struct buf *b, const char *token, struct talk_rows *out, struct err *e);
+MUST_CHECK enum err_code talk_mysql_take(struct buf *b, const char *token, struct talk_rows *out, struct err *e);
+/** Drop what the client says of itself before its first answer: a warning about TLS or about its own name. */
+void talk_mysql_skip_remarks(struct buf *b);
 /** Of bytes that end without an answer: the error that is said there, else "". */
 const char *talk_mysql_error(const struct buf *b, struct buf *text);
 

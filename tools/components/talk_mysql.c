@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/base/checked.h"
 #include "tools/components/talk_internal.h"
 
 #define LAST_BYTES 4096u	/* a lost connection is said last */
@@ -212,20 +213,34 @@ const char *talk_mysql_error(const struct buf *b, struct buf *text)
 	return said;
 }
 
-static enum err_code server_error(char *text, struct talk_answer *out, struct err *e)
+static enum err_code server_error(char *text, struct err *e)
 {
-	char *said = error_text(text), *state;
+	const char *said = error_text(text);
 
-	if (!said)
-		return err_set(e, ERR_CORRUPT, "no answer of the client: %.200s", text);
-	state = strchr(said, '(');
-	if (state && strcspn(state, ")") == 6)
-		memcpy(out->sqlstate, state + 1, 5);
-	return err_set(e, ERR_FAILED, "error %s", said);
+	return said ? err_set(e, ERR_FAILED, "error %s", said) :
+		      err_set(e, ERR_CORRUPT, "no answer of the client: %.200s", text);
 }
 
-enum err_code talk_mysql_take(struct buf *b, const char *token, struct talk_answer *out,
-			      struct err *e)
+void talk_mysql_skip_remarks(struct buf *b)
+{
+	static const char *const answers[] = { xml_head, "-----", "ERROR " };
+	size_t from = 0;
+
+	while (from < b->len) {
+		const uint8_t *newline = memchr(b->p + from, '\n', b->len - from);
+		bool is_answer = !newline;
+
+		for (size_t i = 0; i < ARRAY_LEN(answers) && !is_answer; i++)
+			is_answer = b->len - from >= strlen(answers[i]) && memcmp(b->p + from, answers[i], strlen(answers[i])) == 0;
+		if (is_answer)
+			break;
+		from = (size_t)(newline + 1 - b->p);
+	}
+	memmove(b->p, b->p + from, b->len - from);
+	b->len -= from;
+}
+
+enum err_code talk_mysql_take(struct buf *b, const char *token, struct talk_rows *out, struct err *e)
 {
 	size_t results, last = 0;
 	enum err_code rc;
@@ -247,15 +262,15 @@ enum err_code talk_mysql_take(struct buf *b, const char *token, struct talk_answ
 			end = at;
 		if (end)
 			*end = '\0';
-		return server_error(text + results, out, e);
+		return server_error(text + results, e);
 	}
 	for (char *at = text; (at = strstr(at, result_end)) != NULL; at++)
 		if (at[sizeof(result_end) - 1])
 			last = (size_t)(at - text) + sizeof(result_end) - 1;
 	if (last == 0)
 		return ERR_OK;		/* only the token's */
-	rc = take_rows(text, &out->rows, e);
-	out->rows.text = text;
+	rc = take_rows(text, out, e);
+	out->text = text;
 	*b = (struct buf)BUF_INIT;
 	return rc;
 }

@@ -111,8 +111,7 @@ static enum err_code split_rows(char *at, char *end, const char *token, struct t
 	return rc;
 }
 
-enum err_code talk_psql_take(struct buf *b, const char *token, struct talk_answer *out,
-			     struct err *e)
+enum err_code talk_psql_take(struct buf *b, const char *token, struct talk_rows *out, struct err *e)
 {
 	char *text, *last, mark[MARK_LEN + 1];
 	struct last_line l = { 0 };
@@ -127,19 +126,17 @@ enum err_code talk_psql_take(struct buf *b, const char *token, struct talk_answe
 	last = memmem(text, b->len, mark, MARK_LEN);
 	if (!last || !take_last_line(last, token, &l))
 		return err_set(e, ERR_CORRUPT, "no answer of psql (version 11 or newer is wanted)");
-	if (l.failed) {
-		(void)strncat(out->sqlstate, l.state, sizeof(out->sqlstate) - 1);
+	if (l.failed)
 		return err_set(e, ERR_FAILED, "%s (SQLSTATE %s)", l.message, l.state);
-	}
 	if (last == text)
 		return ERR_OK;
 	if (last[-1] != '\n')
 		return err_set(e, ERR_CORRUPT, "an answer of psql that does not end with a line");
-	out->rows.text = text;
+	out->text = text;
 	said = strtoull(l.rows, NULL, 10);
-	rc = split_rows(text, last - 1, token, &out->rows, e);
-	if (!rc && said > 0 && said != out->rows.nr_rows)
-		rc = err_set(e, ERR_CORRUPT, "%zu rows came of %llu", out->rows.nr_rows, said);
+	rc = split_rows(text, last - 1, token, out, e);
+	if (!rc && said > 0 && said != out->nr_rows)
+		rc = err_set(e, ERR_CORRUPT, "%zu rows came of %llu", out->nr_rows, said);
 	*b = (struct buf)BUF_INIT;
 	return rc;
 }

@@ -101,9 +101,11 @@ static enum err_code check_first_word(enum talk_kind kind, const char *sql, stru
 	};
 	static const char *const psql[] = { "copy", NULL };
 	const char *const *words = kind == TALK_MYSQL ? mysql : psql;
-	const char *at = sql + strspn(sql, " \t\r\n\f\v");
+	const char *at = sql;
 	size_t len = 0;
 
+	for (const char *next = sql; next; next = is_comment(kind, at) ? skip_comment(kind, at) : NULL)
+		at = next + strspn(next, " \t\r\n\f\v");
 	while (is_word(at[len]))
 		len++;
 	for (size_t i = 0; words[i]; i++)
