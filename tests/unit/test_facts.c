@@ -256,6 +256,11 @@ static void test_compare(void **state)
 	facts_rows(&a, "table", "moving", 5, SUM_A);
 	facts_moving(&a, "table", "moving");
 	facts_rows(&b, "table", "moving", 6, SUM_B);
+	facts_rows(&a, "collection", "moving", 5, FACTS_NO_SUM);
+	facts_moving(&a, "collection", "moving");
+	facts_rows(&b, "collection", "moving", 6, FACTS_NO_SUM);
+	assert_int_equal(json_object_set_new(facts_item(&a, "collection", "moving"), "dimension", json_integer(768)), 0);
+	assert_int_equal(json_object_set_new(facts_item(&b, "collection", "moving"), "dimension", json_integer(384)), 0);
 	facts_rows(&b, "table", "new", 1, SUM_A);
 	facts_value(&a, "sequence", "later", 9, true);
 	facts_value(&b, "sequence", "later", 10, true);
@@ -271,7 +276,7 @@ static void test_compare(void **state)
 	facts_rows(&b, "collection", "docs", 3, FACTS_NO_SUM);
 	assert_int_equal(json_object_set_new(facts_item(&a, "collection", "docs"), "dimension", json_integer(768)), 0);
 	assert_int_equal(json_object_set_new(facts_item(&b, "collection", "docs"), "dimension", json_integer(384)), 0);
-	assert_int_equal(facts_compare(&a, &b, NULL, NULL, false, see, &s), 9);
+	assert_int_equal(facts_compare(&a, &b, NULL, NULL, false, see, &s), 10);
 	assert_string_equal(s.text,
 		"table same [5] [5] equal 1\n"
 		"table fewer [5] [4] differs 0\n"
@@ -279,6 +284,7 @@ static void test_compare(void **state)
 		"table unsummed [5] [5] not compared 0\n"
 		"table gone [5] [] missing 0\n"
 		"table moving [5] [6] not compared 1\n"
+		"collection moving [dimension 768] [dimension 384] differs 0\n"
 		"sequence later [9] [10] equal 1\n"
 		"sequence earlier [10] [9] differs 0\n"
 		"sequence exact [9] [10] differs 0\n"

@@ -12,8 +12,8 @@
  *
  * of: the table (collection) that an index, sequence, trigger ... belongs to: it comes back, and is compared, with that.
  * rows: how many; sum: rowsum.h; value: a number that is set, not counted (at_least: what is found may be larger);
- * is: a definition as text; moving: writers went on, so that rows are not comparable.  Any other member of an item (a
- * collection's dimension) is compared as it is, but "info", an object, is not.  Kinds: table, view, index, constraint,
+ * is: a definition as text; moving: writers went on, so that rows and value are not comparable.  Any other member that was
+ * recorded of an item (a collection's dimension) is compared as it is, but "info" is not.  Kinds: table, view, index, constraint,
  * sequence, function, trigger, event, role, label, relationship, collection, alias, database ....  Numbers that can be
  * large are strings.
  */
@@ -82,7 +82,7 @@ typedef void facts_row_fn(void *ctx, const struct facts_row *r);
 
 /**
  * Every item of recorded against found, in recorded's order; then what is only in found ("extra", agrees only where
- * extra_ok). Returns how many do not agree.  A moving item that is there is "not compared", and agrees; one whose sum
+ * extra_ok). Returns how many do not agree.  A moving item that is what it was is "not compared", and agrees; one whose sum
  * was recorded and is not known now is "not compared", and does not.  fn may be NULL.
  */
 size_t facts_compare(const struct facts *recorded, const struct facts *found, facts_choose_fn *choose, void *choose_ctx,

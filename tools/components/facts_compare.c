@@ -108,7 +108,8 @@ static bool own_equal(json_t *a, json_t *b, struct facts_row *r)
 	return true;
 }
 
-static const char *verdict(json_t *a, json_t *b, struct facts_row *r)
+/* Where writers went on, rows and values are not looked at; what the item is, is. */
+static const char *verdict(json_t *a, json_t *b, bool moving, struct facts_row *r)
 {
 	const char *va = text_of(a, "value"), *vb = text_of(b, "value");
 	const char *ra = text_of(a, "rows"), *rb = text_of(b, "rows");
@@ -116,13 +117,13 @@ static const char *verdict(json_t *a, json_t *b, struct facts_row *r)
 	const char *ia = text_of(a, "is"), *ib = text_of(b, "is");
 	int order;
 
-	if (ra && (!rb || strcmp(ra, rb) != 0))
+	if (!moving && ra && (!rb || strcmp(ra, rb) != 0))
 		return "differs";
-	if (sa && sb && strcmp(sa, sb) != 0) {
+	if (!moving && sa && sb && strcmp(sa, sb) != 0) {
 		show_sums(r, sa, sb);
 		return "differs";
 	}
-	if (va) {
+	if (!moving && va) {
 		order = vb ? compare_numbers(vb, va) : -1;
 		if (order < 0 || (order > 0 && !is_set(a, "at_least")))
 			return "differs";
@@ -133,7 +134,7 @@ static const char *verdict(json_t *a, json_t *b, struct facts_row *r)
 	}
 	if (!own_equal(a, b, r))
 		return "differs";
-	return sa && !sb ? "not compared" : "equal";
+	return moving || (sa && !sb) ? "not compared" : "equal";
 }
 
 static void compare_item(json_t *a, json_t *b, struct facts_row *r)
@@ -145,12 +146,11 @@ static void compare_item(json_t *a, json_t *b, struct facts_row *r)
 	if (!b) {
 		r->verdict = "missing";
 		r->agrees = false;
-	} else if (is_set(a, "moving") || is_set(b, "moving")) {
-		r->verdict = "not compared";
-		r->agrees = true;
 	} else {
-		r->verdict = verdict(a, b, r);
-		r->agrees = strcmp(r->verdict, "equal") == 0;
+		bool moving = is_set(a, "moving") || is_set(b, "moving");
+
+		r->verdict = verdict(a, b, moving, r);
+		r->agrees = strcmp(r->verdict, moving ? "not compared" : "equal") == 0;
 	}
 }
 
