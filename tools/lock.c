@@ -19,55 +19,47 @@ struct lock {
 	int fd;
 };
 
-/* Made where it is not there; only its owner may put locks into it. */
-static int open_folder(const char *parent, const char *below, struct err *e)
+/* Made where it is not there; it must be ours. */
+static enum err_code open_folder(const char *parent, const char *below, int *out, struct err *e)
 {
+	enum err_code rc = ERR_OK;
 	struct stat st;
 	char path[4096];
 	int fd;
 
-	if (snprintf(path, sizeof(path), "%s%s", parent, below) >= (int)sizeof(path)) {
-		err_set(e, ERR_LIMIT, "folder for locks: %s%s is too long", parent, below);
-		return -1;
-	}
-	if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-		err_sys(e, "make the folder for locks %s", path);
-		return -1;
-	}
+	if (snprintf(path, sizeof(path), "%s%s", parent, below) >= (int)sizeof(path))
+		return err_set(e, ERR_LIMIT, "folder for locks: %s%s is too long", parent, below);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, "make the folder for locks %s", path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		err_sys(e, "open the folder for locks %s", path);
-		goto fail;
-	}
-	if (st.st_uid != geteuid()) {
-		err_set(e, ERR_FAILED, "folder for locks %s: it belongs to another user; remove it", path);
-		goto fail;
-	}
-	return fd;
-fail:
-	if (fd >= 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
+		rc = err_sys(e, "open the folder for locks %s", path);
+	else if (st.st_uid != geteuid())
+		rc = err_set(e, ERR_FAILED, "folder for locks %s: it belongs to another user; set HOME to a folder of your own",
+			     path);
+	if (rc && fd >= 0)
 		close(fd);
-	return -1;
+	if (!rc)
+		*out = fd;
+	return rc;
 }
 
-static int lock_folder(struct err *e)
+/* Not XDG_RUNTIME_DIR, which cron's jobs do not have: they and a login would not see each other's locks. */
+static enum err_code lock_folder(int *out, struct err *e)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR"), *home = getenv("HOME");
-	int fd;
+	const char *home = getenv("HOME");
+	enum err_code rc;
+	int cache;
 
 	if (geteuid() == 0)
-		return open_folder("/run", "/vouch", e);
-	if (runtime && runtime[0] == '/')
-		return open_folder(runtime, "/vouch", e);
-	if (!home || home[0] != '/') {
-		err_set(e, ERR_USAGE, "no place for locks: set HOME or XDG_RUNTIME_DIR");
-		return -1;
-	}
-	fd = open_folder(home, "/.cache", e);
-	if (fd < 0)
-		return -1;
-	close(fd);
-	return open_folder(home, "/.cache/vouch", e);
+		return open_folder("/run", "/vouch", out, e);
+	if (!home || home[0] != '/')
+		return err_set(e, ERR_USAGE, "no place for locks: set HOME to a folder of your own");
+	rc = open_folder(home, "/.cache", &cache, e);
+	if (rc)
+		return rc;
+	close(cache);
+	return open_folder(home, "/.cache/vouch", out, e);
 }
 
 /* "REPOSITORY-COMPONENT.lock"; a component may be called anything. */
@@ -121,13 +113,10 @@ enum err_code lock_take(const char *repository, const char *component, const cha
 		return err_set(e, ERR_NOMEM, "lock of %s", component);
 	l->fd = -1;
 	rc = lock_name(repository, component, &name, e);
+	if (!rc)
+		rc = lock_folder(&dir, e);
 	if (rc)
 		goto out;
-	dir = lock_folder(e);
-	if (dir < 0) {
-		rc = ERR_FAILED;
-		goto out;
-	}
 	l->fd = openat(dir, (const char *)name.p, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (l->fd < 0) {
 		rc = err_sys(e, "lock of %s", component);

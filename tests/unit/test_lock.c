@@ -88,12 +88,49 @@ static void test_dies_with_its_holder(void **state)
 	lock_release(a);
 }
 
+/* As any user: cron's job, whose environment is small, and a login exclude each other; a home of somebody else is refused. */
+static void other_user(const char *home)
+{
+	struct lock *a = NULL, *b = NULL;
+	struct err e = ERR_INIT;
+
+	if (geteuid() == 0 && (chown(home, 65534, 65534) != 0 || seteuid(65534) != 0))
+		_exit(1);
+	if (setenv("HOME", home, 1) != 0 || unsetenv("XDG_RUNTIME_DIR") != 0 || lock_take(id, "crm", "run", &a, &e))
+		_exit(2);
+	if (setenv("XDG_RUNTIME_DIR", home, 1) != 0 || lock_take(id, "crm", "recover", &b, &e) != ERR_BUSY)
+		_exit(3);
+	if (setenv("HOME", "/", 1) != 0 || lock_take(id, "crm", "recover", &b, &e) == ERR_OK)
+		_exit(4);
+	if (unsetenv("HOME") != 0 || lock_take(id, "crm", "recover", &b, &e) != ERR_USAGE)
+		_exit(5);
+	_exit(0);
+}
+
+static void test_environment(void **state)
+{
+	char home[] = "/tmp/test_lock.XXXXXX", command[64];
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	assert_non_null(mkdtemp(home));
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		other_user(home);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	(void)snprintf(command, sizeof(command), "rm -r %s", home);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(status, 0);
+}
+
 static int remove_locks(void **state)
 {
 	char command[256];
 
 	(void)state;
-	(void)snprintf(command, sizeof(command), "rm -f /run/vouch/%s-* \"$XDG_RUNTIME_DIR\"/vouch/%s-* ~/.cache/vouch/%s-*", id, id, id);
+	(void)snprintf(command, sizeof(command), "rm -f /run/vouch/%s-* ~/.cache/vouch/%s-*", id, id);
 	return system(command) == -1;
 }
 
@@ -103,6 +140,7 @@ int main(void)
 		cmocka_unit_test(test_one_at_a_time),
 		cmocka_unit_test(test_any_name),
 		cmocka_unit_test(test_dies_with_its_holder),
+		cmocka_unit_test(test_environment),
 	};
 
 	(void)snprintf(id, sizeof(id), "%032lx", (unsigned long)getpid());
