@@ -135,14 +135,12 @@ static void use_path(bool by_mount)
 	struct stat st;
 
 	OK(restore_path_open(&j, "tables/big", &p, &ok_err));
-	assert_int_equal(p->copied, !by_mount);
-	assert_int_equal(stat(p->dir, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(p->at != NULL, by_mount);
 	assert_content(restore_path_text(p), big, BIG_LEN);
-	if (!by_mount) {
-		assert_int_equal(stat(restore_path_text(p), &st), 0);
-		assert_int_equal(st.st_mode & 07777, 0600);
-	}
+	assert_content(restore_path_text(p), big, BIG_LEN);	/* each who opens it begins at its start */
+	assert_int_equal(stat(by_mount ? p->dir : restore_path_text(p), &st), 0);
+	assert_int_equal(st.st_mode & 07777, by_mount ? 0700 : 0600);
+	assert_int_equal(count_entries(tmp), by_mount);		/* a copy has no name that could be left behind */
 	restore_path_close(p);
 	assert_int_equal(count_entries(tmp), 0);
 }
@@ -170,8 +168,8 @@ static void test_mount(void **state)
 	use_path(true);
 	/* Its server dies: nothing is left all the same. */
 	OK(restore_path_open(&j, "small", &p, &ok_err));
-	assert_false(p->copied);
-	assert_int_equal(kill(spawn_pid(p->mount), SIGKILL), 0);
+	assert_non_null(p->at);
+	assert_int_equal(kill(spawn_pid(p->server), SIGKILL), 0);
 	restore_path_close(p);
 	assert_int_equal(count_entries(tmp), 0);
 	publish(NULL, 0);
@@ -197,7 +195,7 @@ static void test_killed(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		if (restore_path_open(&j, "small", &p, NULL) || p->copied ||
+		if (restore_path_open(&j, "small", &p, NULL) || !p->at ||
 		    write(ends[1], p->dir, strlen(p->dir) + 1) < 0)
 			_exit(1);
 		(void)kill(getpid(), SIGKILL);
@@ -235,6 +233,37 @@ static void test_copy(void **state)
 	assert_int_equal(count_entries(tmp), 0);
 }
 
+/* Whoever has it open is killed: the copy is gone with him. */
+static void test_copy_killed(void **state)
+{
+	const struct timespec step = { .tv_nsec = 20000000 };
+	struct restore_job j = job();
+	struct restore_path *p = NULL;
+	char text[64] = "";
+	unsigned tries = 0;
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	self = "/nonexistent";
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (restore_path_open(&j, "small", &p, NULL) || write(ends[1], p->text, strlen(p->text) + 1) < 0)
+			_exit(1);
+		(void)kill(getpid(), SIGKILL);
+	}
+	(void)close(ends[1]);
+	assert_true(read(ends[0], text, sizeof(text)) > 1);
+	(void)close(ends[0]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(count_entries(tmp), 0);
+	while (access(text, F_OK) == 0 && tries++ < 500)
+		(void)nanosleep(&step, NULL);
+	assert_true(tries < 500);
+}
+
 static void test_cancel(void **state)
 {
 	struct restore_job j = job();
@@ -265,13 +294,12 @@ static void test_no_folder(void **state)
 
 static void test_space(void **state)
 {
-	struct restore_path p = { .dir = tmp };
 	struct err e = ERR_INIT;
 
 	(void)state;
-	OK(check_space(&p, 0, &ok_err));
-	assert_int_equal(check_space(&p, UINT64_MAX, &e), ERR_LIMIT);
-	assert_int_equal(check_space(&p, (uint64_t)1 << 60, &e), ERR_LIMIT);
+	OK(check_space(tmp, 0, &ok_err));
+	assert_int_equal(check_space(tmp, UINT64_MAX, &e), ERR_LIMIT);
+	assert_int_equal(check_space(tmp, (uint64_t)1 << 60, &e), ERR_LIMIT);
 	assert_non_null(strstr(e.msg, "set TMPDIR"));
 }
 
@@ -314,7 +342,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file), cmocka_unit_test(test_feed), cmocka_unit_test(test_mount), cmocka_unit_test(test_killed),
-		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_copy), cmocka_unit_test(test_copy_killed),
 		cmocka_unit_test(test_cancel), cmocka_unit_test(test_no_folder), cmocka_unit_test(test_space),
 	};
 

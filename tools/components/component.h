@@ -3,10 +3,10 @@
  * A component: one service of vouch.conf(5) that is dumped into a snapshot, restored from one, and proven.  Each type is
  * one struct component_ops; the commands (run, check, recover, rollback, validate) know no type by name.
  *
- *   cmd_run.c      lock, hooks ──► ops->dump ──► assembly (store/assemble.h), facts.json ──► one snapshot
- *   cmd_recover.c  read back ──► countdown, hooks ──► ops->restore (makes the way back first) ──► ops->inspect
+ *   run*.c         lock, hooks ──► ops->dump ──► assembly (store/assemble.h), facts.json ──► one snapshot
+ *   recover*.c     read back ──► countdown, hooks ──► ops->restore (makes the way back first) ──► ops->inspect
  *                  ──► facts_compare
- *   cmd_validate.c ops->restore into something temporary ──► ops->inspect, expectations ──► ops->discard
+ *   validate*.c    ops->restore into something temporary ──► ops->inspect, expectations ──► ops->discard
  */
 #ifndef VOUCH_COMPONENTS_COMPONENT_H
 #define VOUCH_COMPONENTS_COMPONENT_H
@@ -204,9 +204,9 @@ MUST_CHECK enum err_code restore_file(struct restore_job *j, const char *name, s
 MUST_CHECK enum err_code restore_feed(struct component *c, struct restore_job *j, const char *name, struct spawn *to,
 				      struct err *e);
 /**
- * A seekable path to it, for tools that need one: a private mount of the repository, else (no /dev/fuse) a copy in a
- * private folder for which the space was checked, in $TMPDIR or /var/tmp.  Only this user's processes on this host can
- * read it.
+ * A seekable path to it, for tools that need one: a private mount of the repository, else (no /dev/fuse) a copy without a
+ * name in $TMPDIR or /var/tmp, for which the space was checked.  Only this user's processes on this host can read it.
+ * Nothing of it outlives this process, but two empty folders where a mount's is killed.
  */
 struct restore_path;
 MUST_CHECK enum err_code restore_path_open(struct restore_job *j, const char *name, struct restore_path **out,

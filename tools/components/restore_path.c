@@ -2,11 +2,13 @@
 /*
  * A file of a dump under a path.  `vouch mount` of the repository on a folder of our own serves it without a copy, each
  * byte checked as it is read; it runs as a child, which ends, and unmounts, when this process does, however that is.
- * Where nothing can be mounted the file is copied.
+ * Where nothing can be mounted the file is copied, and the copy's name removed at once: a child that only sleeps has it
+ * open, and /proc/CHILD/fd/0 is its path.  (Not our own /proc: nobody may look into a process that may not dump core.)
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -26,12 +28,11 @@
 #define COPY_SPARE (16u << 20)	/* bytes that a copy leaves free: others write there, too */
 
 struct restore_path {
-	char *dir;			/* private; goes with all that is in it */
-	char *at;			/* the mount point; NULL: none was made */
-	struct spawn *mount;
-	const char *argv[8];		/* of mount */
+	char *dir;			/* private; NULL: none was made */
+	char *at;			/* the mount point in it; NULL: none was made */
+	struct spawn *server;		/* of the mount, or of the copy */
+	const char *argv[8];		/* of the mount's */
 	char *text;			/* the path */
-	bool copied;			/* text is a file of our own */
 };
 
 /* What is run for the mount: ourselves, even where the file was replaced meanwhile. */
@@ -63,8 +64,8 @@ static void unmount(struct restore_path *p)
 	struct spawn_options o = { .argv = argv, .in = SPAWN_STDIN_NONE };
 	struct buf out = BUF_INIT;
 
-	spawn_close(p->mount);		/* unmounts as it ends */
-	p->mount = NULL;
+	spawn_close(p->server);		/* unmounts as it ends */
+	p->server = NULL;
 	if (!p->at)
 		return;
 	/* Only where it was killed. */
@@ -74,6 +75,9 @@ static void unmount(struct restore_path *p)
 	(void)rmdir(p->at);
 	free(p->at);
 	p->at = NULL;
+	(void)rmdir(p->dir);
+	free(p->dir);
+	p->dir = NULL;
 }
 
 void restore_path_close(struct restore_path *p)
@@ -81,12 +85,7 @@ void restore_path_close(struct restore_path *p)
 	if (!p)
 		return;
 	unmount(p);
-	if (p->copied)
-		(void)unlink(p->text);
-	if (p->dir)
-		(void)rmdir(p->dir);
 	free(p->text);
-	free(p->dir);
 	free(p);
 }
 
@@ -95,21 +94,30 @@ const char *restore_path_text(const struct restore_path *p)
 	return p->text;
 }
 
-static enum err_code make_folder(struct restore_path *p, struct err *e)
+static const char *tmp_folder(void)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	p->dir = join(tmp && tmp[0] == '/' ? tmp : "/var/tmp", "vouch-XXXXXX");
-	if (!p->dir)
-		return err_set(e, ERR_NOMEM, "no memory for a path");
-	if (!mkdtemp(p->dir)) {
-		enum err_code rc = err_sys(e, "a private folder %s (TMPDIR says where)", p->dir);
+	return tmp && tmp[0] == '/' ? tmp : "/var/tmp";
+}
 
-		free(p->dir);
-		p->dir = NULL;
-		return rc;
+static bool make_folders(struct restore_path *p)
+{
+	char *dir = join(tmp_folder(), "vouch-XXXXXX"), *at = NULL;
+	bool made = dir && mkdtemp(dir);
+
+	if (made)
+		at = join(dir, "repository");
+	if (at && mkdir(at, 0700) == 0) {
+		p->dir = dir;
+		p->at = at;
+		return true;
 	}
-	return ERR_OK;
+	if (made)
+		(void)rmdir(dir);
+	free(dir);
+	free(at);
+	return false;
 }
 
 /* By mount. */
@@ -135,7 +143,7 @@ static bool wait_mounted(struct restore_path *p, const struct restore_job *j)
 	for (unsigned ms = 0; ms < MOUNT_MS; ms += MOUNT_STEP_MS) {
 		if (is_mounted(p))
 			return true;
-		if ((kill(spawn_pid(p->mount), 0) < 0 && errno == ESRCH) || (j->cancel && atomic_load(j->cancel)))
+		if ((kill(spawn_pid(p->server), 0) < 0 && errno == ESRCH) || (j->cancel && atomic_load(j->cancel)))
 			return false;
 		(void)nanosleep(&step, NULL);
 	}
@@ -149,8 +157,7 @@ static bool by_mount(struct restore_path *p, const struct restore_job *j, const 
 	size_t n = 0;
 	struct stat st;
 
-	p->at = join(p->dir, "repository");
-	if (!p->at || mkdir(p->at, 0700) < 0)
+	if (!make_folders(p))
 		return false;
 	p->argv[n++] = self;
 	p->argv[n++] = "mount";
@@ -159,7 +166,7 @@ static bool by_mount(struct restore_path *p, const struct restore_job *j, const 
 	p->argv[n++] = "--";
 	p->argv[n++] = store_path(j->store);
 	p->argv[n++] = p->at;
-	if (spawn_start(&o, &p->mount, NULL) || !wait_mounted(p, j))
+	if (spawn_start(&o, &p->server, NULL) || !wait_mounted(p, j))
 		return false;
 	p->text = shown_at(p, j, name);
 	return p->text && stat(p->text, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
@@ -167,19 +174,19 @@ static bool by_mount(struct restore_path *p, const struct restore_job *j, const 
 
 /* By copy. */
 
-static enum err_code check_space(const struct restore_path *p, uint64_t size, struct err *e)
+static enum err_code check_space(const char *dir, uint64_t size, struct err *e)
 {
 	char need[TEXT_LEN], is[TEXT_LEN];
 	struct statvfs v;
 	uint64_t room;
 
-	if (statvfs(p->dir, &v) < 0)
-		return err_sys(e, "space at %s", p->dir);
+	if (statvfs(dir, &v) < 0)
+		return err_sys(e, "space at %s (TMPDIR says where)", dir);
 	if (mul_u64(v.f_bavail, v.f_frsize, &room))
 		room = UINT64_MAX;
 	if (size > UINT64_MAX - COPY_SPARE || room < size + COPY_SPARE)
 		return err_set(e, ERR_LIMIT, "a copy needs %s, and %s has %s free; set TMPDIR to where there is more",
-			       text_size(size, need), p->dir, text_size(room, is));
+			       text_size(size, need), dir, text_size(room, is));
 	return ERR_OK;
 }
 
@@ -197,49 +204,73 @@ static enum err_code write_all(int fd, const uint8_t *buf, size_t len, const cha
 	return ERR_OK;
 }
 
-static enum err_code copy(struct restore_path *p, const struct restore_job *j, struct blob *b, struct err *e)
+/* A file of our own without a name. */
+static enum err_code open_nameless(int *out, struct err *e)
+{
+	char *name = join(tmp_folder(), "vouch-XXXXXX");
+	enum err_code rc = name ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for a path");
+
+	if (!rc) {
+		*out = mkostemp(name, O_CLOEXEC);
+		if (*out < 0 || unlink(name) < 0)
+			rc = err_sys(e, "a file %s (TMPDIR says where)", name);
+	}
+	free(name);
+	return rc;
+}
+
+static enum err_code copy(int fd, const struct restore_job *j, struct blob *b, struct err *e)
 {
 	uint8_t *piece = malloc(COPY_LEN);
-	enum err_code rc = ERR_OK;
+	enum err_code rc = piece ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for a copy");
 	uint64_t off = 0;
 	size_t n;
-	int fd;
 
-	fd = open(p->text, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		rc = err_sys(e, "create %s", p->text);
-		goto out;
-	}
-	p->copied = true;
-	if (!piece)
-		rc = err_set(e, ERR_NOMEM, "no memory for a copy");
 	while (!rc && off < blob_size(b)) {
 		if (j->cancel && atomic_load(j->cancel))
 			rc = err_set(e, ERR_CANCELED, "interrupted");
 		if (!rc)
 			rc = blob_pread(b, off, piece, COPY_LEN, &n, e);
 		if (!rc)
-			rc = write_all(fd, piece, n, p->text, e);
+			rc = write_all(fd, piece, n, "a copy", e);
 		off += rc ? 0 : n;
 	}
-	if (close(fd) < 0 && !rc)
-		rc = err_sys(e, "close %s", p->text);
-out:
 	free(piece);
 	return rc;
 }
 
-static enum err_code by_copy(struct restore_path *p, const struct restore_job *j, const char *name, struct blob *b,
-			     struct err *e)
+/* fd under a path, until p is closed. */
+static enum err_code show(struct restore_path *p, int fd, struct err *e)
 {
-	const char *base = strrchr(name, '/');
-	enum err_code rc = check_space(p, blob_size(b), e);
+	static const char *const words[] = { "sleep", "2147483647", NULL };
+	const struct spawn_options o = { .argv = (char *const *)(uintptr_t)words, .in = SPAWN_STDIN_FD, .in_fd = fd,
+					 .out_none = true };
+	enum err_code rc = spawn_start(&o, &p->server, e);
 
 	if (rc)
 		return rc;
 	free(p->text);
-	p->text = join(p->dir, base ? base + 1 : name);
-	return p->text ? copy(p, j, b, e) : err_set(e, ERR_NOMEM, "no memory for a path");
+	if (asprintf(&p->text, "/proc/%ld/fd/0", (long)spawn_pid(p->server)) < 0) {
+		p->text = NULL;
+		return err_set(e, ERR_NOMEM, "no memory for a path");
+	}
+	return access(p->text, R_OK) == 0 ? ERR_OK : err_sys(e, "read %s", p->text);
+}
+
+static enum err_code by_copy(struct restore_path *p, const struct restore_job *j, struct blob *b, struct err *e)
+{
+	enum err_code rc = check_space(tmp_folder(), blob_size(b), e);
+	int fd = -1;
+
+	if (!rc)
+		rc = open_nameless(&fd, e);
+	if (!rc)
+		rc = copy(fd, j, b, e);
+	if (!rc)
+		rc = show(p, fd, e);
+	if (fd >= 0 && close(fd) < 0 && !rc)
+		rc = err_sys(e, "close a copy");
+	return rc;
 }
 
 enum err_code restore_path_open(struct restore_job *j, const char *name, struct restore_path **out, struct err *e)
@@ -249,11 +280,9 @@ enum err_code restore_path_open(struct restore_job *j, const char *name, struct 
 	enum err_code rc;
 
 	rc = p ? restore_file(j, name, &b, e) : err_set(e, ERR_NOMEM, "no memory for a path");
-	if (!rc)
-		rc = make_folder(p, e);
 	if (!rc && !by_mount(p, j, name, blob_size(b))) {
 		unmount(p);
-		rc = by_copy(p, j, name, b, e);
+		rc = by_copy(p, j, b, e);
 		if (rc)
 			err_prefix(e, "%s/%s", j->folder, name);
 	}
