@@ -74,8 +74,6 @@ MUST_CHECK enum err_code config_u64(struct config_section *s, const char *key, u
  */
 MUST_CHECK enum err_code config_secret(struct config_section *s, const char *key, char **out, struct err *e);
 void config_secret_free(char *secret);	/* NULL is allowed; clears it */
-/** ERR_USAGE where others may read the file and the value of key stands in it: for a value that holds a secret. */
-MUST_CHECK enum err_code config_guard(const struct config_section *s, const char *key, struct err *e);
 
 /** ERR_USAGE, naming the line, where a key was never asked for: a misspelt one must not be passed over.  Call it last. */
 MUST_CHECK enum err_code config_unused(const struct config_section *s, struct err *e);

@@ -232,7 +232,8 @@ void config_secret_free(char *secret)
 	free(secret);
 }
 
-enum err_code config_guard(const struct config_section *s, const char *key, struct err *e)
+/* Others may read the file, and the value of key stands in it. */
+static enum err_code refuse_shown(const struct config_section *s, const char *key, struct err *e)
 {
 	const struct config_key *k = last_of(s, key);
 
@@ -322,7 +323,7 @@ enum err_code config_secret(struct config_section *s, const char *key, char **ou
 	*out = NULL;
 	if (!value)
 		return ERR_OK;
-	rc = config_guard(s, key, e);
+	rc = refuse_shown(s, key, e);
 	if (rc)
 		return rc;
 	if (!*value)

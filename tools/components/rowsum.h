@@ -2,7 +2,8 @@
 /*
  * A checksum of a table that does not depend on the order of its rows: how many, and the sum modulo 2^128 of the first
  * 128 bits of the SHA-256 of each row's bytes as the dump has them (a COPY line, an INSERT tuple).  It survives a dump
- * and restore, and a row that is there twice counts twice.
+ * and restore, and a row that is there twice counts twice.  No accident makes two tables alike that are not; somebody who
+ * may choose many rows can (a sum is no signature).
  */
 #ifndef VOUCH_COMPONENTS_ROWSUM_H
 #define VOUCH_COMPONENTS_ROWSUM_H
