@@ -23,7 +23,9 @@ static const char *snapshot_name(const struct recovery *r)
 
 /* Hooks */
 
-static enum err_code run_hooks(struct recovery *r, const char *key, const atomic_bool *cancel, struct err *e)
+/* guard not NULL: they are not run but where vouch is killed. */
+static enum err_code run_hooks(struct recovery *r, const char *key, const char *outcome, const atomic_bool *cancel,
+			       struct hook_guard **guard, struct err *e)
 {
 	char *env[5] = { NULL };
 	bool bad = asprintf(&env[0], "VOUCH_COMPONENT=%s", r->c->name) < 0;
@@ -31,8 +33,11 @@ static enum err_code run_hooks(struct recovery *r, const char *key, const atomic
 
 	bad = bad || asprintf(&env[1], "VOUCH_SNAPSHOT=%s", snapshot_name(r)) < 0;
 	bad = bad || asprintf(&env[2], "VOUCH_INTO=%s", r->o->into ? r->o->into : "") < 0;
-	bad = bad || asprintf(&env[3], "VOUCH_OUTCOME=%s", recover_outcome_name(r->outcome)) < 0;
-	rc = bad ? err_set(e, ERR_NOMEM, "%s", key) : hook_run(r->c->section, key, env, cancel, e);
+	bad = bad || asprintf(&env[3], "VOUCH_OUTCOME=%s", outcome) < 0;
+	if (bad)
+		rc = err_set(e, ERR_NOMEM, "%s", key);
+	else
+		rc = guard ? hook_guard_open(r->c->section, key, env, guard, e) : hook_run(r->c->section, key, env, cancel, e);
 	for (size_t i = 0; i < 4; i++)
 		free(env[i]);
 	return rc;
@@ -165,9 +170,12 @@ static void note(struct recovery *r)
 void recovery_execute(struct recovery *r)
 {
 	double start = progress_seconds(r->a->progress);
+	struct hook_guard *guard = NULL;
 	struct err e = ERR_INIT;
-	enum err_code rc = run_hooks(r, "before-recover", r->o->cancel, &r->e);
+	enum err_code rc = run_hooks(r, "after-recover", "killed", NULL, &guard, &r->e);
 
+	if (!rc)
+		rc = run_hooks(r, "before-recover", "", r->o->cancel, NULL, &r->e);
 	if (rc)
 		err_prefix(&r->e, "nothing was touched");
 	if (!rc)
@@ -176,11 +184,12 @@ void recovery_execute(struct recovery *r)
 	if (rc == ERR_CANCELED && r->outcome != RECOVER_NOT_BEGUN)
 		r->outcome = RECOVER_CANCELED;
 	/* In any case, and not to be interrupted: it starts again what the other stopped. */
-	if (run_hooks(r, "after-recover", NULL, &e)) {
+	if (run_hooks(r, "after-recover", recover_outcome_name(r->outcome), NULL, NULL, &e)) {
 		progress_clear(r->a->progress);
 		app_say(r->a, NULL, "%s", e.msg);
 		r->hook_failed = true;
 	}
+	hook_guard_close(guard);
 	if (!r->o->no_notes)
 		note(r);
 }

@@ -165,6 +165,7 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 	vc run
 	content >"$W/before"
 	sql "$D" -c "DELETE FROM orders"
+	conf "before-recover = sh -c 'echo stop >>$W/app'" "after-recover = sh -c 'echo start \$VOUCH_OUTCOME >>$W/app'"
 	"$V" recover --config "$W/vouch.conf" crm --yes >"$W/log" 2>&1 3>&- &
 	pid=$!
 	# As soon as there is another database beside it
@@ -175,9 +176,15 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 	kill -9 "$pid"
 	wait "$pid" || :
 	[ "$(sql "$D" -c "SELECT count(*) FROM orders")" = 0 ]
+	# The application does not stay stopped.
+	for _ in $(seq 400); do
+		grep -q start "$W/app" && break
+		sleep 0.02
+	done
+	[ "$(cat "$W/app")" = $'stop\nstart killed' ]
+	rm "$W/app"
 	# And as one killed just after CREATE DATABASE would leave it; one of somebody else's
 	sql postgres -c "CREATE DATABASE \"${D}_restoring_20260101T020000Z\"" -c "CREATE DATABASE ${D}_restoring_mine"
-	conf "before-recover = sh -c 'echo stop >>$W/app'" "after-recover = sh -c 'echo start \$VOUCH_OUTCOME >>$W/app'"
 	run vc recover crm --yes
 	echo "$output"
 	[ "$status" = 0 ]

@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,12 +89,57 @@ static void test_leaves_one_running(void **state)
 	assert_true(time(NULL) - start < 4);
 }
 
+/* Killed, and not killed: the first runs all of them, though one fails. */
+static void test_guard(void **state)
+{
+	char dir[] = "/tmp/test_hook.XXXXXX", after[] = "after", fails[] = "/nowhere/at/all", tells[256], path[64], text[64] = "";
+	struct config_key keys[] = { { .key = after, .value = fails }, { .key = after, .value = tells } };
+	struct config_section s = { .kind = kind, .name = name, .keys = keys, .nr_keys = 2, .file = "vouch.conf" };
+	const struct timespec step = { .tv_nsec = 10000000 };
+	char x[] = "VOUCH_X=killed", *env[] = { x, NULL };
+	struct hook_guard *g = NULL;
+	struct err e = ERR_INIT;
+	int fd = -1;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/told", dir);
+	(void)snprintf(tells, sizeof(tells), "sh -c 'echo $VOUCH_X >%s.new; mv %s.new %s'", path, path, path);
+	assert_int_equal(hook_guard_open(&s, "after", env, &g, &e), ERR_OK);
+	hook_guard_close(g);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(hook_guard_open(&s, "none", env, &g, &e), ERR_OK);
+	assert_null(g);
+	hook_guard_close(g);
+
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (hook_guard_open(&s, "after", env, &g, &e) == ERR_OK)
+			(void)kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	for (int ms = 0; ms < 10000 && fd < 0; ms += 10) {
+		(void)nanosleep(&step, NULL);
+		fd = open(path, O_RDONLY);
+	}
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, text, sizeof(text) - 1), 7);
+	assert_string_equal(text, "killed\n");
+	close(fd);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_order),
 		cmocka_unit_test(test_first_failure_ends),
 		cmocka_unit_test(test_leaves_one_running),
+		cmocka_unit_test(test_guard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
