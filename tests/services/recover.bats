@@ -260,9 +260,9 @@ shop_content() { my shop -e "CHECKSUM TABLE items, sold EXTENDED; SHOW CREATE TA
 	my shop -e "CHECKSUM TABLE items, sold, mine EXTENDED" >"$W/lost"
 	"$V" recover --config "$W/vouch.conf" shop --yes >"$W/log" 2>&1 3>&- &
 	pid=$!
-	# The safety dump is there, and the restore begins
+	# The way back is written down, and the restore begins
 	for _ in $(seq 1000); do
-		grep -q 'kept in snapshot' "$W/log" && break
+		grep -qrs 'way-back' "$VOUCH_REPO/log" && break
 		sleep 0.01
 	done
 	kill -9 "$pid"
@@ -281,6 +281,21 @@ shop_content() { my shop -e "CHECKSUM TABLE items, sold EXTENDED; SHOW CREATE TA
 	[ "$status" = 0 ]
 	[ "$(my shop -e "SELECT a FROM mine")" = 42 ]
 	my shop -e "CHECKSUM TABLE items, sold, mine EXTENDED" | cmp "$W/lost" -
+}
+
+@test "mysql: what a killed recover had asked of the server comes to its end before the next one looks" {
+	ready
+	with_shop
+	vc run shop
+	shop_content >"$W/shop"
+	my -e "SELECT GET_LOCK('vouch shop', 0); DO SLEEP(2); DROP DATABASE shop" &
+	pid=$!
+	until [ "$(my -e "SELECT IS_USED_LOCK('vouch shop') IS NOT NULL")" = 1 ]; do sleep 0.05; done
+	run vc recover shop --yes
+	echo "$output"
+	[ "$status" = 0 ]
+	wait $pid
+	shop_content | cmp "$W/shop" -
 }
 
 @test "postgres: from a drive that is locked against writing" {

@@ -324,10 +324,39 @@ enum err_code mysql_connect(struct component *c, enum mysql_role role, const cha
 	return rc;
 }
 
+/*
+ * The statement of a vouch that was killed goes on in the server: its DROP DATABASE may come between our look and our dump.
+ * The lock ends with its session, so after that statement.  A cluster that knows no such lock refuses the question: then
+ * it is as before.
+ */
+static enum err_code wait_for_killed(struct component *c, struct talk *t, struct err *e)
+{
+	struct talk_rows rows = { 0 };
+	struct buf b = BUF_INIT;
+	char name[64], seconds[16];
+	enum err_code rc;
+
+	(void)snprintf(name, sizeof(name), "vouch %s", c->name);
+	(void)snprintf(seconds, sizeof(seconds), "%u", MYSQL_RESTORE_LOCK_WAIT_S);
+	mysql_form(&b, "SELECT GET_LOCK(?, $)", name, seconds);
+	rc = mysql_ask(t, &b, &rows, e);
+	if (rc == ERR_FAILED) {
+		err_clear(e);
+		rc = ERR_OK;
+	} else if (!rc && talk_field(&rows, 0, 0) && strcmp(talk_field(&rows, 0, 0), "0") == 0) {
+		rc = err_set(e, ERR_BUSY, "the server is still at work on an earlier restore of %s; try again when that has ended",
+			     c->name);
+	}
+	talk_rows_release(&rows);
+	return rc;
+}
+
 enum err_code mysql_connect_restore(struct component *c, enum mysql_role role, struct talk **out, struct err *e)
 {
 	enum err_code rc = mysql_connect(c, role, NULL, out, e);
 
+	if (!rc)
+		rc = wait_for_killed(c, *out, e);
 	if (rc)
 		return rc;
 	return talk_do(*out, e, "SET SESSION lock_wait_timeout = %u, foreign_key_checks = 0", MYSQL_RESTORE_LOCK_WAIT_S);

@@ -87,7 +87,10 @@ MUST_CHECK enum err_code mysql_connect(struct component *c, enum mysql_role role
 /** The same, but ERR_ABSENT where nobody answers: check may start it again. */
 MUST_CHECK enum err_code mysql_reach(struct component *c, enum mysql_role role, const char *database, struct talk **out,
 				     struct err *e);
-/** One that drops and makes: it waits for no lock for long, and what others refer to can be dropped. */
+/**
+ * One that drops and makes: it waits for no lock for long, and what others refer to can be dropped.  One at a time for a
+ * component; ERR_BUSY.
+ */
 MUST_CHECK enum err_code mysql_connect_restore(struct component *c, enum mysql_role role, struct talk **out, struct err *e);
 
 /* Statements put together: in form a @ stands for a `name`, a ? for a 'text', a $ for a number in decimal digits or other
