@@ -20,9 +20,9 @@
 #define META_LEN 24u
 
 static char dir[] = "/tmp/test_neo4j_restore.XXXXXX";
-static const char admin[] = "#!/bin/sh\ncase $2 in\nload) cat >\"$NEO4J_HOME/got\"; mkdir -p \"$NEO4J_HOME/data/databases/neo4j\""
+static const char admin[] = "#!/bin/sh\ncase $2 in\nload) cat >\"$NEO4J_HOME/got\"; mkdir -p \"$NEO4J_HOME/data/databases/$3\""
 			    " \"$NEO4J_HOME/data/transactions\"; eval mkdir -p \"$(sed -n "
-			    "'s/^server.directories.transaction.logs.root=//p' \"$NEO4J_CONF/neo4j.conf\")/neo4j\";;\nesac\nexit 0\n";
+			    "'s/^server.directories.transaction.logs.root=//p' \"$NEO4J_CONF/neo4j.conf\")/$3\";;\nesac\nexit 0\n";
 
 static void put(const char *path, const char *text, mode_t mode)
 {
@@ -228,6 +228,70 @@ static void test_into(void **state)
 	config_close(conf);
 }
 
+static void move(struct neo4j_moves *m, const char *live, const char *fresh, const char *old)
+{
+	char *a = at(live), *b = at(fresh), *c = at(old);
+	struct err e = ERR_INIT;
+
+	assert_int_equal(neo4j_moves_add(m, a, b, c, &e), ERR_OK);
+	free(a);
+	free(b);
+	free(c);
+}
+
+/* Half exchanged by a vouch that was killed, another home is whole before it is restored to, and so is the way back. */
+static void test_into_half_exchanged(void **state)
+{
+	struct config *conf = NULL;
+	struct component *c = set_up("", &conf);
+	char *repo = at("repo"), *home = at("other"), *data = at("other/data");
+	struct restore_job j = { .folder = "neo4j/graph", .into = home };
+	struct neo4j_moves m = { 0 };
+	struct snapshot snap = { 0 };
+	struct err e = ERR_INIT;
+
+	(void)state;
+	for (const char *const *p = (const char *const[]){ "other", "other/data", "other/data/databases", "other/data/databases/neo4j",
+							   "other/data/transactions", "other/data/transactions/neo4j", "other/fresh",
+							   "other/before", NULL }; *p; p++)
+		make(*p, NULL, 0);
+	make("other/data/databases/neo4j/old", "old", 0644);
+	make("other/data/transactions/neo4j/old", "old", 0644);
+	move(&m, "other/data/databases/neo4j", "other/fresh", "other/before/store");
+	move(&m, "other/data/transactions/neo4j", "other/none", "other/before/logs");
+	assert_int_equal(neo4j_swap(data, &m, &e), ERR_IO);
+	assert_false(is_there("other/data/databases/neo4j/old"));
+	err_clear(&e);
+	assert_int_equal(store_create(repo, &(struct store_create_params){ 0 }, &e), ERR_OK);
+	assert_int_equal(store_open(repo, STORE_WRITE, NULL, &j.store, &e), ERR_OK);
+	publish(j.store, false, &snap);
+	j.snapshot = &snap;
+	assert_int_equal(c->ops->restore(c, &j, &e), ERR_OK);
+	assert_false(is_there("other/data/databases/neo4j/old"));
+	assert_int_equal(c->ops->rollback(c, &j, j.way_back, &e), ERR_OK);
+	assert_true(is_there("other/data/databases/neo4j/old"));
+	assert_true(is_there("other/data/transactions/neo4j/old"));
+	json_decref(j.way_back);
+
+	/* Where nothing was there, the way back is that nothing is */
+	j.into = "third";
+	j.way_back = NULL;
+	assert_int_equal(c->ops->restore(c, &j, &e), ERR_OK);
+	assert_true(is_there("home/data/databases/third"));
+	assert_int_equal(c->ops->rollback(c, &j, j.way_back, &e), ERR_OK);
+	assert_false(is_there("home/data/databases/third"));
+	assert_true(is_there("home/data/databases/neo4j/old"));
+	json_decref(j.way_back);
+	neo4j_moves_release(&m);
+	component_close(c);
+	config_close(conf);
+	snapshot_release(&snap);
+	store_close(j.store);
+	free(repo);
+	free(home);
+	free(data);
+}
+
 /* A stop that never ends is given up after stop-wait, and the server is not said to be up. */
 static void test_stop_hangs(void **state)
 {
@@ -248,6 +312,22 @@ static void test_stop_hangs(void **state)
 	free(lock);
 	component_close(c);
 	config_close(conf);
+}
+
+/* A server that is down can be dumped; but with restart configured it is to be up, and vouch check --restart is told. */
+static void test_check_wants_it_up(void **state)
+{
+	(void)state;
+	for (int restart = 0; restart < 2; restart++) {
+		struct config *conf = NULL;
+		struct component *c =
+		    set_up(restart ? "restart = true\nwait = 0s\nurl = http://127.0.0.1:1\n" : "url = http://127.0.0.1:1\n", &conf);
+		struct err e = ERR_INIT;
+
+		assert_int_equal(c->ops->check(c, &e), restart ? ERR_ABSENT : ERR_OK);
+		component_close(c);
+		config_close(conf);
+	}
 }
 
 static void age(const char *name)
@@ -288,7 +368,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_truncated), cmocka_unit_test(test_whole), cmocka_unit_test(test_into),
-		cmocka_unit_test(test_stop_hangs), cmocka_unit_test(test_scratch_left),
+		cmocka_unit_test(test_into_half_exchanged),
+		cmocka_unit_test(test_stop_hangs), cmocka_unit_test(test_check_wants_it_up), cmocka_unit_test(test_scratch_left),
 	};
 	struct err e = ERR_INIT;
 	int failed;

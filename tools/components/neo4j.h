@@ -122,6 +122,8 @@ MUST_CHECK enum err_code neo4j_set_password(const struct neo4j_place *p, char pa
 /* neo4j_pause.c */
 
 struct neo4j_pause;
+/** ERR_FAILED where it runs, and there are no words to stop it: for saying so before anything is begun. */
+MUST_CHECK enum err_code neo4j_pause_possible(const struct component *c, struct err *e);
 /**
  * Stop the component's server if it runs; *out NULL where it did not.  Until neo4j_pause_end() it is started again even if
  * this process is killed (a process of its own waits for that), and a note in DATA says so to the next vouch.
@@ -134,11 +136,13 @@ MUST_CHECK enum err_code neo4j_pause_begin(struct component *c, struct neo4j_pau
  */
 MUST_CHECK enum err_code neo4j_pause_end(struct component *c, struct neo4j_pause *p, double *seconds, enum err_code rc,
 					 struct err *e);
-/** What a vouch that was killed left: a server that it had stopped is started again, folders half exchanged are put back. */
+/** Folders in data that a vouch that was killed had half exchanged are put back.  ERR_BUSY: a server runs on them. */
+MUST_CHECK enum err_code neo4j_finish_left(struct component *c, const char *data, struct err *e);
+/** The same in the component's own data, and a server that was stopped is started again. */
 MUST_CHECK enum err_code neo4j_resume(struct component *c, struct err *e);
 /** Start, wait, stop cleanly: the cure for a store whose server was killed. */
 MUST_CHECK enum err_code neo4j_cure(struct component *c, struct err *e);
-/** Wait until HTTP answers. */
+/** Wait until HTTP answers; ERR_ABSENT: it does not. */
 MUST_CHECK enum err_code neo4j_wait_up(const char *url, uint64_t seconds, struct spawn *server, const atomic_bool *cancel,
 				       struct err *e);
 const char *neo4j_url(const struct component *c);	/* the component's own server */

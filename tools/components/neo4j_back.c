@@ -53,25 +53,23 @@ enum err_code neo4j_rollback(struct component *c, struct restore_job *j, const j
 	struct neo4j *n = neo4j_of(c);
 	struct neo4j_pause *p = NULL;
 	struct neo4j_moves m = { 0 };
-	const char *data;
-	const char *kind = json_string_value(json_object_get(way, "kind"));
-	bool any = false;
+	const char *data = NULL, *kind = json_string_value(json_object_get(way, "kind"));
+	bool own;
 	enum err_code rc;
 
 	if (kind && strcmp(kind, "safety") == 0)
 		return from_safety(c, j, e);
-	rc = way_parse(way, &data, &m, e);
-	for (size_t i = 0; !rc && i < m.nr; i++)
-		any = any || access(m.all[i].old, F_OK) == 0;
-	if (!rc && !any)
-		rc = err_set(e, ERR_NOT_FOUND, "the old folders of %s are not there any more", data);
 	neo4j_unserve(n->served);
 	n->served = NULL;
-	if (!rc && strcmp(data, n->live.data) == 0) {
-		rc = neo4j_resume(c, e);
-		if (!rc)
-			rc = neo4j_pause_begin(c, &p, e);
-	}
+	rc = way_parse(way, &data, &m, e);
+	own = !rc && strcmp(data, n->live.data) == 0;
+	if (!rc)
+		rc = own ? neo4j_resume(c, e) : neo4j_finish_left(c, data, e);
+	for (size_t i = 0; !rc && i < m.nr; i++)
+		if (access(m.all[i].had ? m.all[i].old : m.all[i].live, F_OK) < 0)
+			rc = err_set(e, ERR_NOT_FOUND, "what was put aside in %s is not there any more", data);
+	if (!rc && own)
+		rc = neo4j_pause_begin(c, &p, e);
 	if (!rc)
 		rc = neo4j_pause_end(c, p, NULL, neo4j_swap_back(data, &m, e), e);
 	if (!rc)

@@ -118,6 +118,10 @@ static enum err_code check_stopped(struct component *c, struct err *e)
 		else
 			component_found(c, FINDING_FAILED,
 					"the server was killed, and its store needs recovery: start it once, and stop it");
+	} else if (!rc && status != 0) {
+		component_found(c, FINDING_WARNING,
+				"neo4j-admin database info ends with %d: whether the store needs recovery is not known",
+				status);
 	} else if (!rc) {
 		component_found(c, FINDING_OK, "no server runs: it is dumped as it is");
 	}
@@ -139,6 +143,8 @@ enum err_code neo4j_check(struct component *c, struct err *e)
 		rc = check_tools(c, e);
 	if (!rc)
 		rc = check_store(c, e);
+	if (!rc && config_get(c->section, "restart"))	/* then it is to be up: vouch check --restart sees to it */
+		rc = neo4j_wait_up(neo4j_url(c), c->wait, NULL, c->cancel, e);
 	if (!rc)
 		rc = neo4j_busy(n->live.data) ? check_running(c, e) : check_stopped(c, e);
 	return rc;

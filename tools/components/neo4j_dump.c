@@ -170,7 +170,7 @@ static enum err_code while_paused(struct take *t, double *downtime, struct err *
 	if (rc && t->recover && t->own && !t->pause) {
 		struct neo4j *n = neo4j_of(t->c);
 
-		if (!n->start || !n->stop) {
+		if (!n->stop) {
 			rc = err_set(&first, ERR_FAILED,
 				     "the Neo4j server of %s was killed, and its store needs recovery: start it once, "
 				     "and stop it; with start and stop configured vouch does",
@@ -234,6 +234,8 @@ enum err_code neo4j_dump(struct component *c, struct dump *d, struct err *e)
 	double downtime = -1;
 	enum err_code rc = neo4j_resume(c, e);
 
+	if (!rc)
+		rc = neo4j_pause_possible(c, e);
 	if (!rc)
 		rc = take(&t, &s, &downtime, e);
 	if (downtime >= 0) {

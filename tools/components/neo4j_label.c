@@ -366,11 +366,11 @@ static enum err_code look_before(struct component *c, const struct restore_job *
 	if (!neo4j_busy(n->live.data))
 		return err_set(e, ERR_FAILED, "the server of %s does not run: start it, a label is merged into it",
 			       n->live.home);
-	if (j->safety_dump && !n->stop)
-		return err_set(e, ERR_FAILED,
-			       "what a label would overwrite is dumped before, and that needs the server stopped: configure "
-			       "stop and start of [component %s]",
-			       c->name);
+	rc = j->safety_dump ? neo4j_pause_possible(c, e) : ERR_OK;
+	if (rc) {
+		err_prefix(e, "what a label would overwrite is dumped before");
+		return rc;
+	}
 	rc = neo4j_http(c, NULL, &h, e);
 	if (!rc)
 		rc = neo4j_ask(h, n->database, false, "RETURN 1", NULL, NULL, e);

@@ -83,7 +83,7 @@ enum err_code neo4j_wait_up(const char *url, uint64_t seconds, struct spawn *ser
 				rc = err_set(e, ERR_FAILED, "it ended%s%s", ended ? ": " : "", ended ? why.msg : "");
 		}
 		if (!rc && !up && seconds_since(&began) > (double)seconds)
-			rc = err_set(e, ERR_FAILED, "nothing answers at %s after %llu seconds", url,
+			rc = err_set(e, ERR_ABSENT, "nothing answers at %s after %llu seconds", url,
 				     (unsigned long long)seconds);
 		if (!rc && !up)
 			look_later();
@@ -134,6 +134,8 @@ static enum err_code start_server(struct component *c, struct err *e)
 	}
 	if (!rc)
 		rc = neo4j_wait_up(neo4j_url(c), n->start_wait, NULL, NULL, e);
+	if (rc == ERR_ABSENT)
+		rc = e->code = ERR_FAILED;
 	if (rc)
 		err_prefix(e, "THE NEO4J SERVER OF %s IS NOT UP; start it by hand, or let vouch check %s try again",
 			   n->live.home, c->name);
@@ -277,21 +279,27 @@ static enum err_code write_note(struct component *c, struct neo4j_pause *p, stru
 	return ERR_OK;
 }
 
+enum err_code neo4j_pause_possible(const struct component *c, struct err *e)
+{
+	const struct neo4j *n = neo4j_of(c);
+
+	if (n->stop || !neo4j_busy(n->live.data))	/* stop and start come together */
+		return ERR_OK;
+	return err_set(e, ERR_FAILED,
+		       "the Neo4j server of %s runs, and the community edition cannot be dumped or restored while it does: "
+		       "configure stop and start of [component %s], or stop it before",
+		       n->live.home, c->name);
+}
+
 enum err_code neo4j_pause_begin(struct component *c, struct neo4j_pause **out, struct err *e)
 {
 	struct neo4j *n = neo4j_of(c);
 	struct neo4j_pause *p;
-	enum err_code rc;
+	enum err_code rc = neo4j_pause_possible(c, e);
 
 	*out = NULL;
-	if (!neo4j_busy(n->live.data))
-		return ERR_OK;
-	if (!n->stop || !n->start)
-		return err_set(
-		    e, ERR_FAILED,
-		    "the Neo4j server of %s runs, and the community edition cannot be dumped or restored while it "
-		    "does: configure stop and start of [component %s], or stop it before",
-		    n->live.home, c->name);
+	if (rc || !neo4j_busy(n->live.data))
+		return rc;
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return err_set(e, ERR_NOMEM, "out of memory");
@@ -362,18 +370,25 @@ static enum err_code left_over(const char *note, bool *left, struct err *e)
 	return rc;
 }
 
+enum err_code neo4j_finish_left(struct component *c, const char *data, struct err *e)
+{
+	bool any = false;
+	enum err_code rc = neo4j_unswap_left(data, &any, e);
+
+	if (any)
+		component_note(c, "a vouch that was killed had half exchanged the folders of %s: the old ones are back", data);
+	return rc;
+}
+
 enum err_code neo4j_resume(struct component *c, struct err *e)
 {
 	struct neo4j *n = neo4j_of(c);
 	char *note = neo4j_path(n->live.data, STOPPED, NULL);
-	bool left = false, swapped = false;
+	bool left = false;
 	enum err_code rc = note ? left_over(note, &left, e) : err_set(e, ERR_NOMEM, "out of memory");
 
 	if (!rc)
-		rc = neo4j_unswap_left(n->live.data, &swapped, e);
-	if (!rc && swapped)
-		component_note(c, "a vouch that was killed had half exchanged the folders of %s: the old ones are back",
-			       n->live.data);
+		rc = neo4j_finish_left(c, n->live.data, e);
 	if (!rc && left && neo4j_busy(n->live.data)) {
 		component_note(c, "a vouch was killed while it had stopped this server; it was started again");
 	} else if (!rc && left && n->start) {

@@ -342,12 +342,10 @@ enum err_code neo4j_restore(struct component *c, struct restore_job *j, struct e
 	if (j->temporary)
 		return neo4j_restore_temporary(c, j, e);
 	rc = target_find(c, j, &t, e);
+	if (!rc)
+		rc = t.live ? neo4j_resume(c, e) : neo4j_finish_left(c, t.place->data, e);
 	if (!rc && t.live)
-		rc = neo4j_resume(c, e);
-	if (!rc && t.live && neo4j_busy(n->live.data) && (!n->stop || !n->start))
-		rc = err_set(e, ERR_FAILED,
-			     "the Neo4j server of %s runs: configure stop and start of [component %s], or stop it before",
-			     n->live.home, c->name);
+		rc = neo4j_pause_possible(c, e);
 	if (!rc)
 		rc = prepare(c, j, &t, e);
 	if (!rc)
