@@ -20,6 +20,7 @@
 
 struct component {
 	char *type, *name;	/* made legal; type in lower case */
+	bool several;		/* the snapshot is of others of its type, too, be it that they failed */
 };
 
 struct view_parts {
@@ -97,6 +98,8 @@ enum err_code view_parts_new(const struct snapshot *s, struct view_parts **out, 
 			continue;
 		c->type = legal(s->components[i].type, true);
 		c->name = legal(s->components[i].name, false);
+		for (size_t k = 0; k < s->nr_components; k++)
+			c->several = c->several || (k != i && strcmp(s->components[k].type, s->components[i].type) == 0);
 		p->nr++;
 		bad = !c->type || !c->name;
 	}
@@ -216,14 +219,11 @@ static void add_component(struct builder *b, const struct snap *s, const struct 
 	struct buf path = BUF_INIT, target = BUF_INIT;
 	const struct main_file *f = main_file(c->type);
 	char day[16] = "", at[20] = "";
-	size_t of_type = 0;
 
-	for (size_t i = 0; i < s->parts->nr; i++)
-		of_type += strcmp(s->parts->all[i].type, c->type) == 0;
 	(void)strftime(day, sizeof(day), "%Y/%m/%d", tm);
 	(void)strftime(at, sizeof(at), "%Y%m%d_%H%M%S", tm);
 	buf_printf(&path, "by-type/%s/%s/%s", c->type, day, c->type);
-	if (of_type > 1)
+	if (c->several)
 		buf_printf(&path, "-%s", c->name);
 	buf_printf(&path, "_%s", at);
 	buf_printf(&target, "../../../../../%s/%s/%s%s", s->shown, c->type, c->name, f->file);

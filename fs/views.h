@@ -5,7 +5,8 @@
  *   latest-HOST -> DATED
  *   by-type/files/session_YYYYMMDD_HHMMSS -> ../../DATED          of snapshots without components
  *   by-type/TYPE/YYYY/MM/DD/TYPE_YYYYMMDD_HHMMSS.EXT -> .../DATED/TYPE/NAME/FILE    of a component (without .EXT and
- *                          FILE where its dump is several files); TYPE-NAME_... where one snapshot has several of that type
+ *                          FILE where its dump is several files); TYPE-NAME_... where the snapshot is of several of
+ *                          that type, failed ones too
  *
  * Names are [A-Za-z0-9._-] ('+' too in DATED), and no two of a folder differ in case alone: where they would, -ID8
  * of the snapshot is put behind (of a latest-HOST: eight digits made from the host's name).

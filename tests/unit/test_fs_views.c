@@ -137,12 +137,14 @@ static void test_components(void **state)
 					     "neo4j graph ok", "qdrant v ok", "Odd x ok",
 					     "postgres lost failed", NULL };
 	static const char *const one[] = { "postgres app ok", "mysql m failed", NULL };
+	static const char *const half[] = { "postgres app ok", "postgres lost failed", NULL };
 	static const char *const none[] = { "postgres app failed", NULL };
 
 	(void)state;
 	add("A", 0, "h", night);
 	add("B", 86400, "h", one);
 	add("C", 90000, "h", none);
+	add("D", 2 * 86400, "h", half);
 	build();
 	leads("by-type/postgres/2026/11/21/postgres-app_20261121_020000.dump",
 	      "../../../../../A/postgres/app/database.dump");
@@ -156,13 +158,16 @@ static void test_components(void **state)
 	leads("by-type/odd/2026/11/21/odd_20261121_020000", "../../../../../A/odd/x");
 	leads("by-type/postgres/2026/11/22/postgres_20261122_020000.dump",
 	      "../../../../../B/postgres/app/database.dump");
+	/* The same name as in a night in which the other one does not fail. */
+	leads("by-type/postgres/2026/11/23/postgres-app_20261123_020000.dump",
+	      "../../../../../D/postgres/app/database.dump");
 	assert_null(at("by-type/mysql/2026/11/22"));
 	assert_null(at("by-type/files"));
 	assert_int_equal(count(at("by-type")->id), 5);
-	assert_int_equal(count(at("by-type/postgres/2026/11")->id), 2);
+	assert_int_equal(count(at("by-type/postgres/2026/11")->id), 3);
 	assert_int_equal(count(at("by-type/postgres/2026/11/21")->id), 2);
-	assert_int_equal(at("by-type/postgres")->time.sec, snaps[1].time.sec);
-	leads("latest-h", "C");
+	assert_int_equal(at("by-type/postgres")->time.sec, snaps[3].time.sec);
+	leads("latest-h", "D");
 }
 
 static void test_clashes(void **state)
