@@ -272,6 +272,7 @@ static const struct dsn_row {
 	{ "host='x", NULL },
 	{ "postgresql://u:secret@h/db", NULL },
 	{ "dbname=x password=secret", NULL },
+	{ "dbname=x sslpassword = 'secret'", NULL },
 };
 
 static void test_dsn(void **state)

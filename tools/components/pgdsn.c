@@ -88,6 +88,12 @@ static const char *skip_spaces(const char *p)
 	return p;
 }
 
+/* password, sslpassword, oauth_client_secret ... */
+static bool is_secret(const char *key)
+{
+	return strstr(key, "password") || strstr(key, "secret");
+}
+
 static enum err_code read_word(struct pgdsn *d, const char **at, struct err *e)
 {
 	struct buf key = BUF_INIT, value = BUF_INIT;
@@ -112,9 +118,9 @@ static enum err_code read_word(struct pgdsn *d, const char **at, struct err *e)
 		rc = err_set(e, ERR_NOMEM, "connection string");
 		goto out;
 	}
-	if (strcmp((const char *)key.p, "password") == 0) {
-		rc = err_set(e, ERR_USAGE, "a password in the connection string would be seen in the list of processes: "
-			     "use password-file, password = ${NAME}, or passfile=FILE in it");
+	if (is_secret((const char *)key.p)) {
+		rc = err_set(e, ERR_USAGE, "%.40s in the connection string would be seen in the list of processes: use "
+			     "password-file, password = ${NAME}, or passfile=FILE or service=NAME in it", (const char *)key.p);
 		goto out;
 	}
 	rc = pgdsn_set(d, (const char *)key.p, (const char *)value.p, e);
