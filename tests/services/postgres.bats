@@ -72,6 +72,16 @@ settings()
 	[ "$(sql "${DB}_by_hand" -c 'SELECT count(*) FROM shop.line')" = 900 ]
 }
 
+@test "the position in the log is the snapshot's, not that of the dump's end" {
+	sql "$DB" -c "CREATE TABLE t(a int)"
+	tool pg_dump 'psql -XqAt -h "$PG" -U postgres -d "$DB" -c "INSERT INTO t VALUES (1)" -c "SELECT pg_switch_wal()" >"$W/later"
+		exec "$REAL" "$@"'
+	pg_conf "bin = $W/bin"
+	vouch run -q
+	[ "$(fact table public.t | jq -r .rows)" = 0 ]
+	[ "$(sql postgres -c "SELECT '$(saved facts.json | jq -r .position.wal)'::pg_lsn < '$(cat "$W/later")'")" = t ]
+}
+
 @test "an empty database" {
 	vouch run -q
 	sql postgres -c "DROP DATABASE $DB"
@@ -115,6 +125,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$@"; }
 		sed "s/DATABASE crm/DATABASE $DB/" >"$W/grants.sql"
 	[ "$(wc -l <"$W/grants.sql")" -ge 3 ]
 	sql "$DB" <"$W/grants.sql"
+	sql postgres -c "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC"
 	PGROLE=vouch_reader pg_conf
 	run vouch check crm
 	echo "$output"

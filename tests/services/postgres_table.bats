@@ -26,6 +26,7 @@ setup()
 	echo "$output"
 	[ "$status" -eq 0 ]
 	fingerprint "$DB" | diff "$W/before" -
+	[[ $output != *"views of the dump"* ]]
 	# its numbers go on where they were
 	[ "$(sql "$DB" -c "INSERT INTO shop.orders(customer) VALUES (1) RETURNING id")" = 901 ]
 	vouch rollback crm --yes
@@ -98,6 +99,74 @@ setup()
 	echo "$output"
 	[ "$status" -eq 0 ]
 	fingerprint "$DB" | diff "$W/before" -
+}
+
+@test "views that went with a table are named" {
+	sql "$DB" -c "DROP TABLE shop.orders CASCADE"
+	run vouch recover crm --table shop.orders --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"not there"*"shop.open, shop.totals"* ]]
+}
+
+@test "names that would end a quote, sequences of a partitioned table" {
+	sql "$DB" <<-'S'
+	CREATE TABLE "$vouch$; SELECT 1/0; --"("it's; $vouch$
+	:x" serial PRIMARY KEY);
+	CREATE TABLE "r\'"(x int REFERENCES "$vouch$; SELECT 1/0; --");
+	CREATE TABLE part(id bigserial) PARTITION BY RANGE (id);
+	CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (1) TO (100);
+	INSERT INTO "$vouch$; SELECT 1/0; --" SELECT FROM generate_series(1, 7);
+	INSERT INTO "r\'" VALUES (7);
+	INSERT INTO part SELECT FROM generate_series(1, 9);
+	S
+	vouch run -q
+	fingerprint "$DB" >"$W/before"
+	sql "$DB" -c 'DELETE FROM "r\'"'"'"' -c 'DELETE FROM "$vouch$; SELECT 1/0; --"; DELETE FROM part; ALTER SEQUENCE part_id_seq RESTART 2'
+	run vouch recover crm --table 'public."$vouch$; SELECT 1/0; --"' --table 'public."r\'"'"'"' --table part --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	fingerprint "$DB" | diff "$W/before" -
+	[ "$(sql "$DB" -c "INSERT INTO part DEFAULT VALUES RETURNING id")" = 10 ]
+}
+
+@test "under its name there is a view, or a table whose rows are elsewhere" {
+	sql "$DB" -c "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE far(id int) SERVER s"
+	vouch run -q
+	sql "$DB" -c "ALTER TABLE none RENAME TO none_2; CREATE VIEW none AS SELECT * FROM none_2"
+	for t in none far; do
+		run vouch recover crm --table $t --table nothing --yes
+		echo "$output"
+		[ "$status" -eq 1 ]
+		[[ $output == *"public.$t is a view or a foreign table"* ]]
+	done
+}
+
+@test "a restore that failed leaves no way back: what is made since is not dropped" {
+	sql "$DB" -c "DROP TABLE shop.line"
+	tool pg_restore 'case $* in *-L*) "$REAL" "$@"; echo "SELECT 1/0;" ;; *) exec "$REAL" "$@" ;; esac'
+	pg_conf "bin = $W/bin"
+	run vouch recover crm --table shop.line --yes
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"division by zero"* ]]
+	sql "$DB" -c "CREATE TABLE shop.line(mine int)"
+	run vouch rollback crm --yes
+	echo "$output"
+	[ "$status" -ne 0 ]
+	sql "$DB" -c "SELECT mine FROM shop.line"
+}
+
+@test "a table that others have locked" {
+	sql "$DB" -c "BEGIN" -c "LOCK TABLE shop.line IN SHARE MODE" -c "SELECT pg_sleep(60)" >/dev/null 2>&1 3>&- &
+	locker=$!
+	until [ "$(sql "$DB" -c "SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND relation = 'shop.line'::regclass")" = 1 ]; do sleep 0.1; done
+	pg_conf "lock-wait = 1s"
+	run timeout 60 "$V" recover --config "$W/v.conf" crm --table shop.line --yes
+	kill $locker
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"longer than lock-wait"* ]]
 }
 
 @test "--table that does not exist" {

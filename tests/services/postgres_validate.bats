@@ -47,6 +47,43 @@ temporary() { sql postgres -c "SELECT count(*) FROM pg_database WHERE datname ~ 
 	[[ $output == *"1 rows of shop.line refer to rows of shop.orders that are not there"* ]]
 }
 
+@test "what comes back as it was is valid: a key by an operator of an extension, a check not validated, a subscription" {
+	sql "$DB" <<-'S'
+	CREATE EXTENSION citext;
+	CREATE TABLE p(id citext PRIMARY KEY);
+	CREATE TABLE c(p citext REFERENCES p, n int);
+	INSERT INTO p VALUES ('A');
+	INSERT INTO c VALUES ('a', -1);
+	ALTER TABLE c ADD CONSTRAINT later CHECK (n > 0) NOT VALID;
+	CREATE SUBSCRIPTION sub CONNECTION 'host=/nowhere dbname=x' PUBLICATION x WITH (connect = false, slot_name = NONE);
+	S
+	vouch run -q
+	run vouch validate crm
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"never validated"*"c.later"* || $output == *"c.later"*"never validated"* ]]
+	[ "$(temporary)" = 0 ]
+	sql "$DB" -c "DROP SUBSCRIPTION sub"
+}
+
+# A statement of vouch's that is still at work
+at_work() { [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'pg_sleep'")" != 0 ]; }
+
+@test "what a validate that was killed had asked does not go on in the server" {
+	pg_conf 'expect = SELECT 1 FROM pg_sleep(60) = 1'
+	vouch run -q
+	"$V" validate --config "$W/v.conf" crm --live >/dev/null 2>&1 3>&- &
+	pid=$!
+	until at_work; do sleep 0.1; done
+	kill -9 $pid
+	wait $pid || true
+	for _ in $(seq 200); do
+		at_work || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
 @test "a validate that was killed is cleared up by the next" {
 	vouch run -q
 	tool pg_restore 'case $* in *-e*) "$REAL" "$@"; touch "$W/filled"; exec sleep 60 ;; *) exec "$REAL" "$@" ;; esac'

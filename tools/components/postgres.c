@@ -8,14 +8,14 @@
 #include <string.h>
 
 #include "store/base/checked.h"
-#include "tools/components/pgname.h"
 
 /*
  * For every session: no time-out of the server's ends a dump, times read the same wherever it is restored, a table under row
- * security is an error and not empty, and a database that is set read-only can be restored.
+ * security is an error and not empty, a database that is set read-only can be restored, and a backslash in quotes is one.
  */
 #define OPTIONS "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 " \
-		"-c row_security=off -c TimeZone=UTC -c DateStyle=ISO -c default_transaction_read_only=off"
+		"-c row_security=off -c TimeZone=UTC -c DateStyle=ISO -c default_transaction_read_only=off " \
+		"-c standard_conforming_strings=on"
 
 static const char *const dsn_keys[] = { "dsn", "restore-dsn", "validate-dsn" };
 static const char *const secret_keys[] = { "password", "restore-password", "validate-password" };
@@ -39,6 +39,8 @@ static enum err_code add_options(struct pgdsn *d, struct err *e)
 	else
 		rc = pgdsn_set(d, "options", (const char *)options.p, e);
 	buf_release(&options);
+	if (!rc)
+		rc = pgdsn_set(d, "client_encoding", "UTF8", e);	/* as the facts, and so the names that are asked for */
 	if (!rc)
 		rc = pgdsn_set(d, "application_name", "vouch", e);
 	if (!rc && !pgdsn_get(d, "connect_timeout"))
@@ -155,21 +157,14 @@ enum pg_where pg_place(struct component *c, const char *into, const char **datab
 	return where;
 }
 
-PRINTF_LIKE(1, 0)
-static char *format_word(const char *fmt, va_list args)
-{
-	char *s = NULL;
-
-	return vasprintf(&s, fmt, args) < 0 ? NULL : s;
-}
-
 void pg_tool_add(struct pg_tool *t, const char *fmt, ...)
 {
+	char *s = NULL;
 	va_list args;
-	char *s;
 
 	va_start(args, fmt);
-	s = format_word(fmt, args);
+	if (vasprintf(&s, fmt, args) < 0)
+		s = NULL;
 	va_end(args);
 	if (!s || t->nr + 1 >= ARRAY_LEN(t->argv)) {
 		free(s);
@@ -249,9 +244,33 @@ enum err_code pg_tool_start(struct component *c, struct pg_tool *t, enum spawn_s
 	return spawn_start(&o, out, e);
 }
 
+enum err_code pg_tool_output(struct component *c, struct pg_tool *t, struct buf *out, size_t max, struct err *e)
+{
+	struct spawn_options o = options_of(c, t);
+
+	if (t->bad)
+		return err_set(e, ERR_NOMEM, "command line of %s", t->argv[0]);
+	return spawn_run(&o, c->cancel, out, max, NULL, e);
+}
+
+enum err_code pg_tool_version(struct component *c, enum pg_program program, struct buf *out, struct err *e)
+{
+	struct pg_tool t;
+	enum err_code rc;
+
+	pg_tool_init(&t, c, PG_OWN, NULL, program);
+	pg_tool_add(&t, "--version");
+	rc = pg_tool_output(c, &t, out, 4096, e);
+	if (!rc)
+		out->p[strcspn((const char *)out->p, "\n")] = '\0';
+	pg_tool_release(&t);
+	return rc;
+}
+
 static enum err_code connect_once(struct component *c, enum pg_where where, const char *database, struct talk **out,
 				  struct err *e)
 {
+	struct talk *talk = NULL;
 	struct pg_tool t;
 	struct spawn_options o;
 	enum err_code rc;
@@ -261,7 +280,15 @@ static enum err_code connect_once(struct component *c, enum pg_where where, cons
 	if (t.bad)
 		rc = err_set(e, ERR_NOMEM, "command line of psql");
 	else
-		rc = talk_open(TALK_PSQL, &o, c->cancel, out, e);
+		rc = talk_open(TALK_PSQL, &o, c->cancel, &talk, e);
+	if (!rc)
+		rc = talk_do(talk, e, PG_NO_TIMEOUTS);
+	if (!rc)	/* no object of a user's is taken for one of the system's */
+		rc = talk_do(talk, e, "SET search_path = pg_catalog");
+	if (rc)
+		talk_close(talk);
+	else
+		*out = talk;
 	pg_tool_release(&t);
 	return rc;
 }
@@ -271,7 +298,7 @@ static bool may_come(const struct err *e)
 {
 	static const char *const texts[] = { "Connection refused", "No such file or directory", "starting up", "shutting down",
 					     "not yet accepting connections", "in recovery mode", "timeout expired",
-					     "too many clients" };
+					     "too many clients", "connection slots are reserved" };
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (strstr(e->msg, texts[i]))
@@ -318,100 +345,6 @@ enum err_code pg_connect_admin(struct component *c, enum pg_where where, const c
 	const char *database = strcmp(p->maintenance, avoid) == 0 ? "template1" : p->maintenance;
 
 	return pg_connect(c, where, database, false, out, e);
-}
-
-void pg_name(struct buf *sql, const char *name)
-{
-	talk_quote_name(TALK_PSQL, sql, name);
-}
-
-void pg_text(struct buf *sql, const char *text)
-{
-	talk_quote_text(TALK_PSQL, sql, text);
-}
-
-enum err_code pg_ask(struct talk *t, struct buf *sql, struct talk_rows *out, struct err *e)
-{
-	enum err_code rc;
-
-	buf_add_u8(sql, '\0');
-	if (sql->bad)
-		rc = err_set(e, ERR_NOMEM, "a statement");
-	else
-		rc = talk_ask(t, (const char *)sql->p, out, e);
-	buf_release(sql);
-	return rc;
-}
-
-enum err_code pg_do(struct talk *t, struct buf *sql, struct err *e)
-{
-	struct talk_rows rows = { 0 };
-	enum err_code rc = pg_ask(t, sql, &rows, e);
-
-	if (!rc)
-		talk_rows_release(&rows);
-	return rc;
-}
-
-enum err_code pg_count(struct talk *t, struct buf *sql, uint64_t *out, struct err *e)
-{
-	struct talk_rows rows = { 0 };
-	enum err_code rc = pg_ask(t, sql, &rows, e);
-	const char *text;
-
-	if (rc)
-		return rc;
-	text = talk_field(&rows, 0, 0);
-	if (text)
-		*out = strtoull(text, NULL, 10);
-	else
-		rc = err_set(e, ERR_FAILED, "the server answered with no row");
-	talk_rows_release(&rows);
-	return rc;
-}
-
-enum err_code pg_true(struct talk *t, struct buf *sql, bool *out, struct err *e)
-{
-	struct talk_rows rows = { 0 };
-	enum err_code rc = pg_ask(t, sql, &rows, e);
-	const char *text;
-
-	if (rc)
-		return rc;
-	text = talk_field(&rows, 0, 0);
-	*out = text && text[0] == 't';
-	talk_rows_release(&rows);
-	return ERR_OK;
-}
-
-const char *pg_member(const json_t *item, const char *key)
-{
-	return json_string_value(json_object_get(item, key));
-}
-
-bool pg_plain_name(const char *name, struct buf *out)
-{
-	bool ok = pgname_read(&name, out) && !*name;
-
-	buf_add_u8(out, '\0');
-	return ok && !out->bad;
-}
-
-enum err_code pg_quoted(const char *name, struct buf *out, struct err *e)
-{
-	struct buf schema = BUF_INIT, table = BUF_INIT;
-	bool ok = pgname_split(name, &schema, &table);
-
-	buf_reset(out);
-	if (ok) {
-		pg_name(out, (const char *)schema.p);
-		buf_add_u8(out, '.');
-		pg_name(out, (const char *)table.p);
-	}
-	buf_add_u8(out, '\0');
-	buf_release(&schema);
-	buf_release(&table);
-	return ok && !out->bad ? ERR_OK : err_set(e, ERR_CORRUPT, "table %s: no name", name);
 }
 
 const struct component_ops component_postgres = {

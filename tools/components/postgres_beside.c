@@ -25,10 +25,7 @@ enum err_code pg_mark(struct component *c, struct talk *admin, const char *datab
 
 	mark_prefix(c, kind, &text);
 	buf_printf(&text, "%ld%c", (long)getpid(), 0);
-	buf_add_str(&sql, "COMMENT ON DATABASE ");
-	pg_name(&sql, database);
-	buf_add_str(&sql, " IS ");
-	pg_text(&sql, text.bad ? "" : (const char *)text.p);
+	pg_form(&sql, "COMMENT ON DATABASE @ IS ?", database, text.bad ? "" : (const char *)text.p);
 	buf_release(&text);
 	return pg_do(admin, &sql, e);
 }
@@ -55,8 +52,7 @@ enum err_code pg_exists(struct component *c, struct talk *admin, const char *dat
 	enum err_code rc;
 	long pid;
 
-	buf_add_str(&sql, "SELECT shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = ");
-	pg_text(&sql, database);
+	pg_form(&sql, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = ?", database);
 	rc = pg_ask(admin, &sql, &rows, e);
 	if (rc)
 		return rc;
@@ -74,9 +70,7 @@ static enum err_code drop(struct talk *admin, const char *database, struct err *
 {
 	struct buf sql = BUF_INIT;
 
-	buf_add_str(&sql, "DROP DATABASE ");
-	pg_name(&sql, database);
-	buf_add_str(&sql, " WITH (FORCE)");
+	pg_form(&sql, "DROP DATABASE @ WITH (FORCE)", database);
 	return pg_do(admin, &sql, e);
 }
 
@@ -91,18 +85,15 @@ enum err_code pg_sweep(struct component *c, struct talk *admin, struct err *e)
 	enum err_code rc;
 	long pid = 0;
 
-	/* One that was killed between CREATE and COMMENT left a database with nothing but its name to tell by. */
-	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database') AS comment FROM pg_catalog.pg_database "
-			     "WHERE shobj_description(oid, 'pg_database') LIKE 'vouch: %' "
-			     "OR (shobj_description(oid, 'pg_database') IS NULL "
-			     "AND datname ~ '_restoring_[0-9]{8}T[0-9]{6}Z$' AND right(datname, 16) < "
-			     "to_char(now() AT TIME ZONE 'UTC' - interval '1 minute', 'YYYYMMDD\"T\"HH24MISS\"Z\"'))", &rows, e);
+	/* By mark and name: somebody may have renamed a half restored one to go on with it, and it kept its mark. */
+	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database "
+			     "WHERE datname ~ '^vouch_validate_|_restoring_[0-9]{8}T[0-9]{6}Z$'", &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++) {
 		const char *name = talk_field(&rows, i, 0), *comment = talk_field(&rows, i, 1);
 
-		if (comment && !is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
+		if (!is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
 			continue;
-		if (comment && alive(pid))
+		if (alive(pid))
 			continue;
 		component_note(c, "database %s, left by a restore that was killed, is dropped", name);
 		rc = drop(admin, name, e);
@@ -118,37 +109,27 @@ static const char *setting(struct restore_job *j, const char *key)
 	return facts_get_in(j->recorded, "settings", key);
 }
 
-static void add_option(struct buf *sql, const char *option, const char *value)
+static void add_option(struct buf *sql, const char *form, const char *value)
 {
-	if (!value)
-		return;
-	buf_printf(sql, " %s ", option);
-	pg_text(sql, value);
+	if (value)
+		pg_form(sql, form, value);
 }
 
 static enum err_code create(struct restore_job *j, struct talk *admin, const char *name, struct err *e)
 {
-	const char *provider = setting(j, "provider"), *owner = setting(j, "owner");
+	const char *provider = setting(j, "provider");
 	struct buf sql = BUF_INIT;
 	enum err_code rc;
 
-	buf_add_str(&sql, "CREATE DATABASE ");
-	pg_name(&sql, name);
-	buf_add_str(&sql, " TEMPLATE template0");
-	if (owner) {
-		buf_add_str(&sql, " OWNER ");
-		pg_name(&sql, owner);
-	}
-	add_option(&sql, "ENCODING", setting(j, "encoding"));
-	add_option(&sql, "LC_COLLATE", setting(j, "collate"));
-	add_option(&sql, "LC_CTYPE", setting(j, "ctype"));
-	if (provider && strcmp(provider, "i") == 0) {
-		buf_add_str(&sql, " LOCALE_PROVIDER icu");
-		add_option(&sql, "ICU_LOCALE", setting(j, "icu locale"));
-	} else if (provider && strcmp(provider, "b") == 0) {
-		buf_add_str(&sql, " LOCALE_PROVIDER builtin");
-		add_option(&sql, "BUILTIN_LOCALE", setting(j, "icu locale"));
-	}
+	pg_form(&sql, "CREATE DATABASE @ TEMPLATE template0", name);
+	add_option(&sql, " OWNER @", setting(j, "owner"));
+	add_option(&sql, " ENCODING ?", setting(j, "encoding"));
+	add_option(&sql, " LC_COLLATE ?", setting(j, "collate"));
+	add_option(&sql, " LC_CTYPE ?", setting(j, "ctype"));
+	if (provider && strcmp(provider, "i") == 0)
+		add_option(&sql, " LOCALE_PROVIDER icu ICU_LOCALE ?", setting(j, "icu locale"));
+	else if (provider && strcmp(provider, "b") == 0)
+		add_option(&sql, " LOCALE_PROVIDER builtin BUILTIN_LOCALE ?", setting(j, "icu locale"));
 	rc = pg_do(admin, &sql, e);
 	if (rc && e && strstr(e->msg, "locale name"))
 		err_prefix(e, "the server's system lacks the locale that the dump's database has: install it");
@@ -166,9 +147,8 @@ static enum err_code lacks_tablespace(struct component *c, struct restore_job *j
 	*lacks = false;
 	if (!names)
 		return ERR_OK;
-	buf_add_str(&sql, "SELECT EXISTS (SELECT FROM unnest(string_to_array(");
-	pg_text(&sql, names);
-	buf_add_str(&sql, ", ',')) t WHERE t NOT IN (SELECT spcname FROM pg_catalog.pg_tablespace))");
+	pg_form(&sql, "SELECT EXISTS (SELECT FROM unnest(string_to_array(?, ',')) t WHERE t NOT IN "
+		"(SELECT spcname FROM pg_tablespace))", names);
 	rc = pg_true(admin, &sql, lacks, e);
 	if (!rc && *lacks)
 		component_note(c, "of the tablespaces %s not all are on this server: everything goes into the default one", names);
@@ -194,6 +174,8 @@ static enum err_code fill(struct component *c, struct restore_job *j, enum pg_wh
 	pg_tool_add(&t, "-e");
 	if (lacks)
 		pg_tool_add(&t, "--no-tablespaces");
+	if (j->temporary)
+		pg_tool_add(&t, "--no-subscriptions");	/* a database that has one cannot be dropped */
 	if (parallel) {
 		rc = restore_path_open(j, PG_DUMP, &path, e);
 		if (rc)
@@ -220,15 +202,10 @@ static bool safe_parameter(const char *name)
 
 static void alter_set(struct buf *sql, const char *database, const char *role, const char *parameter)
 {
-	if (role) {
-		buf_add_str(sql, "ALTER ROLE ");
-		pg_name(sql, role);
-		buf_add_str(sql, " IN DATABASE ");
-	} else {
-		buf_add_str(sql, "ALTER DATABASE ");
-	}
-	pg_name(sql, database);
-	buf_printf(sql, " SET %s ", parameter);
+	if (role)
+		pg_form(sql, "ALTER ROLE @ IN DATABASE @ SET $ ", role, database, parameter);
+	else
+		pg_form(sql, "ALTER DATABASE @ SET $ ", database, parameter);
 }
 
 /*
@@ -244,11 +221,7 @@ static enum err_code put_setting(struct talk *admin, const char *database, const
 	if (!parameter || !value || !safe_parameter(parameter))
 		return err_set(e, ERR_CORRUPT, "setting %s", pg_member(item, "name"));
 	rc = talk_do(admin, e, "BEGIN");
-	buf_add_str(&sql, "SELECT set_config(");
-	pg_text(&sql, parameter);
-	buf_add_str(&sql, ", ");
-	pg_text(&sql, value);
-	buf_add_str(&sql, ", true)");
+	pg_form(&sql, "SELECT set_config(?, ?, true)", parameter, value);
 	if (!rc)
 		rc = pg_do(admin, &sql, e);
 	buf_release(&sql);
@@ -263,8 +236,7 @@ static enum err_code put_setting(struct talk *admin, const char *database, const
 	if (rc)
 		return rc;
 	alter_set(&sql, database, role, parameter);
-	buf_add_str(&sql, "TO ");
-	pg_text(&sql, value);
+	pg_form(&sql, "TO ?", value);
 	return pg_do(admin, &sql, e);
 }
 
@@ -280,13 +252,7 @@ static enum err_code put_grants(struct talk *admin, const char *database, const 
 
 		buf_add_str(&sql, "GRANT ");
 		buf_add(&sql, list, word);
-		buf_add_str(&sql, " ON DATABASE ");
-		pg_name(&sql, database);
-		buf_add_str(&sql, " TO ");
-		if (role)
-			pg_name(&sql, role);
-		else
-			buf_add_str(&sql, "PUBLIC");
+		pg_form(&sql, role ? " ON DATABASE @ TO @" : " ON DATABASE @ TO PUBLIC", database, role);
 		if (list[word] == '*')
 			buf_add_str(&sql, " WITH GRANT OPTION");
 		rc = pg_do(admin, &sql, e);
@@ -295,8 +261,7 @@ static enum err_code put_grants(struct talk *admin, const char *database, const 
 	return rc;
 }
 
-/* What pg_dump leaves out without -C.  One that cannot be put back is said; the comparison after the restore finds it
- * missing. */
+/* What pg_dump leaves out without -C.  One that cannot be put back is said; the comparison afterwards finds it missing. */
 static enum err_code put_back(struct component *c, struct restore_job *j, struct talk *admin, const char *name,
 			      struct err *e)
 {
@@ -306,9 +271,7 @@ static enum err_code put_back(struct component *c, struct restore_job *j, struct
 	enum err_code rc;
 	size_t i;
 
-	buf_add_str(&sql, "REVOKE ALL ON DATABASE ");
-	pg_name(&sql, name);
-	buf_add_str(&sql, " FROM PUBLIC");
+	pg_form(&sql, "REVOKE ALL ON DATABASE @ FROM PUBLIC", name);
 	rc = pg_do(admin, &sql, e);
 	if (rc)
 		return rc;
@@ -325,9 +288,7 @@ static enum err_code put_back(struct component *c, struct restore_job *j, struct
 		rc = ERR_OK;
 	}
 	if (limit && strcmp(limit, "-1") != 0 && limit[strspn(limit, "0123456789")] == '\0') {
-		buf_add_str(&sql, "ALTER DATABASE ");
-		pg_name(&sql, name);
-		buf_printf(&sql, " CONNECTION LIMIT %s", limit);
+		pg_form(&sql, "ALTER DATABASE @ CONNECTION LIMIT $", name, limit);
 		rc = pg_do(admin, &sql, e);
 	}
 	return rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What check finds out before a dump is tried, and examine looks at in a database that was restored. */
+/* What check finds out before a dump is tried, what examine looks at in a restored database, and what a user asks of one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +19,12 @@ static long major_of(const char *text)
 static enum err_code check_tool(struct component *c, enum pg_program program, const char *name, long server, struct err *e)
 {
 	struct buf out = BUF_INIT;
-	struct spawn_options o;
-	struct pg_tool t;
-	enum err_code rc;
+	enum err_code rc = pg_tool_version(c, program, &out, e);
 	long major;
 
-	pg_tool_init(&t, c, PG_OWN, NULL, program);
-	pg_tool_add(&t, "--version");
-	o = component_spawn(c, t.argv);
-	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, c->cancel, &out, 4096, NULL, e);
 	if (rc && rc != ERR_CANCELED && rc != ERR_NOMEM) {
 		component_found(c, FINDING_FAILED, "%s does not run: %s", name, e ? e->msg : "");
+		err_clear(e);
 		rc = ERR_OK;
 	} else if (!rc) {
 		major = major_of((const char *)out.p);
@@ -41,7 +35,6 @@ static enum err_code check_tool(struct component *c, enum pg_program program, co
 			component_found(c, FINDING_OK, "%s %ld", name, major);
 	}
 	buf_release(&out);
-	pg_tool_release(&t);
 	return rc;
 }
 
@@ -149,10 +142,9 @@ enum err_code pg_check(struct component *c, struct err *e)
 
 	if (rc == ERR_FAILED) {
 		component_found(c, FINDING_FAILED, "not reached: %s", e ? e->msg : "");
+		err_clear(e);
 		return ERR_OK;
 	}
-	if (!rc)
-		rc = talk_do(t, e, "SET search_path = pg_catalog");
 	if (!rc)
 		rc = check_server(c, t, &major, e);
 	for (size_t i = 0; !rc && i < ARRAY_LEN(tools); i++)
@@ -198,9 +190,9 @@ static enum err_code examine_keys(struct component *c, struct talk *t, struct er
 enum err_code pg_examine(struct component *c, const char *into, const struct facts *recorded, struct err *e)
 {
 	static const struct look more[] = {
-		{ FINDING_FAILED, "constraint that was never validated (ALTER TABLE ... VALIDATE CONSTRAINT)",
+		{ FINDING_WARNING, "constraint that was never validated (ALTER TABLE ... VALIDATE CONSTRAINT)",
 		  "SELECT conrelid::regclass::text || '.' || quote_ident(conname) FROM pg_constraint WHERE NOT convalidated ORDER BY 1" },
-		{ FINDING_FAILED, "index that is not valid (REINDEX)",
+		{ FINDING_WARNING, "index that is not valid (REINDEX)",
 		  "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1" },
 	};
 	const char *database;
@@ -210,8 +202,6 @@ enum err_code pg_examine(struct component *c, const char *into, const struct fac
 	enum err_code rc = pg_connect(c, where, database, false, &t, e);
 
 	(void)recorded;
-	if (!rc)
-		rc = talk_do(t, e, "SET search_path = pg_catalog");
 	for (size_t i = 0; !rc && i < ARRAY_LEN(more); i++)
 		rc = look_for(c, t, &more[i], &found, e);
 	if (!rc && !found)
@@ -219,5 +209,37 @@ enum err_code pg_examine(struct component *c, const char *into, const struct fac
 	if (!rc)
 		rc = examine_keys(c, t, e);
 	talk_close(t);
+	return rc;
+}
+
+enum err_code pg_query(struct component *c, const char *into, const char *query, char **out, struct err *e)
+{
+	const char *database;
+	enum pg_where where = pg_place(c, into, &database);
+	struct talk_rows rows = { 0 };
+	struct buf text = BUF_INIT;
+	struct talk *t = NULL;
+	enum err_code rc = pg_connect(c, where, database, false, &t, e);
+
+	if (!rc)
+		rc = talk_do(t, e, "RESET search_path");	/* its tables are named as the user names them */
+	if (!rc)
+		rc = talk_do(t, e, "BEGIN READ ONLY");
+	if (!rc)
+		rc = talk_ask(t, query, &rows, e);
+	if (rc)
+		goto out;
+	talk_rows_lines(&text, &rows);
+	buf_add_u8(&text, '\0');
+	if (text.bad) {
+		rc = err_set(e, ERR_NOMEM, "answer of a query");
+		goto out;
+	}
+	*out = (char *)text.p;
+	text = (struct buf)BUF_INIT;
+out:
+	talk_rows_release(&rows);
+	talk_close(t);
+	buf_release(&text);
 	return rc;
 }

@@ -17,7 +17,7 @@ struct pg_tables {
 	struct component *c;
 	struct restore_job *j;
 	struct pg_one *v;
-	size_t nr;
+	size_t nr, nr_there;
 	struct talk *t;			/* a session in the database */
 	char *database;
 	struct pgtoc ids, later;	/* later: foreign keys of other tables that went with a missing one */
@@ -28,7 +28,5 @@ MUST_CHECK enum err_code pg_tables_open(struct pg_tables *s, struct component *c
 void pg_tables_release(struct pg_tables *s);
 /** From the dump's table of contents the entries to restore: ids, later. */
 MUST_CHECK enum err_code pg_tables_choose(struct pg_tables *s, struct err *e);
-bool pg_tables_any_there(const struct pg_tables *s);
-MUST_CHECK enum err_code pg_tables_relation(struct talk *t, const char *name, bool *there, struct err *e);
 
 #endif

@@ -135,14 +135,14 @@ static enum err_code pump(struct component *c, struct talk *t, struct spawn *fro
 	return rc;
 }
 
-static enum err_code start_dump(struct component *c, enum pg_where where, const char *database, const char *snapshot,
-				struct pg_tool *t, struct spawn **out, struct err *e)
+static enum err_code start_dump(struct component *c, enum pg_where where, const char *database,
+				const struct pg_snapshot *snapshot, struct pg_tool *t, struct spawn **out, struct err *e)
 {
 	pg_tool_init(t, c, where, database, PG_PG_DUMP);
 	pg_tool_add(t, "-Fc");
 	pg_tool_add(t, "-Z0");		/* what is compressed shares no chunks with yesterday's */
-	pg_tool_add(t, "-EUTF8");	/* names as the catalog's statements tell them */
-	pg_tool_add(t, "--snapshot=%s", snapshot);
+	pg_tool_add(t, "-E%s", snapshot->encoding);
+	pg_tool_add(t, "--snapshot=%s", snapshot->id);
 	pg_tool_add(t, "--lock-wait-timeout=%llu", (unsigned long long)pg_of(c)->lock_wait * 1000);
 	pg_tool_add(t, "-N%s", PG_BEFORE);
 	return pg_tool_start(c, t, SPAWN_STDIN_NONE, false, out, e);
@@ -153,8 +153,7 @@ static enum err_code start_dump(struct component *c, enum pg_where where, const 
  * too, and knows less.
  */
 static enum err_code stream(struct component *c, struct talk *t, enum pg_where where, const char *database,
-			    const char *snapshot, struct assembly_file *f, uint64_t total, struct found *found,
-			    struct err *e)
+			    const struct pg_snapshot *snapshot, struct assembly_file *f, struct found *found, struct err *e)
 {
 	struct proof proof = { .c = c, .found = found, .err = ERR_INIT };
 	struct pg_tool dump_tool = { .nr = 0 }, restore_tool = { .nr = 0 };
@@ -172,7 +171,7 @@ static enum err_code stream(struct component *c, struct talk *t, enum pg_where w
 	if (rc)
 		goto out;
 	must(pthread_create(&thread, NULL, read_proof, &proof));
-	rc = pump(c, t, dump, proof.restore, f, total, &piped);
+	rc = pump(c, t, dump, proof.restore, f, snapshot->bytes, &piped);
 	spawn_close_stdin(proof.restore);
 	must(pthread_join(thread, NULL));
 	/* a pg_dump that cannot go on writing because its reader failed would wait for ever */
@@ -180,7 +179,7 @@ static enum err_code stream(struct component *c, struct talk *t, enum pg_where w
 	if (ended) {
 		rc = ended;
 		if (e && strstr(e->msg, "statement timeout"))	/* none is set but by this */
-			err_prefix(e, "a table stays locked by others for longer than lock-wait");
+			err_prefix(e, PG_LOCKED);
 	} else if (rc) {
 		if (e)
 			*e = piped;
@@ -262,18 +261,17 @@ static enum err_code dump_once(struct component *c, enum pg_where where, const c
 			       struct facts *facts, bool *reached, struct err *e)
 {
 	struct found found = { 0 };
+	struct pg_snapshot snapshot = { 0 };
 	struct talk *t = NULL;
-	char *snapshot = NULL;
-	uint64_t size = 0;
 	enum err_code rc = pg_connect(c, where, database, true, &t, e);
 
 	*reached = rc == ERR_OK;
 	if (!rc)
-		rc = pg_instant(t, &snapshot, &size, e);
-	if (!rc)
-		rc = stream(c, t, where, database, snapshot, f, size, &found, e);
+		rc = pg_instant(t, &snapshot, e);
 	if (!rc)
 		rc = pg_tell_server(t, facts, e);
+	if (!rc)
+		rc = stream(c, t, where, database, &snapshot, f, &found, e);
 	if (!rc)
 		rc = pg_catalog(t, facts, e);
 	if (!rc) {
@@ -283,7 +281,7 @@ static enum err_code dump_once(struct component *c, enum pg_where where, const c
 	if (!rc)
 		rc = all_there(c, facts, e);
 	talk_close(t);
-	free(snapshot);
+	pg_snapshot_release(&snapshot);
 	found_release(&found);
 	return rc;
 }
@@ -298,22 +296,12 @@ static bool was_changed(const struct err *e)
 
 static enum err_code tell_tool(struct component *c, struct facts *f, struct err *e)
 {
-	struct pg_tool tool;
 	struct buf out = BUF_INIT;
-	struct spawn_options o;
-	enum err_code rc;
+	enum err_code rc = pg_tool_version(c, PG_PG_DUMP, &out, e);
 
-	pg_tool_init(&tool, c, PG_OWN, NULL, PG_PG_DUMP);
-	pg_tool_add(&tool, "--version");
-	o = component_spawn(c, tool.argv);
-	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, c->cancel, &out, 4096, NULL, e);
-	if (!rc && out.len > 0) {
-		((char *)out.p)[strcspn((const char *)out.p, "\n")] = '\0';
+	if (!rc)
 		facts_set(f, "tool", (const char *)out.p);
-	}
 	buf_release(&out);
-	pg_tool_release(&tool);
 	return rc;
 }
 

@@ -277,26 +277,21 @@ static enum err_code add_database(struct talk *t, struct facts *f, struct err *e
 					    "connection limit", "comment", "database", "database bytes",
 					    "tablespaces" };
 	struct talk_rows rows = { 0 };
+	struct buf sql = BUF_INIT;
 	char *icu = NULL;
 	enum err_code rc;
 
 	/* daticulocale until 16, datlocale from 17 on; none before 15 */
 	rc = talk_value(t, &icu, e, "SELECT attname FROM pg_attribute WHERE attrelid = 'pg_database'::regclass AND attname IN "
-				    "('daticulocale', 'datlocale')");
+			"('daticulocale', 'datlocale')");
 	if (rc)
 		return rc;
-	{
-		struct buf sql = BUF_INIT;
-
-		buf_printf(
-			&sql,
-			"SELECT pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, %s, %s, " ROLE(
-				"d.datdba") ", d.datconnlimit, shobj_description(d.oid, 'pg_database'), d.datname, pg_database_size(d.oid), "
-					    "(SELECT string_agg(spcname, ',' ORDER BY spcname) FROM pg_tablespace WHERE oid IN "
-					    "(SELECT reltablespace FROM pg_class) AND spcname !~ '^pg_') FROM pg_database d WHERE d.datname = current_database()",
-			icu ? "d.datlocprovider" : "'c'", icu ? icu : "NULL");
-		rc = pg_ask(t, &sql, &rows, e);
-	}
+	pg_form(&sql, "SELECT pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, $, $, " ROLE("d.datdba") ", "
+		"d.datconnlimit, shobj_description(d.oid, 'pg_database'), d.datname, pg_database_size(d.oid), "
+		"(SELECT string_agg(spcname, ',' ORDER BY spcname) FROM pg_tablespace WHERE oid IN "
+		"(SELECT reltablespace FROM pg_class) AND spcname !~ '^pg_') FROM pg_database d "
+		"WHERE d.datname = current_database()", icu ? "d.datlocprovider" : "'c'", icu ? icu : "NULL");
+	rc = pg_ask(t, &sql, &rows, e);
 	free(icu);
 	if (rc)
 		return rc;

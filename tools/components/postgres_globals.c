@@ -4,13 +4,25 @@
 
 #include "tools/components/postgres.h"
 
-#define GLOBALS_MAX (64u << 20)
+/* In the component's own database: in "postgres", where it would go, the role may have no right to be. */
+static void add_database(struct pg_tool *t, const char *database)
+{
+	struct pgdsn where = { 0 };
+	struct buf text = BUF_INIT;
+
+	t->bad = t->bad || pgdsn_set(&where, "dbname", database, NULL) != ERR_OK;
+	pgdsn_write(&where, &text);	/* a name with = in it would be taken for such words */
+	buf_add_u8(&text, '\0');
+	pg_tool_add(t, "-l%s", text.bad ? "" : (const char *)text.p);
+	t->bad = t->bad || text.bad;
+	buf_release(&text);
+	pgdsn_release(&where);
+}
 
 enum err_code pg_add_globals(struct component *c, struct dump *d, struct err *e)
 {
 	const char *database = pgdsn_get(&pg_of(c)->dsn[PG_OWN], "dbname");
 	struct assembly_file *f = NULL;
-	struct spawn_options o;
 	struct buf out = BUF_INIT, sql = BUF_INIT;
 	struct talk *t = NULL;
 	struct pg_tool tool;
@@ -21,22 +33,16 @@ enum err_code pg_add_globals(struct component *c, struct dump *d, struct err *e)
 	rc = pg_connect(c, PG_OWN, database, false, &t, e);
 	if (rc)
 		goto out;
-	buf_add_str(&sql, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
+	buf_add_str(&sql, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user");
 	rc = pg_true(t, &sql, &super, e);
 	if (rc)
 		goto out;
 	pg_tool_add(&tool, "--globals-only");
+	add_database(&tool, database);
 	if (!super)
 		pg_tool_add(&tool, "--no-role-passwords");	/* only a superuser may read their hashes */
 	facts_set_in(d->facts, "settings", "role passwords", super ? "in " PG_GLOBALS : "not recorded: the role is no superuser");
-	if (tool.bad) {
-		rc = err_set(e, ERR_NOMEM, "command line of pg_dumpall");
-		goto out;
-	}
-	o = component_spawn(c, tool.argv);
-	o.env = tool.env;
-	o.in = SPAWN_STDIN_NONE;
-	rc = spawn_run(&o, c->cancel, &out, GLOBALS_MAX, NULL, e);
+	rc = pg_tool_output(c, &tool, &out, PG_GLOBALS_MAX, e);
 	if (!rc && !strstr((const char *)out.p, "PostgreSQL database cluster dump complete"))
 		rc = err_set(e, ERR_FAILED, "what pg_dumpall wrote has no end");
 	if (!rc)

@@ -28,22 +28,30 @@ enum err_code pg_none_changed(struct talk *t, struct err *e)
 	return rc;
 }
 
-enum err_code pg_instant(struct talk *t, char **snapshot, uint64_t *size, struct err *e)
+void pg_snapshot_release(struct pg_snapshot *s)
+{
+	free(s->id);
+	free(s->encoding);
+	*s = (struct pg_snapshot){ 0 };
+}
+
+enum err_code pg_instant(struct talk *t, struct pg_snapshot *out, struct err *e)
 {
 	struct buf sql = BUF_INIT;
 	enum err_code rc;
 
 	rc = talk_do(t, e, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 	if (!rc)
-		rc = talk_do(t, e, "SET LOCAL search_path = pg_catalog");
+		rc = talk_value(t, &out->id, e, "SELECT pg_export_snapshot()");
 	if (!rc)
-		rc = talk_value(t, snapshot, e, "SELECT pg_export_snapshot()");
-	if (!rc && !*snapshot)
+		rc = talk_value(t, &out->encoding, e, "SELECT CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' "
+				"ELSE 'UTF8' END");
+	if (!rc && (!out->id || !out->encoding))
 		rc = err_set(e, ERR_FAILED, "the server exported no snapshot");
 	if (rc)
 		return rc;
 	buf_add_str(&sql, "SELECT pg_database_size(current_database())");
-	return pg_count(t, &sql, size, e);
+	return pg_count(t, &sql, &out->bytes, e);
 }
 
 enum err_code pg_tell_server(struct talk *t, struct facts *f, struct err *e)

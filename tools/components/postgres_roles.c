@@ -7,15 +7,13 @@
 #include "store/tree.h"
 #include "tools/components/postgres.h"
 
-#define GLOBALS_MAX (64u << 20)
+#define ROLE_MAX 64u	/* bytes of a role's name, with its NUL */
 
 static enum err_code is_role(struct talk *admin, const char *role, bool *is, struct err *e)
 {
 	struct buf sql = BUF_INIT;
 
-	buf_add_str(&sql, "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ");
-	pg_text(&sql, role);
-	buf_add_str(&sql, ")");
+	pg_form(&sql, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = ?)", role);
 	return pg_true(admin, &sql, is, e);
 }
 
@@ -30,7 +28,7 @@ static enum err_code read_globals(struct restore_job *j, struct buf *out, struct
 	if (rc)
 		return rc;
 	size = blob_size(b);
-	if (size > GLOBALS_MAX)
+	if (size > PG_GLOBALS_MAX)
 		rc = err_set(e, ERR_LIMIT, PG_GLOBALS " of %llu bytes", (unsigned long long)size);
 	else if (!buf_room(out, (size_t)size + 1))
 		rc = err_set(e, ERR_NOMEM, PG_GLOBALS);
@@ -50,7 +48,7 @@ static enum err_code create_role(struct component *c, struct talk *admin, const 
 	struct buf quoted = BUF_INIT;
 	bool made = false;
 
-	pg_name(&quoted, role);
+	pg_form(&quoted, "@", role);
 	buf_add_u8(&quoted, '\0');
 	if (quoted.bad)
 		rc = err_set(e, ERR_NOMEM, "role %s", role);
@@ -83,7 +81,8 @@ static enum err_code create_role(struct component *c, struct talk *admin, const 
 	return rc;
 }
 
-static enum err_code need_roles(struct component *c, struct restore_job *j, struct talk *admin, struct err *e)
+/* make: those that are missing, where create-roles says so. */
+static enum err_code need_roles(struct component *c, struct restore_job *j, struct talk *admin, bool make, struct err *e)
 {
 	struct buf globals = BUF_INIT, missing = BUF_INIT;
 	enum err_code rc = ERR_OK;
@@ -103,7 +102,9 @@ static enum err_code need_roles(struct component *c, struct restore_job *j, stru
 		if (!rc && !is && pg_of(c)->create_roles) {
 			if (!globals.p)
 				rc = read_globals(j, &globals, e);
-			if (!rc)
+			if (!rc && !make)
+				component_note(c, "make role %s as " PG_GLOBALS " has it", name);
+			else if (!rc)
 				rc = create_role(c, admin, (const char *)globals.p, (const char *)plain.p, e);
 		} else if (!rc && !is) {
 			buf_printf(&missing, "%s%s", missing.len ? ", " : "", name);
@@ -141,9 +142,7 @@ static enum err_code need_owners(struct restore_job *j, struct talk *admin, stru
 
 		if (!owner || strcmp(owner, last) == 0 || strncmp(owner, "pg_", 3) == 0)
 			continue;
-		buf_add_str(&sql, "SELECT pg_has_role(current_user, ");
-		pg_text(&sql, owner);
-		buf_add_str(&sql, ", 'MEMBER')");
+		pg_form(&sql, "SELECT pg_has_role(current_user, ?, 'MEMBER')", owner);
 		rc = pg_true(admin, &sql, &may, e);
 		if (rc)
 			return rc;
@@ -158,16 +157,16 @@ static enum err_code need_owners(struct restore_job *j, struct talk *admin, stru
 	return rc;
 }
 
-enum err_code pg_may_restore(struct component *c, struct restore_job *j, struct talk *admin, struct err *e)
+enum err_code pg_may_restore(struct component *c, struct restore_job *j, struct talk *admin, bool make_roles, struct err *e)
 {
 	struct talk_rows rows = { 0 };
 	bool super = false, createdb = false, standby = false;
-	char who[PG_ROLE_MAX] = "";
+	char who[ROLE_MAX] = "";
 	long version = 0;
 	enum err_code rc;
 
 	rc = talk_ask(admin, "SELECT rolsuper, rolcreatedb, pg_is_in_recovery(), current_setting('server_version_num'), rolname "
-			     "FROM pg_catalog.pg_roles WHERE rolname = current_user", &rows, e);
+			     "FROM pg_roles WHERE rolname = current_user", &rows, e);
 	if (rc)
 		return rc;
 	if (rows.nr_rows == 1 && talk_field(&rows, 0, 4)) {
@@ -188,8 +187,8 @@ enum err_code pg_may_restore(struct component *c, struct restore_job *j, struct 
 			e, ERR_FAILED,
 			"role %s may not make databases: ALTER ROLE %s CREATEDB, or name another in restore-dsn", who,
 			who);
-	rc = need_roles(c, j, admin, e);
-	if (!rc && !super)
+	rc = need_roles(c, j, admin, make_roles, e);
+	if (!rc && !super && (make_roles || !pg_of(c)->create_roles))	/* pg_has_role() fails for a role that is still to be made */
 		rc = need_owners(j, admin, e);
 	return rc;
 }

@@ -61,8 +61,7 @@ static enum err_code sessions(struct talk *admin, const char *database, struct t
 {
 	struct buf sql = BUF_INIT;
 
-	buf_add_str(&sql, "SELECT pid, usename FROM pg_catalog.pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ");
-	pg_text(&sql, database);
+	pg_form(&sql, "SELECT pid, usename FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ?", database);
 	return pg_ask(admin, &sql, out, e);
 }
 
@@ -115,9 +114,7 @@ static enum err_code allow_connections(struct talk *admin, const char *database,
 {
 	struct buf sql = BUF_INIT;
 
-	buf_add_str(&sql, "ALTER DATABASE ");
-	pg_name(&sql, database);
-	buf_printf(&sql, " ALLOW_CONNECTIONS %s", allow ? "true" : "false");
+	pg_form(&sql, "ALTER DATABASE @ ALLOW_CONNECTIONS $", database, allow ? "true" : "false");
 	return pg_do(admin, &sql, e);
 }
 
@@ -125,10 +122,7 @@ static enum err_code rename_one(struct talk *admin, const char *from, const char
 {
 	struct buf sql = BUF_INIT;
 
-	buf_add_str(&sql, "ALTER DATABASE ");
-	pg_name(&sql, from);
-	buf_add_str(&sql, " RENAME TO ");
-	pg_name(&sql, to);
+	pg_form(&sql, "ALTER DATABASE @ RENAME TO @", from, to);
 	return pg_do(admin, &sql, e);
 }
 
@@ -136,13 +130,7 @@ static enum err_code comment(struct talk *admin, const char *database, const cha
 {
 	struct buf sql = BUF_INIT;
 
-	buf_add_str(&sql, "COMMENT ON DATABASE ");
-	pg_name(&sql, database);
-	buf_add_str(&sql, " IS ");
-	if (text)
-		pg_text(&sql, text);
-	else
-		buf_add_str(&sql, "NULL");
+	pg_form(&sql, text ? "COMMENT ON DATABASE @ IS ?" : "COMMENT ON DATABASE @ IS NULL", database, text);
 	return pg_do(admin, &sql, e);
 }
 
@@ -218,20 +206,10 @@ static json_t *way_of(const char *target, const char *before, const char *old_co
 
 static enum err_code comment_of(struct talk *admin, const char *database, char **out, struct err *e)
 {
-	struct talk_rows rows = { 0 };
 	struct buf sql = BUF_INIT;
-	enum err_code rc;
 
-	buf_add_str(&sql, "SELECT shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = ");
-	pg_text(&sql, database);
-	rc = pg_ask(admin, &sql, &rows, e);
-	if (!rc && talk_field(&rows, 0, 0)) {
-		*out = strdup(talk_field(&rows, 0, 0));
-		if (!*out)
-			rc = err_set(e, ERR_NOMEM, "comment of %s", database);
-	}
-	talk_rows_release(&rows);
-	return rc;
+	pg_form(&sql, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = ?", database);
+	return pg_value(admin, &sql, out, e);
 }
 
 enum err_code pg_swap(struct component *c, struct restore_job *j, struct talk *admin, const char *name, const char *target,
@@ -275,7 +253,7 @@ static enum err_code restore_temporary(struct component *c, struct restore_job *
 		return err_set(e, ERR_NOMEM, "validate");
 	rc = pg_connect_admin(c, PG_VALIDATE, j->into, &admin, e);
 	if (!rc)
-		rc = pg_may_restore(c, j, admin, e);
+		rc = pg_may_restore(c, j, admin, true, e);
 	if (!rc)
 		rc = pg_sweep(c, admin, e);
 	if (!rc)
@@ -291,14 +269,13 @@ static enum err_code tell_replication(struct component *c, struct talk *admin, c
 	struct buf sql = BUF_INIT;
 	enum err_code rc;
 
-	buf_add_str(&sql, "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE database = ");
-	pg_text(&sql, target);
+	pg_form(&sql, "SELECT format('replication slot %s stays with the database as it was before: its subscriber must be set up "
+		"again', slot_name) FROM pg_replication_slots WHERE database = ? UNION ALL SELECT format('subscription %s goes on "
+		"in the database as it was before, and is switched off in the new one', subname) FROM pg_subscription s "
+		"JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = ?", target, target);
 	rc = pg_ask(admin, &sql, &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
-		component_note(
-			c,
-			"replication slot %s stays with the database as it was before: its subscriber must be set up again",
-			talk_field(&rows, i, 0));
+		component_note(c, "%s", talk_field(&rows, i, 0));
 	talk_rows_release(&rows);
 	return rc;
 }
@@ -316,7 +293,7 @@ enum err_code pg_restore(struct component *c, struct restore_job *j, struct err 
 		return restore_temporary(c, j, e);
 	rc = pg_connect_admin(c, PG_RESTORE, target, &admin, e);
 	if (!rc)
-		rc = pg_may_restore(c, j, admin, e);
+		rc = pg_may_restore(c, j, admin, true, e);
 	if (!rc)
 		rc = no_kept_user(c, admin, target, e);
 	if (!rc)
@@ -354,7 +331,7 @@ enum err_code pg_plan(struct component *c, struct restore_job *j, struct err *e)
 		return pg_table_plan(c, j, e);
 	rc = pg_connect_admin(c, j->temporary ? PG_VALIDATE : PG_RESTORE, target, &admin, e);
 	if (!rc)
-		rc = pg_may_restore(c, j, admin, e);
+		rc = pg_may_restore(c, j, admin, false, e);
 	if (!rc)
 		rc = pg_exists(c, admin, target, &there, NULL, e);
 	if (!rc)

@@ -38,16 +38,24 @@ enum err_code pg_table_plan(struct component *c, struct restore_job *j, struct e
 
 /* The transaction. */
 
+struct psql {
+	struct spawn *program;
+	const atomic_bool *cancel;
+	struct pg_tool tool;
+};
+
 static enum err_code to_psql(void *ctx, const void *buf, size_t len, struct err *e)
 {
-	return spawn_write(ctx, NULL, buf, len, e);
+	struct psql *to = ctx;
+
+	return spawn_write(to->program, to->cancel, buf, len, e);
 }
 
 /*
  * `pg_restore -f - -L IDS`: the numbers reach it by a descriptor that a shell fills, so that behind via, too, no file
  * is needed; the archive itself is its standard input.
  */
-static enum err_code stream_ids(struct pg_tables *s, const struct pgtoc *ids, struct spawn *to, struct err *e)
+static enum err_code stream_ids(struct pg_tables *s, const struct pgtoc *ids, struct psql *to, struct err *e)
 {
 	struct buf script = BUF_INIT;
 	struct pg_tool t = { .argv = { (char *)(uintptr_t)"sh" }, .nr = 1 };
@@ -69,24 +77,52 @@ static enum err_code stream_ids(struct pg_tables *s, const struct pgtoc *ids, st
 	return rc;
 }
 
-static enum err_code start_psql(struct pg_tables *s, struct pg_tool *t, struct spawn **out, struct err *e)
+/* What it answers goes nowhere: its standard output is for has_done(). */
+static enum err_code start_psql(struct pg_tables *s, struct psql *to, struct err *e)
 {
-	pg_tool_init(t, s->c, PG_RESTORE, s->database, PG_PSQL);
-	pg_tool_add(t, "-Xq");
-	pg_tool_add(t, "-vON_ERROR_STOP=1");
-	return pg_tool_start(s->c, t, SPAWN_STDIN_PIPE, true, out, e);
+	*to = (struct psql){ .cancel = s->c->cancel };
+	pg_tool_init(&to->tool, s->c, PG_RESTORE, s->database, PG_PSQL);
+	pg_tool_add(&to->tool, "-Xq");
+	pg_tool_add(&to->tool, "-o/dev/null");
+	pg_tool_add(&to->tool, "-vON_ERROR_STOP=1");
+	return pg_tool_start(s->c, &to->tool, SPAWN_STDIN_PIPE, false, &to->program, e);
+}
+
+static void end_psql(struct psql *to)
+{
+	spawn_close(to->program);
+	pg_tool_release(&to->tool);
 }
 
 /* What is appended is asked at once. */
-static enum err_code say(struct spawn *to, struct buf *sql, struct err *e)
+static enum err_code say(struct psql *to, struct buf *sql, struct err *e)
 {
 	enum err_code rc;
 
 	if (sql->bad)
 		rc = err_set(e, ERR_NOMEM, "a statement");
 	else
-		rc = spawn_write(to, NULL, sql->p, sql->len, e);
+		rc = to_psql(to, sql->p, sql->len, e);
 	buf_release(sql);
+	return rc;
+}
+
+/* Wait until it has done all that it was told; after an error it would have ended. */
+static enum err_code has_done(struct psql *to, struct err *e)
+{
+	struct buf echo = BUF_INIT;
+	enum err_code rc;
+	size_t n = 0;
+	char c;
+
+	buf_add_str(&echo, "\\echo done\n");
+	rc = say(to, &echo, e);
+	if (!rc)
+		rc = spawn_read(to->program, to->cancel, &c, 1, &n, e);
+	if (!rc && n == 0) {
+		rc = spawn_end(to->program, to->cancel, e);
+		rc = rc ? rc : err_set(e, ERR_FAILED, "psql ended before it was told to");
+	}
 	return rc;
 }
 
@@ -97,8 +133,7 @@ static void add_array(struct buf *sql, const struct pg_tables *s)
 	for (size_t i = 0; i < s->nr; i++) {
 		if (!s->v[i].there)
 			continue;
-		buf_add_str(sql, before);
-		pg_text(sql, s->v[i].name);
+		pg_form(sql, "$?", before, s->v[i].name);
 		before = ", ";
 	}
 	buf_add_str(sql, "]::regclass[]::oid[]");
@@ -140,7 +175,7 @@ static enum err_code add_locks(struct buf *sql, const struct pg_tables *s, const
 }
 
 /* The old rows aside, and gone. */
-static enum err_code save_rows(struct pg_tables *s, struct spawn *to, struct err *e)
+static enum err_code save_rows(struct pg_tables *s, struct psql *to, struct err *e)
 {
 	char suffix[PG_SUFFIX_LEN + 24], stamp[PG_SUFFIX_LEN];
 	struct buf sql = BUF_INIT, name = BUF_INIT;
@@ -160,9 +195,8 @@ static enum err_code save_rows(struct pg_tables *s, struct spawn *to, struct err
 			rc = pg_quoted(v->name, &name, e);
 		if (rc)
 			break;
-		buf_add_str(&sql, "CREATE TABLE " PG_BEFORE ".");
-		pg_name(&sql, v->saved);
-		buf_printf(&sql, " AS SELECT * FROM ONLY %s;\nDELETE FROM ONLY %s;\n", (const char *)name.p, (const char *)name.p);
+		pg_form(&sql, "CREATE TABLE " PG_BEFORE ".@ AS SELECT * FROM ONLY $;\nDELETE FROM ONLY $;\n", v->saved,
+			(const char *)name.p, (const char *)name.p);
 	}
 	buf_release(&name);
 	if (rc)
@@ -170,63 +204,50 @@ static enum err_code save_rows(struct pg_tables *s, struct spawn *to, struct err
 	return rc ? rc : say(to, &sql, e);
 }
 
-/* Sequences go on from the larger of what they are and what the rows have: never back, or keys would be given twice. */
-static enum err_code set_sequences(struct pg_tables *s, struct spawn *to, struct err *e)
+/*
+ * Sequences go on from the larger of what they are and what the rows have (those of a partitioned table are in its
+ * partitions): never back, or keys would be given twice.
+ */
+static enum err_code set_sequences(struct pg_tables *s, struct psql *to, struct err *e)
 {
-	struct buf sql = BUF_INIT, name = BUF_INIT, table = BUF_INIT;
-	enum err_code rc = ERR_OK;
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(s->j->recorded->root, "items"), i, item) {
-		const char *of = pg_member(item, "of"), *column = pg_member(item, "column"), *step = pg_member(item, "step");
-		bool there = false;
-
-		if (strcmp(pg_member(item, "kind"), "sequence") != 0 || !of || !column || !step || step[0] == '-')
-			continue;
-		for (size_t k = 0; k < s->nr; k++)
-			there = there || (s->v[k].there && strcmp(s->v[k].name, of) == 0);
-		if (there)
-			rc = pg_tables_relation(s->t, pg_member(item, "name"), &there, e);
-		if (!rc && there)
-			rc = pg_quoted(pg_member(item, "name"), &name, e);
-		if (!rc && there)
-			rc = pg_quoted(of, &table, e);
-		if (rc)
-			break;
-		if (!there)
-			continue;
-		buf_add_str(&sql, "SELECT pg_catalog.setval(");
-		pg_text(&sql, (const char *)name.p);
-		buf_printf(&sql, ", GREATEST((SELECT last_value FROM %s), (SELECT max(%s) FROM ONLY %s)));\n", (const char *)name.p,
-			   column, (const char *)table.p);
-	}
-	buf_release(&name);
-	buf_release(&table);
-	if (rc)
-		buf_release(&sql);
-	return rc ? rc : say(to, &sql, e);
-}
-
-static enum err_code check_orphans(const struct talk_rows *keys, struct spawn *to, struct err *e)
-{
+	struct talk_rows rows = { 0 };
 	struct buf sql = BUF_INIT;
+	enum err_code rc;
+
+	buf_add_str(&sql, "SELECT format('SELECT setval(%L, GREATEST((SELECT last_value FROM %s), (SELECT max(%I) FROM %s)));', "
+		    "d.objid::regclass, d.objid::regclass, a.attname, d.refobjid::regclass) FROM pg_depend d "
+		    "JOIN pg_sequence q ON q.seqrelid = d.objid JOIN pg_attribute a ON a.attrelid = d.refobjid "
+		    "AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 "
+		    "AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND q.seqincrement > 0 "
+		    "AND d.refobjid = ANY (");
+	add_array(&sql, s);
+	buf_add_str(&sql, ")");
+	rc = pg_ask(s->t, &sql, &rows, e);
+	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
+		pg_form(&sql, "$\n", talk_field(&rows, i, 0));
+	talk_rows_release(&rows);
+	return rc ? rc : say(to, &sql, e);
+}
+
+/* Each as a text in quotes: a name with a dollar in it would end a body in dollars. */
+static enum err_code check_orphans(const struct talk_rows *keys, struct psql *to, struct err *e)
+{
+	struct buf sql = BUF_INIT, body = BUF_INIT, text = BUF_INIT;
 
 	for (size_t i = 0; i < keys->nr_rows; i++) {
-		buf_printf(
-			&sql,
-			"DO $vouch$ DECLARE n bigint; BEGIN n := (%s); IF n > 0 THEN RAISE EXCEPTION USING MESSAGE = n || ",
-			talk_field(keys, i, 3));
-		pg_text(&sql, " rows of ");
-		buf_add_str(&sql, " || ");
-		pg_text(&sql, talk_field(keys, i, 0));
-		buf_add_str(&sql, " || ' would refer to rows of ' || ");
-		pg_text(&sql, talk_field(keys, i, 1));
-		buf_add_str(&sql, " || ' that are not there (' || ");
-		pg_text(&sql, talk_field(keys, i, 2));
-		buf_add_str(&sql, " || '): nothing was changed; name both tables with --table, or restore into another database'; "
-			    "END IF; END $vouch$;\n");
+		buf_reset(&body);
+		buf_reset(&text);
+		pg_form(&text, " rows of $ would refer to rows of $ that are not there ($): name both tables with --table, or "
+			"restore into another database", talk_field(keys, i, 0), talk_field(keys, i, 1), talk_field(keys, i, 2));
+		buf_add_u8(&text, '\0');
+		pg_form(&body, "DECLARE n bigint; BEGIN n := ($); IF n > 0 THEN RAISE EXCEPTION USING MESSAGE = n || ?; END IF; END",
+			talk_field(keys, i, 3), text.bad ? "" : (const char *)text.p);
+		buf_add_u8(&body, '\0');
+		pg_form(&sql, "DO ?;\n", body.bad ? "" : (const char *)body.p);
+		sql.bad = sql.bad || text.bad || body.bad;
 	}
+	buf_release(&text);
+	buf_release(&body);
 	return say(to, &sql, e);
 }
 
@@ -255,20 +276,21 @@ static json_t *way_of(const struct pg_tables *s)
 	return way;
 }
 
-static enum err_code begin(struct pg_tables *s, const struct talk_rows *keys, struct spawn *to, struct err *e)
+static enum err_code begin(struct pg_tables *s, const struct talk_rows *keys, struct psql *to, struct err *e)
 {
 	struct buf sql = BUF_INIT;
 	enum err_code rc = ERR_OK;
 
-	buf_add_str(&sql, "BEGIN;\n");
-	if (pg_tables_any_there(s)) {
-		buf_add_str(&sql, "SET LOCAL session_replication_role = replica;\n");
+	buf_add_str(&sql, PG_NO_TIMEOUTS ";\nBEGIN;\n");
+	if (s->nr_there > 0) {
+		buf_printf(&sql, "SET LOCAL lock_timeout = '%llus';\nSET LOCAL session_replication_role = replica;\n",
+			   (unsigned long long)pg_of(s->c)->lock_wait);
 		rc = add_locks(&sql, s, keys, e);
 	}
 	if (!rc)
 		rc = say(to, &sql, e);
 	buf_release(&sql);
-	if (!rc && pg_tables_any_there(s))
+	if (!rc && s->nr_there > 0)
 		rc = save_rows(s, to, e);
 	return rc;
 }
@@ -277,33 +299,38 @@ static enum err_code begin(struct pg_tables *s, const struct talk_rows *keys, st
 static enum err_code transact(struct pg_tables *s, const struct talk_rows *keys, struct err *e)
 {
 	struct buf sql = BUF_INIT;
-	struct spawn *to = NULL;
-	struct pg_tool t;
-	enum err_code rc = start_psql(s, &t, &to, e);
+	bool asked = false;
+	struct psql to;
+	enum err_code rc = start_psql(s, &to, e);
 
 	if (!rc)
-		rc = begin(s, keys, to, e);
+		rc = begin(s, keys, &to, e);
 	if (!rc)
-		rc = stream_ids(s, &s->ids, to, e);
+		rc = stream_ids(s, &s->ids, &to, e);
+	if (!rc && s->nr_there > 0)
+		rc = set_sequences(s, &to, e);
 	if (!rc)
-		rc = set_sequences(s, to, e);
+		rc = check_orphans(keys, &to, e);
 	if (!rc)
-		rc = check_orphans(keys, to, e);
+		rc = has_done(&to, e);
+	/* not before: what nobody did must not be taken back, where the table may be another's by then */
 	if (!rc)
 		rc = restore_way_back(s->c, s->j, way_of(s), e);
+	if (!rc) {
+		asked = true;
+		buf_add_str(&sql, "COMMIT;\n");
+		rc = say(&to, &sql, e);
+	}
+	if (!rc) {
+		spawn_close_stdin(to.program);
+		rc = spawn_end(to.program, s->c->cancel, e);
+	}
+	end_psql(&to);
+	if (rc && e && strstr(e->msg, "lock timeout"))
+		err_prefix(e, PG_LOCKED);
 	if (rc)
-		goto out;
-	buf_add_str(&sql, "COMMIT;\n");
-	rc = say(to, &sql, e);
-	if (rc)
-		goto out;
-	spawn_close_stdin(to);
-	rc = spawn_end(to, s->c->cancel, e);
-out:
-	spawn_close(to);
-	pg_tool_release(&t);
-	if (rc)
-		err_prefix(e, "nothing was changed");
+		err_prefix(e, asked ? "whether this was committed is not known (look, or take it back with vouch rollback)"
+			   : "nothing was changed");
 	return rc;
 }
 
@@ -314,37 +341,65 @@ static void put_later(struct pg_tables *s)
 	for (size_t i = 0; i < s->later.nr; i++) {
 		struct pgtoc one = { &s->later.ids[i], 1, 1 };
 		struct err why = ERR_INIT;
-		struct spawn *to = NULL;
-		struct pg_tool t;
-		enum err_code rc = start_psql(s, &t, &to, &why);
+		struct psql to;
+		enum err_code rc = start_psql(s, &to, &why);
 
 		if (!rc)
-			rc = stream_ids(s, &one, to, &why);
+			rc = stream_ids(s, &one, &to, &why);
 		if (!rc) {
-			spawn_close_stdin(to);
-			rc = spawn_end(to, s->c->cancel, &why);
+			spawn_close_stdin(to.program);
+			rc = spawn_end(to.program, s->c->cancel, &why);
 		}
 		if (rc && !strstr(why.msg, "already exists"))
 			component_note(s->c, "a foreign key of another table to this one was not put back: %s", why.msg);
-		spawn_close(to);
-		pg_tool_release(&t);
+		end_psql(&to);
 	}
+}
+
+/* A table that was dropped with CASCADE took its views along. */
+static enum err_code tell_views(struct pg_tables *s, struct err *e)
+{
+	struct buf names = BUF_INIT;
+	enum err_code rc = ERR_OK;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->j->recorded->root, "items"), i, item) {
+		bool there = true;
+
+		if (strcmp(pg_member(item, "kind"), "view") == 0)
+			rc = pg_is_relation(s->t, pg_member(item, "name"), &there, e);
+		if (rc)
+			break;
+		if (!there)
+			buf_printf(&names, "%s%s", names.len ? ", " : "", pg_member(item, "name"));
+	}
+	buf_add_u8(&names, '\0');
+	if (!rc && !names.bad && names.len > 1)
+		component_note(s->c, "views of the dump that are not there, as they went with a table or were dropped since: %.300s; "
+			       "--table does not make them again, but recover --into a new database shows their definitions",
+			       (const char *)names.p);
+	buf_release(&names);
+	return rc;
 }
 
 enum err_code pg_table_restore(struct component *c, struct restore_job *j, struct err *e)
 {
 	struct talk_rows keys = { 0 };
+	struct err why = ERR_INIT;
 	struct pg_tables s;
 	enum err_code rc = pg_tables_open(&s, c, j, e);
 
 	if (!rc)
 		rc = pg_tables_choose(&s, e);
-	if (!rc && pg_tables_any_there(&s))
+	if (!rc && s.nr_there > 0)
 		rc = foreign_keys(&s, &keys, e);
 	if (!rc)
 		rc = transact(&s, &keys, e);
 	if (!rc)
 		put_later(&s);
+	if (!rc && s.nr_there < s.nr && tell_views(&s, &why))
+		component_note(c, "%s", why.msg);
 	talk_rows_release(&keys);
 	pg_tables_release(&s);
 	return rc;

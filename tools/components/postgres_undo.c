@@ -10,42 +10,19 @@ static enum err_code saved_name(const json_t *one, struct buf *out, struct err *
 	const char *saved = pg_member(one, "saved");
 
 	buf_reset(out);
-	buf_add_str(out, PG_BEFORE ".");
-	pg_name(out, saved ? saved : "");
+	pg_form(out, PG_BEFORE ".@", saved ? saved : "");
 	buf_add_u8(out, '\0');
 	return out->bad ? err_set(e, ERR_NOMEM, "way back") : ERR_OK;
-}
-
-static enum err_code exists(struct talk *t, const char *name, bool *there, struct err *e)
-{
-	struct buf sql = BUF_INIT;
-
-	buf_add_str(&sql, "SELECT to_regclass(");
-	pg_text(&sql, name);
-	buf_add_str(&sql, ") IS NOT NULL");
-	return pg_true(t, &sql, there, e);
 }
 
 /* All columns that can be written. */
 static enum err_code columns_of(struct talk *t, const char *table, char **out, struct err *e)
 {
-	struct talk_rows rows = { 0 };
 	struct buf sql = BUF_INIT;
-	enum err_code rc;
 
-	buf_add_str(
-		&sql,
-		"SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = to_regclass(");
-	pg_text(&sql, table);
-	buf_add_str(&sql, ") AND attnum > 0 AND NOT attisdropped AND attgenerated = ''");
-	rc = pg_ask(t, &sql, &rows, e);
-	if (!rc && talk_field(&rows, 0, 0)) {
-		*out = strdup(talk_field(&rows, 0, 0));
-		if (!*out)
-			rc = err_set(e, ERR_NOMEM, "way back");
-	}
-	talk_rows_release(&rows);
-	return rc;
+	pg_form(&sql, "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute "
+		"WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''", table);
+	return pg_value(t, &sql, out, e);
 }
 
 static enum err_code put_rows_back(struct talk *t, const char *table, const char *saved, struct err *e)
@@ -54,20 +31,16 @@ static enum err_code put_rows_back(struct talk *t, const char *table, const char
 	char *columns = NULL;
 	enum err_code rc = columns_of(t, table, &columns, e);
 
-	buf_printf(&sql, "DELETE FROM ONLY %s", table);
 	if (!rc)
-		rc = pg_do(t, &sql, e);
-	buf_release(&sql);
+		rc = talk_do(t, e, "DELETE FROM ONLY %s", table);
 	if (columns)
-		buf_printf(&sql, "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", table, columns, columns, saved);
+		pg_form(&sql, "INSERT INTO $ ($) OVERRIDING SYSTEM VALUE SELECT $ FROM $", table, columns, columns, saved);
 	else	/* a table without columns has rows, too */
-		buf_printf(&sql, "INSERT INTO %s SELECT FROM %s", table, saved);
+		pg_form(&sql, "INSERT INTO $ SELECT FROM $", table, saved);
 	if (!rc)
 		rc = pg_do(t, &sql, e);
-	buf_release(&sql);
-	buf_printf(&sql, "DROP TABLE %s", saved);
 	if (!rc)
-		rc = pg_do(t, &sql, e);
+		rc = talk_do(t, e, "DROP TABLE %s", saved);
 	buf_release(&sql);
 	free(columns);
 	return rc;
@@ -79,14 +52,12 @@ static enum err_code drop_table(struct talk *t, const char *table, struct err *e
 	struct talk_rows rows = { 0 };
 	struct buf sql = BUF_INIT;
 	bool there = false;
-	enum err_code rc = exists(t, table, &there, e);
+	enum err_code rc = pg_is_relation(t, table, &there, e);
 
 	if (rc || !there)
 		return rc;
-	buf_add_str(&sql, "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint "
-		    "WHERE contype = 'f' AND conparentid = 0 AND conrelid <> confrelid AND confrelid = to_regclass(");
-	pg_text(&sql, table);
-	buf_add_str(&sql, ")");
+	pg_form(&sql, "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint "
+		"WHERE contype = 'f' AND conparentid = 0 AND conrelid <> confrelid AND confrelid = to_regclass(?)", table);
 	rc = pg_ask(t, &sql, &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
 		rc = talk_do(t, e, "%s", talk_field(&rows, i, 0));
@@ -104,9 +75,7 @@ static enum err_code no_orphans(struct talk *t, const char *table, struct err *e
 	uint64_t n = 0;
 	enum err_code rc;
 
-	buf_add_str(&sql, PG_ORPHANS " AND to_regclass(");
-	pg_text(&sql, table);
-	buf_add_str(&sql, ") IN (k.conrelid, k.confrelid) ORDER BY 1, 3");
+	pg_form(&sql, PG_ORPHANS " AND to_regclass(?) IN (k.conrelid, k.confrelid) ORDER BY 1, 3", table);
 	rc = pg_ask(t, &sql, &keys, e);
 	for (size_t i = 0; !rc && i < keys.nr_rows; i++) {
 		buf_add_str(&sql, talk_field(&keys, i, 3));
@@ -133,7 +102,7 @@ static enum err_code one_back(struct talk *t, const json_t *one, struct err *e)
 	if (!rc)
 		rc = saved_name(one, &saved, e);
 	if (!rc)
-		rc = exists(t, (const char *)saved.p, &there, e);
+		rc = pg_is_relation(t, (const char *)saved.p, &there, e);
 	if (!rc && !there)
 		rc = err_set(e, ERR_NOT_FOUND, "there is no table %s: nothing was replaced, or it was dropped",
 			     (const char *)saved.p);
@@ -178,8 +147,6 @@ static enum err_code open_way(struct component *c, const json_t *way, struct tal
 	rc = pg_connect(c, PG_RESTORE, database, false, out, e);
 	if (!rc)
 		rc = talk_do(*out, e, "BEGIN");
-	if (!rc)
-		rc = talk_do(*out, e, "SET LOCAL search_path = pg_catalog");
 	return rc;
 }
 

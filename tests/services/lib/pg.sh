@@ -112,7 +112,7 @@ saved() { vouch cat "latest:postgres/crm/$1"; }
 # What is recorded of one item: fact KIND NAME
 fact() { saved facts.json | jq -c --arg k "$1" --arg n "$2" '.items[] | select(.kind == $k and .name == $n)'; }
 
-# tool NAME SCRIPT: the folder $W/bin (bin = ...) has all tools; NAME is a script, the real one "$REAL"
+# tool NAME SCRIPT: the folder $W/bin (bin = ...) has all tools; NAME is a script, the real one "$REAL", which tells its version
 tool()
 {
 	local t
@@ -122,7 +122,8 @@ tool()
 		[ -e "$W/bin/$t" ] || ln -s "$BIN/$t" "$W/bin/$t"
 	done
 	rm "$W/bin/$1"
-	printf '#!/bin/bash\nREAL=%s/%s W=%s DB=%s PG=%s\n%s\n' "$BIN" "$1" "$W" "$DB" "$PG" "$2" >"$W/bin/$1"
+	printf '#!/bin/bash\nREAL=%s/%s W=%s DB=%s PG=%s\n[ "$1" != --version ] || %s\n%s\n' "$BIN" "$1" "$W" "$DB" "$PG" \
+		"${TOLD:-exec \"\$REAL\" --version}" "$2" >"$W/bin/$1"
 	chmod 755 "$W/bin/$1"
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A dump through pg_restore into memory or into another program: two directions at once, so a thread feeds. */
+/* A dump read by pg_restore: to its end, or through it into memory or another program. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,27 @@
 
 #define PIECE (256u << 10)
 
+enum err_code pg_read_back(struct component *c, struct restore_job *j, struct err *e)
+{
+	struct pg_tool t;
+	struct spawn *s = NULL;
+	enum err_code rc;
+
+	pg_tool_init(&t, c, PG_OWN, NULL, PG_PG_RESTORE);
+	pg_tool_add(&t, "-f-");
+	rc = pg_tool_start(c, &t, SPAWN_STDIN_PIPE, true, &s, e);
+	if (!rc)
+		rc = restore_feed(c, j, PG_DUMP, s, e);
+	if (!rc)
+		rc = spawn_end(s, c->cancel, e);
+	if (rc)
+		err_prefix(e, PG_DUMP " cannot be read");
+	spawn_close(s);
+	pg_tool_release(&t);
+	return rc;
+}
+
+/* Two directions at once, so a thread feeds. */
 struct feeder {
 	struct component *c;
 	struct restore_job *j;
