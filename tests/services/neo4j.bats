@@ -34,6 +34,7 @@ setup_file()
 		at: point({x: i, y: 1.5}), big: 9007199254740993})' >/dev/null
 	q 'MATCH (a:Person) MATCH (b:Person {id: a.id % 2000 + 1}) CREATE (a)-[:KNOWS {since: 2000 + a.id % 25}]->(b)' >/dev/null
 	q 'UNWIND range(1, 200) AS i MATCH (p:Person {id: i}) CREATE (p)-[:WROTE]->(:Doc {title: "d" + i})' >/dev/null
+	q 'MATCH (d:Doc {title: "d7"}) SET d.zero = "a\u0000b", d:`L\u005Cu0041`' >/dev/null	# texts and names as they may be, too
 	"$VOUCH" run --config "$W/vouch.conf" >"$W/first.out" 2>&1
 }
 
@@ -99,7 +100,7 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	"$VOUCH" cat -r "$W/repo" latest:neo4j/graph/facts.json >"$W/facts.json"
 	jq -e '.server == "5.26.30" and .downtime > 0 and (.files | map(.name) == ["neo4j.dump", "system.dump"])' "$W/facts.json"
 	jq -e '[.items[] | select(.kind == "label" or .kind == "relationship") | .name + "=" + .rows] ==
-		["Doc=200", "Person=2000", "KNOWS=2000", "WROTE=200"]' "$W/facts.json"
+		["Doc=200", "L\\u0041=1", "Person=2000", "KNOWS=2000", "WROTE=200"]' "$W/facts.json"
 	jq -e '[.items[] | select(.kind == "constraint") | .is] | length == 1 and (.[0] | test("IS UNIQUE"))' "$W/facts.json"
 	jq -e '[.items[] | select(.kind == "index") | .is] | length == 4 and all(test("\\(ONLINE\\)$"))' "$W/facts.json"
 	# It is a dump for everybody else, too
@@ -211,6 +212,13 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	q 'MATCH (p:Person) WHERE p.id <= 100 DETACH DELETE p'
 	q 'MATCH (p:Person) WHERE p.id > 100 AND p.id <= 150 SET p.name = "changed", p.extra = 1'
 	q 'CREATE (:Person {id: 5000, name: "new"})'
+	q 'CREATE (:Doc {title: "same", n: 1}), (:Doc {title: "same", n: 2})'
+	run "$VOUCH" recover graph --config "$W/vouch.conf" --label Doc --yes 3>&-
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"Doc.title does not tell nodes apart: 1 of its values"*"the running graph"* ]]
+	[ "$(q 'MATCH (n:Doc) RETURN collect(n.n), count(n)')" = "[[1, 2], 2]" ]
+	q 'MATCH (n:Doc) DELETE n'
 	run "$VOUCH" recover graph --config "$W/vouch.conf" --label Person --label Doc --yes 3>&-
 	echo "$output"
 	[ "$status" = 0 ]
@@ -227,6 +235,16 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	[ "$status" = 0 ]
 	[[ $output == *"Doc: 0 nodes created, 0 overwritten, 200 were equal; 0 relationships created"* ]]
 	[ "$(q 'MATCH (n:Doc) RETURN count(n)')" = "[200]" ]
+}
+
+@test "a validate restores into a scratch home, compares, asks, and leaves nothing" {
+	conf ask.conf "stop = $H/bin/neo4j stop" "start = $H/bin/neo4j start" 'not-null = Person.name' \
+		"expect = MATCH (n:Doc) RETURN n.title ORDER BY n.title LIMIT 1 = d1"
+	run "$VOUCH" validate graph --config "$W/ask.conf" 3>&-
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"all indexes are online"* ]]
+	clean
 }
 
 @test "rollback of a label brings back what it met, from the safety dump" {

@@ -288,13 +288,13 @@ static void test_keys(void **state)
 
 static void test_lines(void **state)
 {
-	json_t *v = json_pack("[[s,i,n],[[i,i],b,s]]", "a\tb\nc", 5, 1, 2, 1, "\\N");
+	json_t *v = json_pack("[[s%,i,n],[[i,i],b,s]]", "a\tb\nc\0d", (size_t)7, 5, 1, 2, 1, "\\N");
 	struct err e = ERR_INIT;
 	char *text = NULL;
 
 	(void)state;
 	assert_int_equal(neo4j_lines(v, &text, &e), ERR_OK);
-	assert_string_equal(text, "a\\tb\\nc\t5\t\\N\n[1,2]\ttrue\t\\\\N\n");
+	assert_string_equal(text, "a\\tb\\nc\\0d\t5\t\\N\n[1,2]\ttrue\t\\\\N\n");
 	free(text);
 	json_decref(v);
 }

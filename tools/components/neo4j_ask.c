@@ -28,7 +28,7 @@ static enum err_code refused(const struct http_answer *a, const json_t *root, co
 			       "Neo4j does not know the database, or has no query API (5.19 and later do): %s",
 			       text ? text : "404");
 	return err_set(e, ERR_FAILED, "Neo4j: %s%s%s (status %ld, statement: %.200s)", code ? code : "", code ? ": " : "",
-		       text ? text : "no answer that it gives", a->status, statement);
+		       text ? text : "its answer is no JSON of rows", a->status, statement);
 }
 
 enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const char *statement, json_t *parameters,
@@ -64,7 +64,8 @@ enum err_code neo4j_ask(struct http *h, const char *database, bool typed, const 
 	rc = http_do(h, &r, &a, e);
 	if (rc)
 		goto out;
-	root = a.body.p ? json_loadb((const char *)a.body.p, a.body.len, 0, NULL) : NULL;
+	/* A property's text may have a NUL in it */
+	root = a.body.p ? json_loadb((const char *)a.body.p, a.body.len, JSON_ALLOW_NUL, NULL) : NULL;
 	rows = json_object_get(json_object_get(root, "data"), "values");
 	if (a.status / 100 != 2 || json_array_size(json_object_get(root, "errors")) > 0 || !json_is_array(rows))
 		rc = refused(&a, root, statement, e);
@@ -286,19 +287,20 @@ enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t s
 	}
 }
 
-/* Text as it is, null as \N, the rest as JSON; what would end a field or line, and '\', escaped as in COPY. */
+/* Text as it is, null as \N, the rest as JSON; what would end a field, line or text, and '\', escaped as in COPY. */
 static void add_field(struct buf *b, const json_t *v)
 {
-	static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\";
+	static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\0";	/* the NUL at plain's end, too */
 	char *made = json_is_string(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 	const char *text = made ? made : json_string_value(v);
+	size_t len = made ? strlen(made) : json_string_length(v);
 
 	if (json_is_null(v)) {
 		buf_add_str(b, "\\N");
 	} else if (!text) {
 		b->bad = true;
 	} else {
-		for (; *text; text++) {
+		for (; len > 0; text++, len--) {
 			const char *at = strchr(plain, *text);
 
 			if (at)
