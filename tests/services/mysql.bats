@@ -248,6 +248,19 @@ teardown_file()
 	[ "$status" -eq 0 ]
 }
 
+@test "a table that no snapshot holds still: it comes back, its rows not compared" {
+	conf
+	sample
+	q "CREATE TABLE shop.old (id INT AUTO_INCREMENT PRIMARY KEY, t TEXT) ENGINE=MyISAM; INSERT INTO shop.old (t) VALUES ('a'), ('b')"
+	v run
+	q "DROP TABLE shop.old"
+	run v recover shop --yes
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -Eq 'old .*not compared' <<<"$output"
+	[ "$(q "SELECT count(*) FROM shop.old")" = 2 ]
+}
+
 @test "check: rights, versions, MyISAM, the binary log; every missing right is named" {
 	conf
 	sample
