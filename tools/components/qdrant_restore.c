@@ -213,6 +213,22 @@ static json_t *recorded_aliases(const struct restore_job *j, const struct qdrant
 	return out;
 }
 
+/* Those that led to a collection which was dropped, and are not of the dump. */
+static bool add_lost(json_t *want, const json_t *now, const struct qdrant_items *t)
+{
+	const char *alias;
+	json_t *v;
+	int bad = 0;
+
+	json_object_foreach(t->aliases, alias, v) {
+		for (size_t i = 0; i < t->nr; i++)
+			if (strcmp(t->v[i].target, json_string_value(v)) == 0 && !json_object_get(now, alias) &&
+			    !json_object_get(want, alias))
+				bad |= json_object_set(want, alias, v);
+	}
+	return bad == 0;
+}
+
 static enum err_code put_back_aliases(struct qdrant *q, struct restore_job *j, const struct qdrant_items *t, struct err *e)
 {
 	json_t *want = recorded_aliases(j, t), *now = NULL;
@@ -222,7 +238,7 @@ static enum err_code put_back_aliases(struct qdrant *q, struct restore_job *j, c
 	if (!rc)
 		rc = qdrant_aliases(q, &now, e);
 	if (!rc)
-		rc = set_aliases(q, now, want, e);
+		rc = add_lost(want, now, t) ? set_aliases(q, now, want, e) : err_set(e, ERR_NOMEM, "out of memory");
 	json_decref(now);
 	json_decref(want);
 	return rc;
