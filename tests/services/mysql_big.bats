@@ -37,7 +37,7 @@ peak()
 	run v run
 	echo "$output"
 	[ "$status" -eq 0 ]
-	! grep -q 'counted in the dump alone' <<<"$output"
+	if grep -q 'counted in the dump alone' <<<"$output"; then false; fi
 	[ "$(facts '[.items[] | select(.kind == "table" and .rows == "1")] | length')" = "$nr" ]
 	[ "$(facts '.files | length')" = $((nr + 2)) ]
 	q "DROP DATABASE shop"

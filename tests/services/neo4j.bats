@@ -147,7 +147,7 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	echo "$output"
 	[ "$status" = 1 ]
 	[[ $output == *"SERVER OF $H IS NOT UP"* ]]
-	! up
+	if up; then false; fi
 	run "$VOUCH" check --config "$W/vouch.conf" 3>&-
 	echo "$output"
 	[ "$status" = 0 ]

@@ -143,8 +143,8 @@ meanwhile()
 	PGROLE=secured pg_conf "bin = $W/bin" "password-file = $W/secret"
 	vouch recover crm --yes
 	grep -q pg_restore "$W/argv"
-	! grep -E 'geh3im|falsch' "$W/argv"
-	! grep -r geh3im "$W/repo/log" "$W/state" "$W/cache"
+	if grep -E 'geh3im|falsch' "$W/argv"; then false; fi
+	if grep -r geh3im "$W/repo/log" "$W/state" "$W/cache"; then false; fi
 	# in the connection string it would be seen
 	PGROLE="secured password=geh3im" pg_conf
 	run vouch run
