@@ -70,7 +70,7 @@ temporary() { sql postgres -c "SELECT count(*) FROM pg_database WHERE datname ~ 
 at_work() { [ "$(sql postgres -c "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'pg_sleep'")" != 0 ]; }
 
 @test "what a validate that was killed had asked does not go on in the server" {
-	pg_conf 'expect = SELECT 1 FROM pg_sleep(60) = 1'
+	pg_conf 'expect = SELECT 1 FROM pg_sleep(3600) = 1'
 	vouch run -q
 	"$V" validate --config "$W/v.conf" crm --live >/dev/null 2>&1 3>&- &
 	pid=$!
