@@ -214,7 +214,8 @@ static enum err_code ask_version(struct component *c, const char *name, char **p
 	return ERR_OK;
 }
 
-enum err_code mysql_programs(struct component *c, struct err *e)
+/* Which there are: mariadb, mariadb-dump, else mysql, mysqldump. */
+static enum err_code find_programs(struct component *c, struct err *e)
 {
 	static const char *const dumpers[] = {"mariadb-dump", "mysqldump"}, *const clients[] = {"mariadb", "mysql"};
 	struct mysql *m = mysql_of(c);
@@ -304,7 +305,7 @@ static enum err_code reach(void *ctx, struct err *e)
 enum err_code mysql_reach(struct component *c, enum mysql_role role, const char *database, struct talk **out, struct err *e)
 {
 	struct reach r = { c, role, database, out };
-	enum err_code rc = mysql_programs(c, e);
+	enum err_code rc = find_programs(c, e);
 
 	if (rc)
 		return rc;

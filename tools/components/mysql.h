@@ -71,15 +71,12 @@ struct mysql_words {
 	size_t nr, cap;
 	bool bad;
 };
-/** program: m->client or m->dumper, after mysql_programs(); it outlives what is started. */
+/** program: m->client or m->dumper, known after mysql_connect(); it outlives what is started. */
 void mysql_words_init(struct mysql_words *w, struct component *c, enum mysql_role role, char *program);
 void mysql_words_add(struct mysql_words *w, const char *word);
 MUST_CHECK enum err_code mysql_words_start(struct component *c, struct mysql_words *w, enum spawn_stdin in,
 					   struct spawn **out, struct err *e);
 void mysql_words_release(struct mysql_words *w);
-
-/** Which programs there are: mariadb, mariadb-dump, else mysql, mysqldump. */
-MUST_CHECK enum err_code mysql_programs(struct component *c, struct err *e);
 
 /** A session in database (NULL: none); component_wait().  ERR_FAILED, also where nobody answers. */
 MUST_CHECK enum err_code mysql_connect(struct component *c, enum mysql_role role, const char *database, struct talk **out,
@@ -150,10 +147,12 @@ MUST_CHECK enum err_code mysql_intake_open(const struct mysql_intake_options *o,
 MUST_CHECK enum err_code mysql_intake_feed(struct mysql_intake *in, const void *buf, size_t len, struct err *e);
 /** ERR_CORRUPT: cut short. */
 MUST_CHECK enum err_code mysql_intake_finish(struct mysql_intake *in, struct err *e);
-uint64_t mysql_intake_bytes(const struct mysql_intake *in);
 uint64_t mysql_intake_lines(const struct mysql_intake *in);
 uint64_t mysql_intake_longest(const struct mysql_intake *in);
 void mysql_intake_close(struct mysql_intake *in); /* NULL is allowed; files not closed are dropped */
+/** A file of a recorded dump, read to its trailer; what is in it as found, which the caller releases.  ERR_CORRUPT. */
+MUST_CHECK enum err_code mysql_intake_file(struct component *c, struct restore_job *j, const char *file,
+					   const struct mysql_names *names, struct facts *found, struct err *e);
 
 /** The definition that a statement makes, into facts.  of: the table (its key) that a trigger is of. */
 void mysql_facts_statement(struct facts *f, const struct mysql_names *n, const char *database, const char *of,
@@ -198,12 +197,9 @@ bool mysql_is_loaded(const struct restore_job *j, const json_t *item);
 MUST_CHECK enum err_code mysql_definers(struct component *c, struct restore_job *j, struct talk *t, struct err *e);
 
 /**
- * Rows that refer to rows that are not there: a line for each foreign key by found, and *nr of them.  where: a condition on
- * information_schema.key_column_usage, which is released; what cannot be counted is told, too.
+ * Rows that refer to rows that are not there, and what cannot be looked at: a line for each foreign key by component_note().
+ * where: a condition on information_schema.key_column_usage, which is released.
  */
-MUST_CHECK enum err_code mysql_orphans(struct component *c, struct talk *t, struct buf *where,
-				       void (*found)(struct component *c, const char *text), size_t *nr, struct err *e);
-/** The same by component_note(). */
 MUST_CHECK enum err_code mysql_note_orphans(struct component *c, struct talk *t, struct buf *where, struct err *e);
 
 /** Make it with the recorded character set; drop: in the place of what is there. */
@@ -222,26 +218,24 @@ void mysql_packets_back(struct component *c, struct talk *t, uint64_t before);
 
 /* Rights of the session's user on one database. */
 enum mysql_right {
-	MYSQL_SELECT = 1,
-	MYSQL_SHOW_VIEW = 2,
-	MYSQL_TRIGGERS = 4,
-	MYSQL_EVENT = 8,
-	MYSQL_LOCK_TABLES = 16,
-	MYSQL_RELOAD = 32,
-	MYSQL_PROCESS = 64,
-	MYSQL_BINLOG = 128,
-	MYSQL_SELECT_SOME = 256, /* of single tables */
-	MYSQL_SEE_ROUTINES = 512, /* all of them */
-	MYSQL_EXECUTE = 1024,
-	MYSQL_CREATE = 2048,
-	MYSQL_DROP = 4096,
-	MYSQL_INSERT = 8192,
-	MYSQL_SUPER = 16384,
-	MYSQL_SET_USER = 32768, /* name others as definers */
-	MYSQL_ALTER = 65536,
-	MYSQL_CREATE_VIEW = 131072,
-	MYSQL_CREATE_ROUTINE = 262144,
-	MYSQL_ALTER_ROUTINE = 524288
+	MYSQL_SELECT = 1 << 0,
+	MYSQL_SELECT_SOME = 1 << 1, /* of single tables */
+	MYSQL_SHOW_VIEW = 1 << 2,
+	MYSQL_TRIGGERS = 1 << 3,
+	MYSQL_EVENT = 1 << 4,
+	MYSQL_EXECUTE = 1 << 5,
+	MYSQL_SEE_ROUTINES = 1 << 6, /* all of them */
+	MYSQL_RELOAD = 1 << 7,
+	MYSQL_PROCESS = 1 << 8,
+	MYSQL_CREATE = 1 << 9,
+	MYSQL_DROP = 1 << 10,
+	MYSQL_INSERT = 1 << 11,
+	MYSQL_ALTER = 1 << 12,
+	MYSQL_CREATE_VIEW = 1 << 13,
+	MYSQL_CREATE_ROUTINE = 1 << 14,
+	MYSQL_ALTER_ROUTINE = 1 << 15,
+	MYSQL_SUPER = 1 << 16,
+	MYSQL_SET_USER = 1 << 17 /* name others as definers */
 };
 MUST_CHECK enum err_code mysql_rights(struct talk *t, const char *database, unsigned *out, struct err *e);
 

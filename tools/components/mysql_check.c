@@ -143,8 +143,8 @@ static enum err_code check_tables(struct component *c, struct talk *t, const str
 	mysql_form(
 	    &b,
 		"SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), "
-		"COALESCE(t.data_length, 0) + COALESCE(t.index_length, 0) FROM information_schema.tables t LEFT JOIN information_schema.engines e ON "
-		"e.engine = t.engine "
+		"COALESCE(t.data_length, 0) + COALESCE(t.index_length, 0) FROM information_schema.tables t "
+		"LEFT JOIN information_schema.engines e ON e.engine = t.engine "
 		"WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema IN ");
 	mysql_form_names(&b, n);
 	buf_add_str(&b, " ORDER BY 1, 2");

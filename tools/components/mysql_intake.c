@@ -276,11 +276,6 @@ enum err_code mysql_intake_finish(struct mysql_intake *in, struct err *e)
 	return dump_file_close(in->o.d, MYSQL_DUMP, f, e);
 }
 
-uint64_t mysql_intake_bytes(const struct mysql_intake *in)
-{
-	return in->bytes;
-}
-
 uint64_t mysql_intake_lines(const struct mysql_intake *in)
 {
 	return mysql_stream_lines(in->stream);
@@ -307,4 +302,29 @@ void mysql_intake_close(struct mysql_intake *in)
 	buf_release(&in->text);
 	free(in->back);
 	free(in);
+}
+
+static enum err_code on_bytes(void *ctx, const void *buf, size_t len, struct err *e)
+{
+	return mysql_intake_feed(ctx, buf, len, e);
+}
+
+enum err_code mysql_intake_file(struct component *c, struct restore_job *j, const char *file,
+				const struct mysql_names *names, struct facts *found, struct err *e)
+{
+	struct dump d = { .facts = found };
+	const struct mysql_intake_options o = { .c = c, .d = &d, .names = names };
+	struct mysql_intake *in = NULL;
+	enum err_code rc;
+
+	facts_begin(found, c->ops->type, c->name);
+	rc = mysql_intake_open(&o, &in, e);
+	if (!rc)
+		rc = mysql_each_piece(c, j, file, on_bytes, in, e);
+	if (!rc)
+		rc = mysql_intake_finish(in, e);
+	if (!rc)
+		rc = facts_check(found, e);
+	mysql_intake_close(in);
+	return rc;
 }

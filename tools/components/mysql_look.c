@@ -68,8 +68,9 @@ static enum err_code tell_orphans(struct component *c, struct talk *t, const str
 	return ERR_OK;
 }
 
-enum err_code mysql_orphans(struct component *c, struct talk *t, struct buf *where,
-			    void (*found)(struct component *c, const char *text), size_t *nr, struct err *e)
+/* *nr: of foreign keys that are told. */
+static enum err_code orphans_of(struct component *c, struct talk *t, struct buf *where,
+				void (*found)(struct component *c, const char *text), size_t *nr, struct err *e)
 {
 	struct talk_rows rows = {0};
 	struct buf b = BUF_INIT;
@@ -102,7 +103,7 @@ enum err_code mysql_note_orphans(struct component *c, struct talk *t, struct buf
 {
 	size_t nr = 0;
 
-	return mysql_orphans(c, t, where, note_orphans, &nr, e);
+	return orphans_of(c, t, where, note_orphans, &nr, e);
 }
 
 /* Examine */
@@ -175,7 +176,7 @@ enum err_code mysql_examine(struct component *c, const char *into, const struct 
 	if (!rc) {
 		buf_add_str(&where, "table_schema IN ");
 		mysql_form_names(&where, &n);
-		rc = mysql_orphans(c, t, &where, orphans_found, &orphans, e);
+		rc = orphans_of(c, t, &where, orphans_found, &orphans, e);
 	}
 	if (!rc && orphans == 0)
 		component_found(c, FINDING_OK, "foreign keys: every row has what it refers to");

@@ -16,11 +16,6 @@
 
 /* Reading back */
 
-static enum err_code feed_intake(void *ctx, const void *buf, size_t len, struct err *e)
-{
-	return mysql_intake_feed(ctx, buf, len, e);
-}
-
 struct differences {
 	size_t nr;
 	char first[512];
@@ -47,25 +42,14 @@ enum err_code mysql_read_back(struct component *c, struct restore_job *j, struct
 {
 	struct mysql_names names = {0};
 	struct facts found = {0};
-	struct dump d = { .facts = &found };
-	struct mysql_intake_options o = { .c = c, .d = &d, .names = &names };
-	struct mysql_intake *in = NULL;
 	struct differences diff = {0};
 	enum err_code rc = mysql_names_recorded(c, j->recorded, NULL, &names, e);
 
-	facts_begin(&found, c->ops->type, c->name);
 	if (!rc)
-		rc = mysql_intake_open(&o, &in, e);
-	if (!rc)
-		rc = mysql_each_piece(c, j, MYSQL_DUMP, feed_intake, in, e);
-	if (!rc)
-		rc = mysql_intake_finish(in, e);
-	if (!rc)
-		rc = facts_check(&found, e);
+		rc = mysql_intake_file(c, j, MYSQL_DUMP, &names, &found, e);
 	if (!rc && facts_compare(j->recorded, &found, is_in_stream, NULL, false, on_row, &diff) > 0)
 		rc = err_set(e, ERR_CORRUPT, "%s is not what was recorded of it: %s%s", MYSQL_DUMP, diff.first,
 			     diff.nr > 1 ? ", and more" : "");
-	mysql_intake_close(in);
 	facts_release(&found);
 	mysql_names_release(&names);
 	return rc;
@@ -354,9 +338,7 @@ enum err_code mysql_rollback(struct component *c, struct restore_job *j, const j
 		return err_set(e, ERR_UNSUPPORTED, "way back of %s: \"%.40s\" is not one of mysql's", c->name,
 			       kind ? kind : "");
 	if (strcmp(kind, "safety") == 0) {
-		rc = mysql_read_back(c, j, e);
-		if (!rc)
-			rc = mysql_names_recorded(c, j->recorded, j->into, &n, e);
+		rc = mysql_names_recorded(c, j->recorded, j->into, &n, e);
 		if (!rc)
 			rc = restore_names(c, j, &n, false, e);
 	}

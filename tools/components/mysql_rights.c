@@ -16,12 +16,9 @@ static const struct {
 	{ "TRIGGER", MYSQL_TRIGGERS },
 	{ "EVENT", MYSQL_EVENT },
 	{ "EXECUTE", MYSQL_EXECUTE },
-	{ "LOCK TABLES", MYSQL_LOCK_TABLES },
 	{ "RELOAD", MYSQL_RELOAD },
 	{ "PROCESS", MYSQL_PROCESS },
-	{ "BINLOG MONITOR", MYSQL_BINLOG },
-	{ "REPLICATION CLIENT", MYSQL_BINLOG },
-	{ "SUPER", MYSQL_BINLOG | MYSQL_SUPER },
+	{ "SUPER", MYSQL_SUPER },
 	{ "SET USER", MYSQL_SET_USER },
 	{ "SET_USER_ID", MYSQL_SET_USER },
 	{ "SET_ANY_DEFINER", MYSQL_SET_USER },
@@ -35,7 +32,7 @@ static const struct {
 	{ "SHOW CREATE ROUTINE", MYSQL_SEE_ROUTINES },
 	{ "SHOW_ROUTINE", MYSQL_SEE_ROUTINES },
 };
-#define GLOBAL_ONLY ((unsigned)(MYSQL_RELOAD | MYSQL_PROCESS | MYSQL_BINLOG | MYSQL_SUPER | MYSQL_SET_USER))
+#define GLOBAL_ONLY ((unsigned)(MYSQL_RELOAD | MYSQL_PROCESS | MYSQL_SUPER | MYSQL_SET_USER))
 
 /* A name in a GRANT: % and _ stand for others, but after a backslash. */
 static bool matches(const char *pattern, const char *name)

@@ -78,36 +78,19 @@ static enum err_code look(struct tables *s, struct one *o, struct err *e)
 	return rc;
 }
 
-static enum err_code feed_intake(void *ctx, const void *buf, size_t len, struct err *e)
-{
-	return mysql_intake_feed(ctx, buf, len, e);
-}
-
 /* Its own file, to the trailer, with the recorded rows. */
 static enum err_code read_back(struct tables *s, const struct one *o, const char *item, struct err *e)
 {
 	struct mysql_name one = *o->database;
 	struct mysql_names names = { .of = &one, .nr = 1 };
 	struct facts found = {0};
-	struct dump d = { .facts = &found };
-	struct mysql_intake_options io = { .c = s->c, .d = &d, .names = &names };
-	struct mysql_intake *in = NULL;
 	const json_t *was = facts_item(s->j->recorded, "table", item), *is;
-	enum err_code rc;
+	enum err_code rc = mysql_intake_file(s->c, s->j, o->file, &names, &found, e);
 
-	facts_begin(&found, s->c->ops->type, s->c->name);
-	rc = mysql_intake_open(&io, &in, e);
-	if (!rc)
-		rc = mysql_each_piece(s->c, s->j, o->file, feed_intake, in, e);
-	if (!rc)
-		rc = mysql_intake_finish(in, e);
-	if (!rc)
-		rc = facts_check(&found, e);
 	is = facts_item(&found, "table", o->table);
 	if (!rc && (!is || !json_equal(json_object_get(was, "rows"), json_object_get(is, "rows")) ||
 		    !json_equal(json_object_get(was, "sum"), json_object_get(is, "sum"))))
 		rc = err_set(e, ERR_CORRUPT, "%s does not hold the rows that were recorded of table %s", o->file, item);
-	mysql_intake_close(in);
 	facts_release(&found);
 	return rc;
 }
