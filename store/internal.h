@@ -63,6 +63,7 @@ MUST_CHECK enum err_code store_load_super(struct store *s, struct err *e);
 /* nodecache.c: decoded nodes, bounded, shared. */
 MUST_CHECK enum err_code node_cache_open(size_t max_bytes, struct node_cache **out, struct err *e);
 void node_cache_close(struct node_cache *c);
+void node_cache_set_max(struct node_cache *c, size_t max_bytes);	/* before other threads use it */
 /** A decoded node by id, pinned; wrong kind is ERR_CORRUPT at the caller's. */
 MUST_CHECK enum err_code node_cache_get(struct store *s, const struct object_id *id,
 					const struct node **out, void **pin, struct err *e);

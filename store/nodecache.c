@@ -224,6 +224,11 @@ out:
 	return rc;
 }
 
+void node_cache_set_max(struct node_cache *c, size_t max_bytes)
+{
+	c->shard_bytes = max_bytes / NR_SHARDS;
+}
+
 enum err_code node_cache_get(struct store *s, const struct object_id *id, const struct node **out,
 			     void **pin, struct err *e)
 {

@@ -16,6 +16,8 @@
 #define BLOCK_CACHE_BYTES	((size_t)32 << 20)
 #define READ_AHEAD_THREADS	4u	/* more than one reader wants; each holds a block of its own */
 #define NODE_CACHE_BYTES	((size_t)16 << 20)
+#define FRUGAL_BLOCK_BYTES	((size_t)12 << 20)
+#define FRUGAL_NODE_BYTES	((size_t)4 << 20)
 
 const char *store_version(void)
 {
@@ -334,6 +336,12 @@ const char *store_reach_medium(struct store *s)
 void store_set_whole(struct store *s)
 {
 	chunks_set_whole(s->chunks);
+}
+
+void store_set_frugal(struct store *s)
+{
+	chunks_set_cache(s->chunks, FRUGAL_BLOCK_BYTES);
+	node_cache_set_max(s->nodes, FRUGAL_NODE_BYTES);
 }
 
 const char *store_medium_cache(const struct store *s)

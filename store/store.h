@@ -112,6 +112,11 @@ const char *store_reach_medium(struct store *s);
  * looks into a file): it is checked together with them, which is faster.  Before other threads read.
  */
 void store_set_whole(struct store *s);
+/**
+ * From now on little of what was read stays in memory: for who goes through large files once, and does more beside that,
+ * as a recover, whose safety dump wants memory of its own.  Before other threads read.
+ */
+void store_set_frugal(struct store *s);
 
 /**
  * From now on damage is healed (off at first): what is read comes from the pack's parity, or a copy of the repository,

@@ -31,6 +31,7 @@ int recover_repository(struct app *a, struct recover_options *o, struct store **
 		app_say(a, "warning", "the repository's medium is read-only: what is done is not noted there");
 	store_set_heal(*out, true);
 	store_set_whole(*out);
+	store_set_frugal(*out);
 	return STATUS_DONE;
 }
 

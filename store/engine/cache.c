@@ -289,6 +289,11 @@ size_t cache_max(const struct cache *c)
 	return c->max_bytes;
 }
 
+void cache_set_max(struct cache *c, size_t max_bytes)
+{
+	c->max_bytes = max_bytes;
+}
+
 void cache_close(struct cache *c)
 {
 	if (!c)

@@ -14,6 +14,8 @@ struct cache_block;		/* reference-counted */
 
 MUST_CHECK enum err_code cache_open(size_t max_bytes, struct cache **out, struct err *e);
 size_t cache_max(const struct cache *c);		/* bytes */
+/** Before other threads use it; what is beyond goes with the next block that is put in. */
+void cache_set_max(struct cache *c, size_t max_bytes);
 void cache_close(struct cache *c);		/* no references may be left */
 
 /** Chunk in memory: its block (referenced) and where in it; NULL if none. */

@@ -63,6 +63,8 @@ void chunks_queue_mend(struct chunks *c, const struct object_id *pack);
 
 /** What is read is wanted to its last chunk: those of a block are checked together, which is faster.  Before other threads. */
 void chunks_set_whole(struct chunks *c);
+/** How many bytes of blocks stay in memory.  Before other threads. */
+void chunks_set_cache(struct chunks *c, size_t bytes);
 
 /** From now on blocks are loaded and checked ahead of readers who go forward, by nr_threads threads.  Once, before there are readers. */
 MUST_CHECK enum err_code chunks_prefetch(struct chunks *c, unsigned nr_threads, struct err *e);

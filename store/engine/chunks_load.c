@@ -276,6 +276,11 @@ void chunks_set_whole(struct chunks *c)
 	c->whole = true;
 }
 
+void chunks_set_cache(struct chunks *c, size_t bytes)
+{
+	cache_set_max(c->cache, bytes);
+}
+
 static struct flight *find_flight(struct chunks *c, uint32_t ord, uint32_t off)
 {
 	struct flight *f = c->flights;
