@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.." || exit 2
 b=${1:-build}
 rc=0
 sh tests/lint/layers.sh || rc=1
+sh tests/lint/bats.sh || rc=1
 for m in man/*.[157]; do sh tests/lint/man.sh "$m" || rc=1; done
 for src in tests/unit/test_*.c tests/fault/test_*.c tests/corrupt/test_*.c; do
 	[ -e "$src" ] || continue

@@ -11,8 +11,10 @@ say=$(mktemp "$TMPDIR/say.XXXXXX") || exit 1
 
 sum() { sed -n "s/^\[  $1 \] \([0-9]*\) test.*/\1/p" "$out" | awk '{ s += $1 } END { print s + 0 }'; }
 
+began=$(date +%s)
 eval "timeout ${TEST_TIMEOUT:-1500} $command" >"$out" 2>&1 </dev/null
 rc=$?
+took="$(($(date +%s) - began)) s"
 p=0 f=0 s=0
 case $kind in
 status)
@@ -33,13 +35,13 @@ if [ $rc -eq 0 ] && [ $((p + f + s)) -eq 0 ]; then f=1; fi	# a program that runs
 {
 	if [ "$f" -gt 0 ]; then
 		grep -vE '^ok [0-9]+ ' "$out" | tail -n 60
-		printf 'NOT OK  %s (exit %d)\n' "$name" $rc
+		printf 'NOT OK  %s (exit %d, %s)\n' "$name" $rc "$took"
 	elif [ "$kind" = status ] && [ $rc -eq 77 ]; then
 		printf 'skipped %s: %s\n' "$name" "$(tail -n 1 "$out")"
 	elif [ "$kind" = status ]; then
-		printf 'ok      %s\n' "$name"
+		printf 'ok      %s, %s\n' "$name" "$took"
 	else
-		printf 'ok      %s: %d\n' "$name" "$p"
+		printf 'ok      %s: %d, %s\n' "$name" "$p" "$took"
 	fi
 } >"$say"
 (

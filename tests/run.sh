@@ -116,6 +116,7 @@ for part in $all; do
 	unit) units unit build ;;
 	lint)
 		queue status "layers" "sh tests/lint/layers.sh"
+		queue status "tests that cannot fail" "sh tests/lint/bats.sh"
 		for m in man/*.[157]; do queue status "mandoc $m" "sh tests/lint/man.sh $m"; done
 		;;
 	esac

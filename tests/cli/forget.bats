@@ -22,7 +22,7 @@ names() { vouch snapshots --json | jq -r .name; }
 	run -0 vouch forget --reason 'made by mistake' "$first" "$third"
 	[[ $output == *"gone      $first"* && $output == *"vouch prune"* ]]
 	[ "$(names | wc -l)" = 2 ]
-	not grep -e "$first" -e "$third" <<<"$(names)"
+	run ! grep -e "$first" -e "$third" <<<"$(names)"
 	jq -e '.name == "'"$first"'" and .reason == "made by mistake" and .seq == 1' "$VOUCH_REPO/forgotten/$id.json"
 	cmp "$VOUCH_REPO/forgotten/$id.json" "$VOUCH_REPO/copies/forgotten/$id.json"
 	[ ! -e "$VOUCH_REPO/copies/snapshots/$first.json" ]
@@ -97,7 +97,7 @@ names() { vouch snapshots --json | jq -r .name; }
 	names | grep "$other"
 	run -0 vouch restore "$id" "$W/out"
 	vouch forget -q "$other"
-	not grep "$other" <<<"$(names)"
+	run ! grep "$other" <<<"$(names)"
 }
 
 @test "a full medium: a snapshot goes without a byte of room" {

@@ -30,15 +30,6 @@ vouch()
 	"$V" "$@"
 }
 
-# A command that must fail: "! command" is no end of a test in bats, wherever it stands but at the end.
-not()
-{
-	if "$@"; then
-		echo "this should have failed: $*" >&2
-		return 1
-	fi
-}
-
 # A small tree: text, a large file, an empty one, folders, links.
 tree()
 {

@@ -69,7 +69,7 @@ record()
 	signed
 	secret=$(echo "$W"/state/vouch/*.sign.pem)
 	[ "$(stat -c %a "$secret")" = 600 ]
-	not grep -rlF "$(sed -n 2p "$secret")" "$VOUCH_REPO"
+	run ! grep -rlF "$(sed -n 2p "$secret")" "$VOUCH_REPO"
 	vouch forget -q "$(name 2)"
 	n=0
 	for f in "$VOUCH_REPO"/{,copies/}{snapshots,forgotten}/*.json; do

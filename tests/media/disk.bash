@@ -47,7 +47,7 @@ leave()
 		umount "$D" 2>/dev/null && break
 		sleep 0.05
 	done
-	not mountpoint -q "$D"
+	run ! mountpoint -q "$D"
 }
 
 unplug()

@@ -311,7 +311,7 @@ teardown_file()
 	echo "$output"
 	[ "$status" -eq 0 ]
 	grep -q 1 "$BIN/seen"
-	! grep -qv 1 "$BIN/seen"
+	run ! grep -qv 1 "$BIN/seen"
 }
 
 @test "validate: restored beside, compared, examined, asked; nothing is left of it" {

@@ -153,5 +153,5 @@ repoint()
 	run v recover shop --yes
 	echo "$output"
 	grep -q 'replication stays stopped' <<<"$output"
-	! runs
+	run ! runs
 }

@@ -2,6 +2,7 @@
 # Neo4j community, the real one: dumped, lost, recovered, compared; and all that may go wrong on the way.
 # The tests go on from each other, with one home: a JVM takes seconds to start, and each of them needs several.
 
+bats_require_minimum_version 1.5.0
 N=$BATS_TEST_DIRNAME/lib/neo4j.sh
 
 setup_file()
@@ -166,7 +167,7 @@ clean() { [ -z "$(ls -A "$W/scratch")" ] && [ -z "$(find "$H/data" -maxdepth 2 -
 	run "$VOUCH" run --config "$W/vouch.conf" --json 3>&-
 	echo "$output"
 	[ "$status" = 0 ]
-	! up
+	run ! up
 	[ "$(latest)" != "$F" ]
 	"$VOUCH" snapshots -r "$W/repo" --json |
 		jq -es 'map(select(.type == "snapshot")) | .[-1].stored_bytes * 2 < .[0].stored_bytes and .[-1].new_bytes < .[0].new_bytes'

@@ -125,6 +125,25 @@ meanwhile()
 	[ "$status" -ne 0 ]
 }
 
+@test "a server that was stopped is started again by check --restart" {
+	cat >"$W/again" <<-A
+		#!/bin/bash
+		. "$BATS_TEST_DIRNAME/lib/pg.sh"
+		PG=$PG pg_go
+	A
+	chmod 755 "$W/again"
+	echo "restart = $W/again" >>"$W/v.conf"
+	pg_halt fast
+	run vouch check crm
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"not reached within 1 s"* ]]
+	run vouch check --restart crm
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"it is started again"*"reached: database"* ]]
+}
+
 @test "a wrong password; the right one appears nowhere" {
 	sql postgres -c "DROP ROLE IF EXISTS secured" -c "CREATE ROLE secured LOGIN SUPERUSER PASSWORD 'geh3im'"
 	pg_as sed -i '1i local all secured scram-sha-256' "$PG/data/pg_hba.conf"
@@ -210,5 +229,5 @@ meanwhile()
 	echo "$output"
 	[ "$status" -eq 3 ]
 	[ "$(fact table public.t | jq -r .rows)" = 9000 ]
-	! vouch cat latest:postgres/gone/database.dump >/dev/null
+	run ! vouch cat latest:postgres/gone/database.dump >/dev/null
 }

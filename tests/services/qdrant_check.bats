@@ -38,6 +38,11 @@ load lib/qdrant
 	echo "$output"
 	[ "$status" = 1 ]
 	[[ $output == *"not reached within 1 s"*503* ]]
+	echo "restart = truncate -s 0 $QD/misbehave" >>"$W/vouch.conf"
+	run vc check --restart
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"it is started again"*"Qdrant 1.18.3"* ]]
 }
 
 @test "check: no key, a wrong one, one that may only read, no server" {

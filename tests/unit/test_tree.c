@@ -348,7 +348,7 @@ static void *random_lookups(void *arg)
 {
 	uint64_t seed = *(uint64_t *)arg;
 
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 500; i++) {
 		uint64_t want = test_random(&seed) % NR_TOP;
 		struct err e = ERR_INIT;
 		struct entry_ref r;

@@ -323,19 +323,35 @@ static enum err_code reach(void *ctx, struct err *e)
 	return rc;
 }
 
-enum err_code pg_connect(struct component *c, enum pg_where where, const char *database, bool wait, struct talk **out,
-			 struct err *e)
+static enum err_code reach_it(struct component *c, enum pg_where where, const char *database, bool wait, struct talk **out,
+			      struct err *e)
 {
 	struct reach r = { c, where, database, out };
 	struct err why = ERR_INIT;
 	enum err_code rc = wait ? component_wait(c, reach, &r, &why) : reach(&r, &why);
 
-	if (rc == ERR_ABSENT)	/* of a repository, elsewhere */
-		rc = why.code = ERR_FAILED;
 	if (rc)
 		err_prefix(&why, "database %s", database);
 	if (rc && e)
 		*e = why;
+	return rc;
+}
+
+enum err_code pg_reach(struct component *c, enum pg_where where, const char *database, struct talk **out, struct err *e)
+{
+	return reach_it(c, where, database, true, out, e);
+}
+
+enum err_code pg_connect(struct component *c, enum pg_where where, const char *database, bool wait, struct talk **out,
+			 struct err *e)
+{
+	enum err_code rc = reach_it(c, where, database, wait, out, e);
+
+	if (rc == ERR_ABSENT) {	/* of a repository, elsewhere */
+		rc = ERR_FAILED;
+		if (e)
+			e->code = rc;
+	}
 	return rc;
 }
 

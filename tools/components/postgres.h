@@ -85,6 +85,9 @@ MUST_CHECK enum err_code pg_tool_version(struct component *c, enum pg_program pr
 /** A session, with search_path = pg_catalog.  wait: try until the component's wait is over while nobody answers there. */
 MUST_CHECK enum err_code pg_connect(struct component *c, enum pg_where where, const char *database, bool wait,
 				    struct talk **out, struct err *e);
+/** The same with wait, but ERR_ABSENT where nobody answers: check may start it again. */
+MUST_CHECK enum err_code pg_reach(struct component *c, enum pg_where where, const char *database, struct talk **out,
+				  struct err *e);
 /** A session in the maintenance database, or in another that is not avoid. */
 MUST_CHECK enum err_code pg_connect_admin(struct component *c, enum pg_where where, const char *avoid, struct talk **out,
 					  struct err *e);

@@ -138,7 +138,7 @@ enum err_code pg_check(struct component *c, struct err *e)
 	struct talk *t = NULL;
 	bool readable = true;
 	long major = 0;
-	enum err_code rc = pg_connect(c, PG_OWN, database, true, &t, e);
+	enum err_code rc = pg_reach(c, PG_OWN, database, &t, e);
 
 	if (rc == ERR_FAILED) {
 		component_found(c, FINDING_FAILED, "not reached: %s", e ? e->msg : "");

@@ -237,7 +237,7 @@ static enum err_code qdrant_check(struct component *c, struct err *e)
 	char version[64];
 	enum err_code rc;
 
-	rc = qdrant_wait(q, version, &why);
+	rc = qdrant_reach(q, version, &why);
 	if (!rc) {
 		component_found(c, FINDING_OK, "Qdrant %s at %s", version, q->url);
 		if (q->key && strncmp(q->url, "http:", 5) == 0 && !strstr(q->url, "//127.") &&
@@ -247,7 +247,7 @@ static enum err_code qdrant_check(struct component *c, struct err *e)
 	}
 	if (!rc)
 		rc = check_collections(c, q, &why);
-	if (rc == ERR_CANCELED || rc == ERR_NOMEM) {
+	if (rc == ERR_CANCELED || rc == ERR_NOMEM || rc == ERR_ABSENT) {
 		if (e)
 			*e = why;
 		return rc;

@@ -103,7 +103,8 @@ MUST_CHECK enum err_code qdrant_do(struct qdrant *q, enum qdrant_how how, const 
 				   const char *tail, json_t *body, json_t **result, struct err *e);
 /** The end of any request: errors get the place, and the key taken out should a server repeat it. */
 enum err_code qdrant_tell(struct qdrant *q, enum err_code rc, const char *method, const char *path, struct err *e);
-/** Until it answers, at most c->wait seconds. */
+/** Until it answers, at most c->wait seconds; then ERR_ABSENT from the first, that check may start it again. */
+MUST_CHECK enum err_code qdrant_reach(struct qdrant *q, char version[64], struct err *e);
 MUST_CHECK enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e);
 MUST_CHECK enum err_code qdrant_collections(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e);
 /** Those that a dump takes: as configured and there; ERR_NOT_FOUND names one that is not. */

@@ -165,12 +165,33 @@ static enum err_code reach(void *ctx, struct err *e)
 	return ask_version(r->q, r->version, e);
 }
 
-enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e)
+enum err_code qdrant_reach(struct qdrant *q, char version[64], struct err *e)
 {
 	struct reaching r = { q, version };
+	bool absent;
+	enum err_code rc;
 
 	q->status = 0;
-	return qdrant_tell(q, component_wait(q->c, reach, &r, e), "GET", "/", e);
+	rc = component_wait(q->c, reach, &r, e);
+	absent = rc == ERR_ABSENT;
+	rc = qdrant_tell(q, rc, "GET", "/", e);
+	if (!absent)
+		return rc;
+	if (e)
+		e->code = ERR_ABSENT;
+	return ERR_ABSENT;
+}
+
+enum err_code qdrant_wait(struct qdrant *q, char version[64], struct err *e)
+{
+	enum err_code rc = qdrant_reach(q, version, e);
+
+	if (rc == ERR_ABSENT) {	/* of a repository, elsewhere */
+		rc = ERR_FAILED;
+		if (e)
+			e->code = rc;
+	}
+	return rc;
 }
 
 enum err_code qdrant_collections(struct qdrant *q, enum qdrant_how how, struct qdrant_names *out, struct err *e)

@@ -1,5 +1,7 @@
 # For tests of the mysql type: one server a file, a database of each test's own, users with the rights that vouch.conf(5) names.
 
+bats_require_minimum_version 1.5.0
+
 maria=$BATS_TEST_DIRNAME/lib/maria.sh
 
 mysql_up()		# in setup_file
