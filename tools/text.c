@@ -189,6 +189,19 @@ void text_squeeze(struct buf *b, const char *p, size_t len, size_t columns)
 	buf_add(b, p, len);
 }
 
+void text_copy_field(struct buf *b, const char *p, size_t len)
+{
+	static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\0";	/* the NUL at plain's end, too */
+
+	for (; len > 0; p++, len--) {
+		const char *at = strchr(plain, *p);
+
+		if (at)
+			buf_add_u8(b, '\\');
+		buf_add_u8(b, (uint8_t)(at ? escaped[at - plain] : *p));
+	}
+}
+
 const char *text_size(uint64_t bytes, char out[TEXT_LEN])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

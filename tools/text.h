@@ -36,6 +36,12 @@ size_t text_columns(const char *p, size_t len);
 /** Append valid UTF-8, at most columns wide; what is longer loses its middle to "..". */
 void text_squeeze(struct buf *b, const char *p, size_t len, size_t columns);
 
+/**
+ * Append text as a field of PostgreSQL's COPY: tab, line ends, NUL and '\' escaped, so that tabs part fields and newlines
+ * rows.  In such an answer \N is NULL.
+ */
+void text_copy_field(struct buf *b, const char *p, size_t len);
+
 const char *text_size(uint64_t bytes, char out[TEXT_LEN]);	/* "512 B", "1.3 GiB" */
 const char *text_count(uint64_t n, char out[TEXT_LEN]);		/* "78,579" */
 const char *text_duration(double seconds, char out[TEXT_LEN]);	/* "8.1 s", "2:05", "3:02:05" */

@@ -18,6 +18,17 @@ static void assert_buf(struct buf *b, const char *want)
 	buf_release(b);
 }
 
+static void test_copy_field(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	(void)state;
+	text_copy_field(&b, "a\tb\nc\rd\\e\0f \xc3\xa4", 14);
+	assert_memory_equal(b.p, "a\\tb\\nc\\rd\\\\e\\0f \xc3\xa4", 19);
+	assert_int_equal(b.len, 19);
+	buf_release(&b);
+}
+
 static void test_escape(void **state)
 {
 	static const struct {
@@ -194,7 +205,7 @@ static void test_distance(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_escape), cmocka_unit_test(test_duration),	   cmocka_unit_test(test_clean_keeps_backslash),
+		cmocka_unit_test(test_copy_field), cmocka_unit_test(test_escape), cmocka_unit_test(test_duration),	   cmocka_unit_test(test_clean_keeps_backslash),
 		cmocka_unit_test(test_size),	   cmocka_unit_test(test_count_duration_time),
 		cmocka_unit_test(test_parse_size), cmocka_unit_test(test_parse_long),
 		cmocka_unit_test(test_squeeze),	   cmocka_unit_test(test_distance),

@@ -7,6 +7,7 @@
 
 #include "store/base/must.h"
 #include "tools/components/neo4j.h"
+#include "tools/text.h"
 
 #define TYPED		"application/vnd.neo4j.query"
 #define ASK_IDLE_S	600u		/* a count without an index reads all */
@@ -287,26 +288,19 @@ enum err_code neo4j_wait_online(struct http *h, const char *database, uint64_t s
 	}
 }
 
-/* Text as it is, null as \N, the rest as JSON; what would end a field, line or text, and '\', escaped as in COPY. */
+/* Text as it is, null as \N, the rest as JSON. */
 static void add_field(struct buf *b, const json_t *v)
 {
-	static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\0";	/* the NUL at plain's end, too */
 	char *made = json_is_string(v) ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 	const char *text = made ? made : json_string_value(v);
 	size_t len = made ? strlen(made) : json_string_length(v);
 
 	if (json_is_null(v)) {
 		buf_add_str(b, "\\N");
-	} else if (!text) {
-		b->bad = true;
+	} else if (text) {
+		text_copy_field(b, text, len);
 	} else {
-		for (; len > 0; text++, len--) {
-			const char *at = strchr(plain, *text);
-
-			if (at)
-				buf_add_u8(b, '\\');
-			buf_add_u8(b, (uint8_t)(at ? escaped[at - plain] : *text));
-		}
+		b->bad = true;
 	}
 	free(made);
 }

@@ -20,7 +20,7 @@
 #define PAGE 1000		/* points of one scroll */
 #define TEXT_MAX ((size_t)256 << 20)
 
-/* A value in a field of a line: texts as they are but for tabs and line ends, \\N for null, the rest as JSON. */
+/* A value in a field of a line: texts as they are, \N for null, the rest as JSON. */
 static void add_value(struct buf *out, const json_t *v)
 {
 	char *text;
@@ -30,7 +30,7 @@ static void add_value(struct buf *out, const json_t *v)
 		return;
 	}
 	if (json_is_string(v)) {
-		text_escape_str(out, json_string_value(v));
+		text_copy_field(out, json_string_value(v), json_string_length(v));
 		return;
 	}
 	text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;

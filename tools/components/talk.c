@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "tools/components/talk_internal.h"
+#include "tools/text.h"
 
 #define READ_SIZE 65536u
 #define GOODBYE_MS 2000		/* for the client to end by itself; then it is ended */
@@ -335,16 +336,10 @@ void talk_rows_lines(struct buf *out, const struct talk_rows *r)
 
 			if (k > 0)
 				buf_add_u8(out, '\t');
-			if (!text)
+			if (text)
+				text_copy_field(out, text, strlen(text));
+			else
 				buf_add_str(out, "\\N");
-			for (; text && *text; text++) {
-				static const char plain[] = "\t\n\r\\", escaped[] = "tnr\\";
-				const char *at = strchr(plain, *text);
-
-				if (at)
-					buf_add_u8(out, '\\');
-				buf_add_u8(out, (uint8_t)(at ? escaped[at - plain] : *text));
-			}
 		}
 		buf_add_u8(out, '\n');
 	}
