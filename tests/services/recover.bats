@@ -183,8 +183,9 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 	done
 	[ "$(cat "$W/app")" = $'stop\nstart killed' ]
 	rm "$W/app"
-	# And as one killed just after CREATE DATABASE would leave it; one of somebody else's
-	sql postgres -c "CREATE DATABASE \"${D}_restoring_20260101T020000Z\"" -c "CREATE DATABASE ${D}_restoring_mine"
+	# And as one killed during CREATE DATABASE would leave it; two of somebody else's
+	sql postgres -c "CREATE DATABASE \"${D}_restoring_20260101T020000Z\" ALLOW_CONNECTIONS false" \
+		-c "CREATE DATABASE \"${D}_restoring_20260102T020000Z\"" -c "CREATE DATABASE ${D}_restoring_mine"
 	run vc recover crm --yes
 	echo "$output"
 	[ "$status" = 0 ]
@@ -193,8 +194,9 @@ databases() { sql postgres -c "SELECT datname FROM pg_database WHERE datname LIK
 start ok" ]
 	# What the killed ones left is gone: there is the database, the way back, and what is not vouch's.
 	databases
-	[ "$(databases | wc -l)" = 3 ]
+	[ "$(databases | wc -l)" = 4 ]
 	databases | grep -q _restoring_mine
+	databases | grep -q _restoring_20260102T020000Z
 }
 
 my() { mariadb --no-defaults --socket="$MARIA/s" -u root -N -B "$@"; }

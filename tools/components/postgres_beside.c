@@ -79,6 +79,26 @@ static bool alive(long pid)
 	return pid > 0 && pid != (long)getpid() && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
+/*
+ * Killed while the server made it: it has one of this component's names and no mark yet, and nobody can ever have been in it.
+ */
+static bool is_unmarked(struct component *c, const char *name, const char *comment, const char *open)
+{
+	const char *own = pgdsn_get(&pg_of(c)->dsn[PG_OWN], "dbname");
+	struct buf prefix = BUF_INIT;
+	bool is = false;
+
+	if (comment || !open || strcmp(open, "f") != 0)
+		return false;
+	for (int i = 0; i < 2 && !is; i++) {
+		buf_reset(&prefix);
+		buf_printf(&prefix, i ? "vouch_validate_%s_" : "%s_restoring_", i ? c->name : own);
+		is = !prefix.bad && strncmp(name, (const char *)prefix.p, prefix.len) == 0;
+	}
+	buf_release(&prefix);
+	return is;
+}
+
 enum err_code pg_sweep(struct component *c, struct talk *admin, struct err *e)
 {
 	struct talk_rows rows = { 0 };
@@ -86,15 +106,17 @@ enum err_code pg_sweep(struct component *c, struct talk *admin, struct err *e)
 	long pid = 0;
 
 	/* By mark and name: somebody may have renamed a half restored one to go on with it, and it kept its mark. */
-	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database "
+	rc = talk_ask(admin, "SELECT datname, shobj_description(oid, 'pg_database'), datallowconn FROM pg_database "
 			     "WHERE datname ~ '^vouch_validate_|_restoring_[0-9]{8}T[0-9]{6}Z$'", &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++) {
 		const char *name = talk_field(&rows, i, 0), *comment = talk_field(&rows, i, 1);
 
-		if (!is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
-			continue;
-		if (alive(pid))
-			continue;
+		if (!is_unmarked(c, name, comment, talk_field(&rows, i, 2))) {
+			if (!is_mark(c, PG_MARK_HALF, comment, &pid) && !is_mark(c, PG_MARK_TEMPORARY, comment, &pid))
+				continue;
+			if (alive(pid))
+				continue;
+		}
 		component_note(c, "database %s, left by a restore that was killed, is dropped", name);
 		rc = drop(admin, name, e);
 	}
@@ -115,13 +137,14 @@ static void add_option(struct buf *sql, const char *form, const char *value)
 		pg_form(sql, form, value);
 }
 
+/* Closed until it has its mark: see is_unmarked(). */
 static enum err_code create(struct restore_job *j, struct talk *admin, const char *name, struct err *e)
 {
 	const char *provider = setting(j, "provider");
 	struct buf sql = BUF_INIT;
 	enum err_code rc;
 
-	pg_form(&sql, "CREATE DATABASE @ TEMPLATE template0", name);
+	pg_form(&sql, "CREATE DATABASE @ TEMPLATE template0 ALLOW_CONNECTIONS false", name);
 	add_option(&sql, " OWNER @", setting(j, "owner"));
 	add_option(&sql, " ENCODING ?", setting(j, "encoding"));
 	add_option(&sql, " LC_COLLATE ?", setting(j, "collate"));
@@ -309,10 +332,15 @@ enum err_code pg_fill_beside(struct component *c, struct restore_job *j, enum pg
 			     const char *name, enum pg_mark mark, struct err *e)
 {
 	enum err_code rc = create(j, admin, name, e);
+	struct buf sql = BUF_INIT;
 
 	if (rc)
 		return rc;
 	rc = pg_mark(c, admin, name, mark, e);
+	if (!rc) {
+		pg_form(&sql, "ALTER DATABASE @ ALLOW_CONNECTIONS true", name);
+		rc = pg_do(admin, &sql, e);
+	}
 	if (!rc)
 		rc = fill(c, j, where, admin, name, e);
 	if (!rc)
