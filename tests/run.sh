@@ -78,23 +78,23 @@ for part in $all; do
 	wants "$part" || continue
 	case $part in
 	real) queue status "/usr of this machine" "sh tests/cli/real.sh" ;;
-	# All of them take half an hour (make torture); eleven and eight have no common divisor
+	# All of them take half an hour (make torture); 23 and eight have no common divisor
 	sweep)
-		queue status "every eleventh bit of each file flipped, and a fifth of them healed" \
-			"env SWEEP_STEP=${SWEEP_STEP:-11} SWEEP_HEAL=${SWEEP_HEAL:-5} sh tests/corrupt/sweep.sh build"
+		queue status "one bit in 23 of each file flipped, and a fifth of them healed" \
+			"env SWEEP_STEP=${SWEEP_STEP:-23} SWEEP_HEAL=${SWEEP_HEAL:-5} sh tests/corrupt/sweep.sh build"
 		queue status "64 MiB that rot in thirty ways" "python3 tests/corrupt/rot.py \"\$VOUCH\" 64 1"
 		;;
 	crash)
-		queue status "200 kills at random moments" "python3 tests/crash/kill.py \"\$VOUCH\" ${KILLS:-200}"
+		queue status "100 kills at random moments" "python3 tests/crash/kill.py \"\$VOUCH\" ${KILLS:-100}"
 		queue status "40 interrupted copies by rsync" "python3 tests/crash/rsync.py \"\$VOUCH\" ${RSYNCS:-40}"
 		queue status "readers, writers, verify and prune at once" \
 			"python3 tests/crash/load.py \"\$VOUCH\" ${LOAD_SECONDS:-30}"
 		;;
 	# An even spread of them; each takes its seed from the clock and prints it; all of them by make torture
 	faults) queue status "system calls fail, one a run" \
-		"python3 tests/fault/every_call.py --seconds ${FAULT_SECONDS:-90}" ;;
+		"python3 tests/fault/every_call.py --seconds ${FAULT_SECONDS:-60}" ;;
 	power)
-		queue status "power cuts" "python3 tests/fault/power_cut.py --seconds ${POWER_SECONDS:-60}"
+		queue status "power cuts" "python3 tests/fault/power_cut.py --seconds ${POWER_SECONDS:-40}"
 		queue status "power cuts of a real ext4" "python3 tests/fault/power_ext4.py --cuts ${POWER_CUTS:-8}"
 		;;
 	services) for t in tests/services/*.bats; do [ -e "$t" ] && queue bats "$t" "bats --tap $t"; done ;;
