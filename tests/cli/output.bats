@@ -95,8 +95,9 @@ all_json()
 	echo some >&9
 	sleep 0.3
 	kill -USR1 $pid
-	for _ in $(seq 50); do grep -q files "$W/err" && break; sleep 0.1; done
-	grep -q '^vouch backup: .* files' "$W/err"
+	for _ in $(seq 50); do [ -s "$W/err" ] && break; sleep 0.1; done
+	cat "$W/err"
+	grep -q '^vouch backup: 5 B  ' "$W/err"
 	kill -TERM $pid
 	status=0
 	wait $pid || status=$?
