@@ -13,6 +13,7 @@
 
 #include "tools/components/pgname.h"
 #include "tools/components/postgres.h"
+#include "tools/text.h"
 
 #define END_TRIES 100
 #define END_MS 100
@@ -324,6 +325,7 @@ enum err_code pg_plan(struct component *c, struct restore_job *j, struct err *e)
 	const char *encoding = facts_get_in(j->recorded, "settings", "encoding");
 	struct talk_rows rows = { 0 };
 	struct talk *admin = NULL;
+	char size[TEXT_LEN];
 	bool there = false;
 	enum err_code rc;
 
@@ -338,9 +340,9 @@ enum err_code pg_plan(struct component *c, struct restore_job *j, struct err *e)
 		rc = sessions(admin, target, &rows, e);
 	if (rc)
 		goto out;
-	component_note(c, "make a new database with encoding %s %s %s, and fill it (the database took %s bytes)",
+	component_note(c, "make a new database with encoding %s %s %s, and fill it (the database took %s)",
 		       encoding ? encoding : "of the server", j->temporary ? "named" : "beside", target,
-		       bytes ? bytes : "an unknown number of");
+		       bytes ? text_size(strtoull(bytes, NULL, 10), size) : "nobody knows how much");
 	component_note(c, "put back settings and grants of the database, and analyze it");
 	if (j->temporary) {
 		component_note(c, "look at it there, and drop it");
