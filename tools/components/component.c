@@ -155,17 +155,16 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* True: it is to stop. */
-static bool pause_ms(const struct component *c, unsigned ms)
+bool component_pause(const struct component *c, unsigned ms)
 {
 	const struct timespec step = { .tv_nsec = CANCEL_MS * 1000000L };
 
 	for (unsigned passed = 0; passed < ms; passed += CANCEL_MS) {
 		if (c->cancel && atomic_load(c->cancel))
-			return true;
+			return false;
 		(void)nanosleep(&step, NULL);
 	}
-	return false;
+	return true;
 }
 
 enum err_code component_wait(struct component *c, enum err_code (*reach)(void *ctx, struct err *e), void *ctx, struct err *e)
@@ -176,7 +175,7 @@ enum err_code component_wait(struct component *c, enum err_code (*reach)(void *c
 
 	while ((rc = reach(ctx, &why)) == ERR_ABSENT && now_ms() < until) {
 		component_progress(c, "wait", 0, 0);
-		if (pause_ms(c, RETRY_MS))
+		if (!component_pause(c, RETRY_MS))
 			return err_set(e, ERR_CANCELED, "interrupted while waiting for %s", c->name);
 	}
 	if (rc == ERR_ABSENT && c->wait > 0)

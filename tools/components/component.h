@@ -150,6 +150,9 @@ struct spawn_options component_spawn(const struct component *c, char *const *arg
 MUST_CHECK enum err_code component_wait(struct component *c, enum err_code (*reach)(void *ctx, struct err *e), void *ctx,
 					struct err *e);
 
+/** Wait; false: told to stop meanwhile. */
+bool component_pause(const struct component *c, unsigned ms);
+
 /* Dumping. */
 
 struct dump {

@@ -340,7 +340,7 @@ static enum err_code wait_for_killed(struct component *c, struct talk *t, struct
 	(void)snprintf(name, sizeof(name), "vouch %s", c->name);
 	(void)snprintf(seconds, sizeof(seconds), "%u", MYSQL_RESTORE_LOCK_WAIT_S);
 	mysql_form(&b, "SELECT GET_LOCK(?, $)", name, seconds);
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	if (rc == ERR_FAILED) {
 		err_clear(e);
 		rc = ERR_OK;
@@ -370,16 +370,7 @@ void mysql_form(struct buf *b, const char *form, ...)
 	va_list args;
 
 	va_start(args, form);
-	for (; *form; form++) {
-		if (*form == '@')
-			talk_quote_name(TALK_MYSQL, b, va_arg(args, const char *));
-		else if (*form == '?')
-			talk_quote_text(TALK_MYSQL, b, va_arg(args, const char *));
-		else if (*form == '$')
-			buf_add_str(b, va_arg(args, const char *));
-		else
-			buf_add(b, form, 1);
-	}
+	talk_form(TALK_MYSQL, b, form, args);
 	va_end(args);
 }
 
@@ -390,25 +381,6 @@ void mysql_form_names(struct buf *b, const struct mysql_names *n)
 	buf_add_str(b, n->nr ? ")" : "(NULL)");
 }
 
-enum err_code mysql_ask(struct talk *t, struct buf *b, struct talk_rows *out, struct err *e)
-{
-	enum err_code rc;
-
-	buf_add_u8(b, '\0');
-	rc = b->bad ? err_set(e, ERR_NOMEM, "a statement") : talk_ask(t, (const char *)b->p, out, e);
-	buf_release(b);
-	return rc;
-}
-
-enum err_code mysql_do(struct talk *t, struct buf *b, struct err *e)
-{
-	struct talk_rows rows = {0};
-	enum err_code rc = mysql_ask(t, b, &rows, e);
-
-	talk_rows_release(&rows);
-	return rc;
-}
-
 uint64_t mysql_u64(const char *text)
 {
 	return text ? strtoull(text, NULL, 10) : 0;
@@ -417,7 +389,7 @@ uint64_t mysql_u64(const char *text)
 enum err_code mysql_number(struct talk *t, struct buf *b, uint64_t *out, struct err *e)
 {
 	struct talk_rows rows = {0};
-	enum err_code rc = mysql_ask(t, b, &rows, e);
+	enum err_code rc = talk_ask_buf(t, b, &rows, e);
 	const char *v = rc ? NULL : talk_field(&rows, 0, 0);
 
 	if (!rc && !v)

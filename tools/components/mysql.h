@@ -93,8 +93,6 @@ MUST_CHECK enum err_code mysql_connect_restore(struct component *c, enum mysql_r
 /* Statements put together: in form a @ stands for a `name`, a ? for a 'text', a $ for a number in decimal digits or other
  * words as they are; each is the next argument, a const char *. */
 void mysql_form(struct buf *b, const char *form, ...);
-MUST_CHECK enum err_code mysql_ask(struct talk *t, struct buf *b, struct talk_rows *out, struct err *e); /* and releases b */
-MUST_CHECK enum err_code mysql_do(struct talk *t, struct buf *b, struct err *e);
 MUST_CHECK enum err_code mysql_number(struct talk *t, struct buf *b, uint64_t *out, struct err *e);
 /** "('a','b')": databases by what they are called on the server. */
 struct mysql_names;

@@ -148,7 +148,7 @@ static enum err_code check_tables(struct component *c, struct talk *t, const str
 		"WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema IN ");
 	mysql_form_names(&b, n);
 	buf_add_str(&b, " ORDER BY 1, 2");
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++) {
 		const char *engine = talk_field(&rows, i, 2), *yes = talk_field(&rows, i, 3);
 

@@ -67,7 +67,7 @@ static enum err_code server_facts(struct dumping *g, struct err *e)
 			   "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata "
 			   "WHERE schema_name = ?",
 			   g->names.of[i].to);
-		rc = mysql_ask(g->count, &b, &rows, e);
+		rc = talk_ask_buf(g->count, &b, &rows, e);
 		if (!rc && rows.nr_rows == 1) {
 			(void)snprintf(is, sizeof(is), "%.64s %.64s", talk_field(&rows, 0, 0), talk_field(&rows, 0, 1));
 			facts_is(f, "database", g->names.of[i].own, is);
@@ -90,7 +90,7 @@ static enum err_code list_tables(struct dumping *g, struct err *e)
 		       "WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema IN ");
 	mysql_form_names(&b, &g->names);
 	buf_add_str(&b, " ORDER BY 1, 2");
-	return mysql_ask(g->count, &b, &g->tables, e);
+	return talk_ask_buf(g->count, &b, &g->tables, e);
 }
 
 static bool is_wanted(const struct dumping *g, const char *table)

@@ -243,7 +243,7 @@ enum err_code mysql_end_sessions(struct component *c, struct talk *t, const char
 		   "('system user', 'event_scheduler') "
 		   "AND db = ?",
 		   database);
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++) {
 		const char *id = talk_field(&rows, i, 0), *user = talk_field(&rows, i, 1);
 

@@ -84,7 +84,7 @@ static enum err_code orphans_of(struct component *c, struct talk *t, struct buf 
 	b.bad = b.bad || where->bad;
 	buf_release(where);
 	buf_add_str(&b, ") ORDER BY 1, 2, 3, ordinal_position");
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i = to) {
 		for (to = i + 1; to < rows.nr_rows && same_reference(&rows, i, to); to++)
 			;
@@ -122,7 +122,7 @@ static enum err_code check_one(struct component *c, struct talk *t, const char *
 	enum err_code rc;
 
 	mysql_form(&b, "CHECK TABLE @.@", database, table);
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++) {
 		const char *type = talk_field(&rows, i, 2), *text = talk_field(&rows, i, 3);
 
@@ -147,7 +147,7 @@ static enum err_code check_tables(struct component *c, struct talk *t, const cha
 		   "SELECT table_name FROM information_schema.tables WHERE table_schema = ? AND table_type <> 'SEQUENCE' "
 		   "ORDER BY 1",
 		   database);
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++) {
 		if (!talk_field(&rows, i, 0))
 			continue;

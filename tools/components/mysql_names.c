@@ -109,7 +109,7 @@ static enum err_code all_of_into(struct talk *t, const char *into, struct mysql_
 	buf_add_str(&b, "SELECT schema_name FROM information_schema.schemata WHERE LEFT(schema_name, ");
 	buf_printf(&b, "%zu", len);
 	mysql_form(&b, ") = CONCAT(?, '_') ORDER BY 1", into);
-	rc = mysql_ask(t, &b, &rows, e);
+	rc = talk_ask_buf(t, &b, &rows, e);
 	for (size_t i = 0; i < rows.nr_rows && !rc; i++) {
 		const char *name = talk_field(&rows, i, 0);
 

@@ -185,9 +185,9 @@ enum err_code mysql_replica_point(struct component *c, struct talk *t, struct my
 		       (char *)change.p);
 	r->pointed_badly = true;
 	if (gtid.len > 0)
-		rc = mysql_do(t, &gtid, e);
+		rc = talk_do_buf(t, &gtid, e);
 	if (!rc)
-		rc = mysql_do(t, &change, e);
+		rc = talk_do_buf(t, &change, e);
 	r->pointed_badly = rc != ERR_OK;
 	if (rc)
 		err_prefix(e, "replication could not be pointed to the dump's position, and stays stopped");

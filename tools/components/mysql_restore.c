@@ -112,7 +112,7 @@ enum err_code mysql_create_database(struct component *c, struct restore_job *j, 
 
 	if (drop) {
 		mysql_form(&b, "DROP DATABASE IF EXISTS @", name->to);
-		rc = mysql_do(t, &b, e);
+		rc = talk_do_buf(t, &b, e);
 	}
 	if (rc) {
 		err_prefix(e, "drop database %s", name->to);
@@ -124,7 +124,7 @@ enum err_code mysql_create_database(struct component *c, struct restore_job *j, 
 	else
 		component_note(c, "%s: no character set is recorded for database %s: it gets the server's", c->name,
 			       name->to);
-	rc = mysql_do(t, &b, e);
+	rc = talk_do_buf(t, &b, e);
 	if (rc)
 		err_prefix(e, "create database %s", name->to);
 	return rc;
@@ -319,7 +319,7 @@ static enum err_code drop_all(struct component *c, struct restore_job *j, const 
 		if (rc || !json_string_value(v))
 			continue;
 		mysql_form(&b, "DROP DATABASE IF EXISTS @", json_string_value(v));
-		rc = mysql_do(t, &b, e);
+		rc = talk_do_buf(t, &b, e);
 	}
 	talk_close(t);
 	return rc;

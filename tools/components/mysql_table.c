@@ -68,7 +68,7 @@ static enum err_code look(struct tables *s, struct one *o, struct err *e)
 
 	mysql_form(&b, "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
 		   o->database->to, o->table);
-	rc = mysql_ask(s->t, &b, &rows, e);
+	rc = talk_ask_buf(s->t, &b, &rows, e);
 	type = rc ? NULL : talk_field(&rows, 0, 0);
 	o->there = type != NULL;
 	if (type && strcmp(type, "BASE TABLE") != 0 && strcmp(type, "SYSTEM VERSIONED") != 0)
@@ -256,7 +256,7 @@ static enum err_code drop_created(struct component *c, struct restore_job *j, co
 		if (rc || !database || !table)
 			continue;
 		mysql_form(&b, "DROP TABLE IF EXISTS @.@", database, table);
-		rc = mysql_do(t, &b, e);
+		rc = talk_do_buf(t, &b, e);
 	}
 	talk_close(t);
 	return rc;

@@ -97,8 +97,6 @@ MUST_CHECK enum err_code pg_connect_admin(struct component *c, enum pg_where whe
 /** Append form: @ is a name and ? a text, each quoted as SQL has it, $ goes in as it is; each takes a const char *. */
 void pg_form(struct buf *sql, const char *form, ...);
 /* Each asks sql, and releases it. */
-MUST_CHECK enum err_code pg_ask(struct talk *t, struct buf *sql, struct talk_rows *out, struct err *e);
-MUST_CHECK enum err_code pg_do(struct talk *t, struct buf *sql, struct err *e);
 /** The first field, malloc'ed; as it was where there is none or it is NULL. */
 MUST_CHECK enum err_code pg_value(struct talk *t, struct buf *sql, char **out, struct err *e);
 /** One number or truth ("t"); ERR_FAILED where there is none. */

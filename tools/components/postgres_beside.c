@@ -27,7 +27,7 @@ enum err_code pg_mark(struct component *c, struct talk *admin, const char *datab
 	buf_printf(&text, "%ld%c", (long)getpid(), 0);
 	pg_form(&sql, "COMMENT ON DATABASE @ IS ?", database, text.bad ? "" : (const char *)text.p);
 	buf_release(&text);
-	return pg_do(admin, &sql, e);
+	return talk_do_buf(admin, &sql, e);
 }
 
 /* Whether comment is a mark of that kind; *pid of whoever set it. */
@@ -53,7 +53,7 @@ enum err_code pg_exists(struct component *c, struct talk *admin, const char *dat
 	long pid;
 
 	pg_form(&sql, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = ?", database);
-	rc = pg_ask(admin, &sql, &rows, e);
+	rc = talk_ask_buf(admin, &sql, &rows, e);
 	if (rc)
 		return rc;
 	*there = rows.nr_rows > 0;
@@ -71,7 +71,7 @@ static enum err_code drop(struct talk *admin, const char *database, struct err *
 	struct buf sql = BUF_INIT;
 
 	pg_form(&sql, "DROP DATABASE @ WITH (FORCE)", database);
-	return pg_do(admin, &sql, e);
+	return talk_do_buf(admin, &sql, e);
 }
 
 static bool alive(long pid)
@@ -80,7 +80,8 @@ static bool alive(long pid)
 }
 
 /*
- * Killed while the server made it: it has one of this component's names and no mark yet, and nobody can ever have been in it.
+ * Killed while the server made it: it has one of this component's names and no mark yet, and nobody can ever have been in
+ * it.
  */
 static bool is_unmarked(struct component *c, const char *name, const char *comment, const char *open)
 {
@@ -153,7 +154,7 @@ static enum err_code create(struct restore_job *j, struct talk *admin, const cha
 		add_option(&sql, " LOCALE_PROVIDER icu ICU_LOCALE ?", setting(j, "icu locale"));
 	else if (provider && strcmp(provider, "b") == 0)
 		add_option(&sql, " LOCALE_PROVIDER builtin BUILTIN_LOCALE ?", setting(j, "icu locale"));
-	rc = pg_do(admin, &sql, e);
+	rc = talk_do_buf(admin, &sql, e);
 	if (rc && e && strstr(e->msg, "locale name"))
 		err_prefix(e, "the server's system lacks the locale that the dump's database has: install it");
 	return rc;
@@ -246,12 +247,12 @@ static enum err_code put_setting(struct talk *admin, const char *database, const
 	rc = talk_do(admin, e, "BEGIN");
 	pg_form(&sql, "SELECT set_config(?, ?, true)", parameter, value);
 	if (!rc)
-		rc = pg_do(admin, &sql, e);
+		rc = talk_do_buf(admin, &sql, e);
 	buf_release(&sql);
 	alter_set(&sql, database, role, parameter);
 	buf_add_str(&sql, "FROM CURRENT");
 	if (!rc)
-		rc = pg_do(admin, &sql, e);
+		rc = talk_do_buf(admin, &sql, e);
 	buf_release(&sql);
 	if (!rc)
 		return talk_do(admin, e, "COMMIT");
@@ -260,7 +261,7 @@ static enum err_code put_setting(struct talk *admin, const char *database, const
 		return rc;
 	alter_set(&sql, database, role, parameter);
 	pg_form(&sql, "TO ?", value);
-	return pg_do(admin, &sql, e);
+	return talk_do_buf(admin, &sql, e);
 }
 
 /* "CONNECT,TEMPORARY*": each with its right to hand on. */
@@ -278,7 +279,7 @@ static enum err_code put_grants(struct talk *admin, const char *database, const 
 		pg_form(&sql, role ? " ON DATABASE @ TO @" : " ON DATABASE @ TO PUBLIC", database, role);
 		if (list[word] == '*')
 			buf_add_str(&sql, " WITH GRANT OPTION");
-		rc = pg_do(admin, &sql, e);
+		rc = talk_do_buf(admin, &sql, e);
 		list += len + (list[len] == ',');
 	}
 	return rc;
@@ -295,7 +296,7 @@ static enum err_code put_back(struct component *c, struct restore_job *j, struct
 	size_t i;
 
 	pg_form(&sql, "REVOKE ALL ON DATABASE @ FROM PUBLIC", name);
-	rc = pg_do(admin, &sql, e);
+	rc = talk_do_buf(admin, &sql, e);
 	if (rc)
 		return rc;
 	json_array_foreach(json_object_get(j->recorded->root, "items"), i, item) {
@@ -312,7 +313,7 @@ static enum err_code put_back(struct component *c, struct restore_job *j, struct
 	}
 	if (limit && strcmp(limit, "-1") != 0 && limit[strspn(limit, "0123456789")] == '\0') {
 		pg_form(&sql, "ALTER DATABASE @ CONNECTION LIMIT $", name, limit);
-		rc = pg_do(admin, &sql, e);
+		rc = talk_do_buf(admin, &sql, e);
 	}
 	return rc;
 }
@@ -339,7 +340,7 @@ enum err_code pg_fill_beside(struct component *c, struct restore_job *j, enum pg
 	rc = pg_mark(c, admin, name, mark, e);
 	if (!rc) {
 		pg_form(&sql, "ALTER DATABASE @ ALLOW_CONNECTIONS true", name);
-		rc = pg_do(admin, &sql, e);
+		rc = talk_do_buf(admin, &sql, e);
 	}
 	if (!rc)
 		rc = fill(c, j, where, admin, name, e);

@@ -291,7 +291,7 @@ static enum err_code add_database(struct talk *t, struct facts *f, struct err *e
 		"(SELECT string_agg(spcname, ',' ORDER BY spcname) FROM pg_tablespace WHERE oid IN "
 		"(SELECT reltablespace FROM pg_class) AND spcname !~ '^pg_') FROM pg_database d "
 		"WHERE d.datname = current_database()", icu ? "d.datlocprovider" : "'c'", icu ? icu : "NULL");
-	rc = pg_ask(t, &sql, &rows, e);
+	rc = talk_ask_buf(t, &sql, &rows, e);
 	free(icu);
 	if (rc)
 		return rc;

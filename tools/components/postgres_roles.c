@@ -66,7 +66,7 @@ static enum err_code create_role(struct component *c, struct talk *admin, const 
 
 			if ((with_quotes || strncmp(name, role, r) == 0) && (*after == ';' || strncmp(after, " WITH ", 6) == 0)) {
 				buf_add(&sql, line, len - (line[len - 1] == ';'));
-				rc = pg_do(admin, &sql, e);
+				rc = talk_do_buf(admin, &sql, e);
 				made = true;
 			}
 		}

@@ -12,45 +12,14 @@ void pg_form(struct buf *sql, const char *form, ...)
 	va_list args;
 
 	va_start(args, form);
-	for (; *form; form++) {
-		if (*form == '@')
-			talk_quote_name(TALK_PSQL, sql, va_arg(args, const char *));
-		else if (*form == '?')
-			talk_quote_text(TALK_PSQL, sql, va_arg(args, const char *));
-		else if (*form == '$')
-			buf_add_str(sql, va_arg(args, const char *));
-		else
-			buf_add(sql, form, 1);
-	}
+	talk_form(TALK_PSQL, sql, form, args);
 	va_end(args);
-}
-
-enum err_code pg_ask(struct talk *t, struct buf *sql, struct talk_rows *out, struct err *e)
-{
-	enum err_code rc;
-
-	buf_add_u8(sql, '\0');
-	if (sql->bad)
-		rc = err_set(e, ERR_NOMEM, "a statement");
-	else
-		rc = talk_ask(t, (const char *)sql->p, out, e);
-	buf_release(sql);
-	return rc;
-}
-
-enum err_code pg_do(struct talk *t, struct buf *sql, struct err *e)
-{
-	struct talk_rows rows = { 0 };
-	enum err_code rc = pg_ask(t, sql, &rows, e);
-
-	talk_rows_release(&rows);
-	return rc;
 }
 
 enum err_code pg_value(struct talk *t, struct buf *sql, char **out, struct err *e)
 {
 	struct talk_rows rows = { 0 };
-	enum err_code rc = pg_ask(t, sql, &rows, e);
+	enum err_code rc = talk_ask_buf(t, sql, &rows, e);
 	const char *text = rc ? NULL : talk_field(&rows, 0, 0);
 
 	if (text) {

@@ -63,7 +63,7 @@ static enum err_code sessions(struct talk *admin, const char *database, struct t
 	struct buf sql = BUF_INIT;
 
 	pg_form(&sql, "SELECT pid, usename FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ?", database);
-	return pg_ask(admin, &sql, out, e);
+	return talk_ask_buf(admin, &sql, out, e);
 }
 
 /* ERR_BUSY: a kept user is in it. */
@@ -116,7 +116,7 @@ static enum err_code allow_connections(struct talk *admin, const char *database,
 	struct buf sql = BUF_INIT;
 
 	pg_form(&sql, "ALTER DATABASE @ ALLOW_CONNECTIONS $", database, allow ? "true" : "false");
-	return pg_do(admin, &sql, e);
+	return talk_do_buf(admin, &sql, e);
 }
 
 static enum err_code rename_one(struct talk *admin, const char *from, const char *to, struct err *e)
@@ -124,7 +124,7 @@ static enum err_code rename_one(struct talk *admin, const char *from, const char
 	struct buf sql = BUF_INIT;
 
 	pg_form(&sql, "ALTER DATABASE @ RENAME TO @", from, to);
-	return pg_do(admin, &sql, e);
+	return talk_do_buf(admin, &sql, e);
 }
 
 static enum err_code comment(struct talk *admin, const char *database, const char *text, struct err *e)
@@ -132,7 +132,7 @@ static enum err_code comment(struct talk *admin, const char *database, const cha
 	struct buf sql = BUF_INIT;
 
 	pg_form(&sql, text ? "COMMENT ON DATABASE @ IS ?" : "COMMENT ON DATABASE @ IS NULL", database, text);
-	return pg_do(admin, &sql, e);
+	return talk_do_buf(admin, &sql, e);
 }
 
 struct move {
@@ -274,7 +274,7 @@ static enum err_code tell_replication(struct component *c, struct talk *admin, c
 		"again', slot_name) FROM pg_replication_slots WHERE database = ? UNION ALL SELECT format('subscription %s goes on "
 		"in the database as it was before, and is switched off in the new one', subname) FROM pg_subscription s "
 		"JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = ?", target, target);
-	rc = pg_ask(admin, &sql, &rows, e);
+	rc = talk_ask_buf(admin, &sql, &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
 		component_note(c, "%s", talk_field(&rows, i, 0));
 	talk_rows_release(&rows);

@@ -149,7 +149,7 @@ static enum err_code foreign_keys(struct pg_tables *s, struct talk_rows *out, st
 	buf_add_str(&sql, ") OR k.confrelid = ANY (");
 	add_array(&sql, s);
 	buf_add_str(&sql, ")) ORDER BY 1, 3");
-	return pg_ask(s->t, &sql, out, e);
+	return talk_ask_buf(s->t, &sql, out, e);
 }
 
 /* What holds the other tables still, so that what is looked at stays true until the end. */
@@ -222,7 +222,7 @@ static enum err_code set_sequences(struct pg_tables *s, struct psql *to, struct 
 		    "AND d.refobjid = ANY (");
 	add_array(&sql, s);
 	buf_add_str(&sql, ")");
-	rc = pg_ask(s->t, &sql, &rows, e);
+	rc = talk_ask_buf(s->t, &sql, &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
 		pg_form(&sql, "$\n", talk_field(&rows, i, 0));
 	talk_rows_release(&rows);

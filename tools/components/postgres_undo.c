@@ -38,7 +38,7 @@ static enum err_code put_rows_back(struct talk *t, const char *table, const char
 	else	/* a table without columns has rows, too */
 		pg_form(&sql, "INSERT INTO $ SELECT FROM $", table, saved);
 	if (!rc)
-		rc = pg_do(t, &sql, e);
+		rc = talk_do_buf(t, &sql, e);
 	if (!rc)
 		rc = talk_do(t, e, "DROP TABLE %s", saved);
 	buf_release(&sql);
@@ -58,7 +58,7 @@ static enum err_code drop_table(struct talk *t, const char *table, struct err *e
 		return rc;
 	pg_form(&sql, "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint "
 		"WHERE contype = 'f' AND conparentid = 0 AND conrelid <> confrelid AND confrelid = to_regclass(?)", table);
-	rc = pg_ask(t, &sql, &rows, e);
+	rc = talk_ask_buf(t, &sql, &rows, e);
 	for (size_t i = 0; !rc && i < rows.nr_rows; i++)
 		rc = talk_do(t, e, "%s", talk_field(&rows, i, 0));
 	talk_rows_release(&rows);
@@ -76,7 +76,7 @@ static enum err_code no_orphans(struct talk *t, const char *table, struct err *e
 	enum err_code rc;
 
 	pg_form(&sql, PG_ORPHANS " AND to_regclass(?) IN (k.conrelid, k.confrelid) ORDER BY 1, 3", table);
-	rc = pg_ask(t, &sql, &keys, e);
+	rc = talk_ask_buf(t, &sql, &keys, e);
 	for (size_t i = 0; !rc && i < keys.nr_rows; i++) {
 		buf_add_str(&sql, talk_field(&keys, i, 3));
 		rc = pg_count(t, &sql, &n, e);

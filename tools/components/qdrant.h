@@ -124,8 +124,6 @@ MUST_CHECK enum err_code qdrant_drop(struct qdrant *q, enum qdrant_how how, cons
  */
 MUST_CHECK enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t seconds, char status[16],
 				       struct err *e);
-/** Wait; false: told to stop meanwhile. */
-bool qdrant_pause(struct qdrant *q, unsigned ms);
 /** ERR_UNSUPPORTED where a part of it is on other nodes: a snapshot would lack that. */
 MUST_CHECK enum err_code qdrant_here(struct qdrant *q, const char *collection, struct err *e);
 /** "INTO_NAME", or NAME where into is NULL; malloc'ed, NULL: out of memory. */

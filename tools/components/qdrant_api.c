@@ -42,18 +42,6 @@ char *qdrant_target(const char *into, const char *name)
 	return asprintf(&out, "%s_%s", into, name) < 0 ? NULL : out;
 }
 
-bool qdrant_pause(struct qdrant *q, unsigned ms)
-{
-	struct timespec t = { 0, 50 * 1000 * 1000 };
-
-	for (unsigned done = 0; done < ms; done += 50) {
-		if (q->c->cancel && atomic_load(q->c->cancel))
-			return false;
-		(void)nanosleep(&t, NULL);
-	}
-	return true;
-}
-
 static void hide(char *text, const char *secret)
 {
 	size_t len = secret ? strlen(secret) : 0;
@@ -362,7 +350,7 @@ enum err_code qdrant_settle(struct qdrant *q, const char *collection, uint64_t s
 		json_decref(info);
 		if (rc || strcmp(status, "yellow") != 0 || now_s() - from >= seconds)
 			return rc;
-	} while (qdrant_pause(q, POLL_MS));
+	} while (component_pause(q->c, POLL_MS));
 	return err_set(e, ERR_CANCELED, "stopped on request");
 }
 

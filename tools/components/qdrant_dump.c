@@ -223,7 +223,7 @@ static enum err_code save_collection(struct qdrant *q, struct dump *d, const cha
 	if (rc && replaced) {
 		component_note(q->c, "%s: another snapshot was made in the same second and took ours' place: again",
 			       collection);
-		if (!qdrant_pause(q, 1100)) {
+		if (!component_pause(q->c, 1100)) {
 			rc = err_set(e, ERR_CANCELED, "stopped on request");
 			goto out;
 		}

@@ -6,6 +6,8 @@
 #ifndef VOUCH_COMPONENTS_TALK_H
 #define VOUCH_COMPONENTS_TALK_H
 
+#include <stdarg.h>
+
 #include "tools/spawn.h"
 
 struct talk;
@@ -61,5 +63,14 @@ MUST_CHECK enum err_code talk_value(struct talk *t, char **out, struct err *e, c
 /** Append a name or a text as the SQL of kind has it, quotes included. */
 void talk_quote_name(enum talk_kind kind, struct buf *out, const char *name);
 void talk_quote_text(enum talk_kind kind, struct buf *out, const char *text);
+
+/**
+ * Append form, in which a @ stands for a name and a ? for a text, quoted, and a $ for words as they are; each is the next
+ * argument, a const char *.
+ */
+void talk_form(enum talk_kind kind, struct buf *out, const char *form, va_list args);
+/** As talk_ask() and talk_do() what was put together in sql, which is released. */
+MUST_CHECK enum err_code talk_ask_buf(struct talk *t, struct buf *sql, struct talk_rows *out, struct err *e);
+MUST_CHECK enum err_code talk_do_buf(struct talk *t, struct buf *sql, struct err *e);
 
 #endif

@@ -173,3 +173,36 @@ void talk_quote_text(enum talk_kind kind, struct buf *out, const char *text)
 	}
 	buf_add_u8(out, '\'');
 }
+
+void talk_form(enum talk_kind kind, struct buf *out, const char *form, va_list args)
+{
+	for (; *form; form++) {
+		if (*form == '@')
+			talk_quote_name(kind, out, va_arg(args, const char *));
+		else if (*form == '?')
+			talk_quote_text(kind, out, va_arg(args, const char *));
+		else if (*form == '$')
+			buf_add_str(out, va_arg(args, const char *));
+		else
+			buf_add(out, form, 1);
+	}
+}
+
+enum err_code talk_ask_buf(struct talk *t, struct buf *sql, struct talk_rows *out, struct err *e)
+{
+	enum err_code rc;
+
+	buf_add_u8(sql, '\0');
+	rc = sql->bad ? err_set(e, ERR_NOMEM, "a statement") : talk_ask(t, (const char *)sql->p, out, e);
+	buf_release(sql);
+	return rc;
+}
+
+enum err_code talk_do_buf(struct talk *t, struct buf *sql, struct err *e)
+{
+	struct talk_rows rows = { 0 };
+	enum err_code rc = talk_ask_buf(t, sql, &rows, e);
+
+	talk_rows_release(&rows);
+	return rc;
+}
